@@ -1,0 +1,212 @@
+//! `#[dag]`: from one function, a type of its name that knows the DAG's settings and how to build its graph.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{Error, Ident, ItemFn, Result, spanned::Spanned as _};
+
+use crate::{
+    attribute::{self, Entry, Errors, duration, option},
+    cron::{self, Schedule},
+    task::{location, ordinary, positive, unraw},
+    time,
+};
+
+const KEYS: [&str; 15] = [
+    "dag_id",
+    "description",
+    "schedule",
+    "timezone",
+    "start_date",
+    "end_date",
+    "catchup",
+    "max_active_runs",
+    "max_active_tasks",
+    "dagrun_timeout",
+    "tags",
+    "owner",
+    "owners",
+    "params",
+    "doc",
+];
+
+#[derive(Default)]
+struct Settings {
+    dag_id: Option<String>,
+    description: Option<String>,
+    schedule: Option<Schedule>,
+    timezone: Option<String>,
+    start_date: Option<i64>,
+    end_date: Option<i64>,
+    catchup: bool,
+    max_active_runs: Option<u32>,
+    max_active_tasks: Option<u32>,
+    dagrun_timeout: Option<Duration>,
+    tags: Vec<String>,
+    owners: Vec<String>,
+    params: Vec<(String, Option<String>)>,
+}
+
+impl Settings {
+    fn read(entries: &[Entry]) -> Result<Self> {
+        let mut settings = Self::default();
+        let mut errors = Errors::default();
+        // The zone first: dates are read in it, wherever in the list it stands.
+        let mut zone = TimeZone::UTC;
+        if let Some(entry) = entries.iter().find(|entry| entry.key == "timezone") {
+            let read = entry.parsed("\"Europe/Zurich\"", |name| {
+                time::timezone(name).map(|zone| (name.to_owned(), zone))
+            });
+            match read {
+                Ok((name, found)) => (settings.timezone, zone) = (Some(name), found),
+                Err(error) => errors.push(error),
+            }
+        }
+        for entry in entries {
+            if let Err(error) = settings.set(entry, &zone) {
+                errors.push(error);
+            }
+        }
+        settings.agree(entries).unwrap_or_else(|error| errors.push(error));
+        errors.finish()?;
+        Ok(settings)
+    }
+
+    fn set(&mut self, entry: &Entry, zone: &TimeZone) -> Result<()> {
+        let date = |entry: &Entry| entry.parsed("\"2012-01-31\"", |text| time::date(text, zone));
+        match entry.key.to_string().as_str() {
+            "dag_id" => self.dag_id = Some(entry.id()?),
+            "description" | "doc" => self.description = Some(entry.text()?),
+            "schedule" => {
+                let example = "\"@daily\", \"0 6 * * 1-5\" or \"every 30m\"; a DAG that only runs by hand has no `schedule`";
+                self.schedule = Some(entry.parsed(example, cron::schedule)?);
+            }
+            "timezone" => {}
+            "start_date" => self.start_date = Some(date(entry)?),
+            "end_date" => self.end_date = Some(date(entry)?),
+            "catchup" => self.catchup = entry.flag()?,
+            "max_active_runs" => self.max_active_runs = Some(entry.whole(1)?),
+            "max_active_tasks" => self.max_active_tasks = Some(entry.whole(1)?),
+            "dagrun_timeout" => self.dagrun_timeout = Some(positive(entry)?),
+            "tags" => self.tags = entry.texts()?,
+            "owner" | "owners" => self.owners.extend(entry.texts()?),
+            "params" => self.params = entry.params()?,
+            _ => return Err(entry.unknown("a DAG", &KEYS)),
+        }
+        Ok(())
+    }
+
+    /// What holds between the settings.
+    fn agree(&self, entries: &[Entry]) -> Result<()> {
+        let at = |key: &str| {
+            let entry = entries.iter().find(|entry| entry.key == key);
+            entry.map_or_else(Span::call_site, |entry| entry.key.span())
+        };
+        let given = |key: &str| entries.iter().any(|entry| entry.key == key);
+        if self.catchup && !given("start_date") {
+            return Err(Error::new(at("catchup"), "`catchup` needs a `start_date` to catch up from"));
+        }
+        if given("catchup") && !given("schedule") {
+            return Err(Error::new(at("catchup"), "`catchup` needs a `schedule`: without one there is nothing to catch up with"));
+        }
+        match (self.start_date, self.end_date) {
+            (Some(start), Some(end)) if start > end => {
+                Err(Error::new(at("end_date"), "`end_date` lies before `start_date`: no run would ever be created"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let function: ItemFn = syn::parse2(item)?;
+    let mut errors = Errors::default();
+    ordinary(&function.sig, "DAG").unwrap_or_else(|error| errors.push(error));
+    if !function.sig.inputs.is_empty() {
+        errors.push(Error::new(
+            function.sig.inputs.span(),
+            "a DAG function takes no parameters; declare what a run may be given with `params(name = default)` and read it in a task with `ctx.param(\"name\")`",
+        ));
+    }
+    let settings = errors.take(attribute::entries(attributes).and_then(|entries| Settings::read(&entries)));
+    errors.finish()?;
+
+    let ItemFn { attrs, vis, sig, block } = &function;
+    let name = &sig.ident;
+    let cfgs = attribute::cfgs(attrs);
+    let docs: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("doc")).collect();
+    let dag_id = settings.dag_id.clone().unwrap_or_else(|| unraw(name));
+    let spec = spec(&settings, &dag_id, attrs, name);
+    let output = &sig.output;
+    let body_attrs = attrs.iter().filter(|a| !a.path().is_ident("doc"));
+    let type_name = Ident::new(&name.to_string(), Span::call_site().located_at(name.span()));
+    let summary = format!("The DAG `{dag_id}`.");
+
+    Ok(quote! {
+        #(#cfgs)*
+        #[doc = #summary]
+        #[doc = ""]
+        #(#docs)*
+        #[allow(non_camel_case_types, dead_code, reason = "it bears the function's name and holds no value")]
+        #vis struct #type_name {}
+
+        #(#cfgs)*
+        impl #type_name {
+            #(#body_attrs)*
+            fn __graph() #output #block
+        }
+
+        #(#cfgs)*
+        impl ::airlock_sdk::definition::DagSource for #type_name {
+            const SPEC: &'static ::airlock_sdk::definition::DagSpec = &#spec;
+        }
+    })
+}
+
+fn spec(settings: &Settings, dag_id: &str, attrs: &[syn::Attribute], name: &Ident) -> TokenStream {
+    let description = option(settings.description.clone().or_else(|| attribute::doc(attrs)));
+    let schedule = match &settings.schedule {
+        None => quote!(None),
+        Some(Schedule::Once) => quote!(Once),
+        Some(Schedule::Cron(expression)) => {
+            let timezone = option(settings.timezone.as_deref());
+            quote!(Cron { expression: #expression, timezone: #timezone })
+        }
+        Some(Schedule::Interval(interval)) => {
+            let interval = duration(*interval);
+            quote!(Interval(#interval))
+        }
+    };
+    let start_date = option(settings.start_date);
+    let end_date = option(settings.end_date);
+    let catchup = settings.catchup;
+    let max_active_runs = option(settings.max_active_runs);
+    let max_active_tasks = option(settings.max_active_tasks);
+    let dagrun_timeout = option(settings.dagrun_timeout.map(duration));
+    let (tags, owners) = (&settings.tags, &settings.owners);
+    let params = settings.params.iter().map(|(name, default)| {
+        let default = option(default.as_deref());
+        quote!(::airlock_sdk::definition::Param { name: #name, default: #default })
+    });
+    let location = location(name);
+    quote! {
+        ::airlock_sdk::definition::DagSpec {
+            dag_id: #dag_id,
+            description: #description,
+            schedule: ::airlock_sdk::definition::Schedule::#schedule,
+            start_date: #start_date,
+            end_date: #end_date,
+            catchup: #catchup,
+            max_active_runs: #max_active_runs,
+            max_active_tasks: #max_active_tasks,
+            dagrun_timeout: #dagrun_timeout,
+            tags: &[#(#tags),*],
+            owners: &[#(#owners),*],
+            params: &[#(#params),*],
+            location: #location,
+            graph: || ::airlock_sdk::__private::DagResult::into_result(Self::__graph()),
+        }
+    }
+}

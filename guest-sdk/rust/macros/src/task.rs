@@ -1,0 +1,417 @@
+//! `#[task]`: from one function, its wiring (the name itself, and `with_id`), its plain body (`run`), and
+//! its entry in the bundle's list of task code.
+//!
+//! A function and a struct may share a name, since functions and types are named apart. So `check(…)` is
+//! the wiring, which reads best in a DAG function, and `check::run(…)` the author's code as it was written,
+//! which reads well in a test.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{
+    Error, FnArg, GenericArgument, Ident, ItemFn, Pat, PathArguments, Result, ReturnType, Signature,
+    Type, spanned::Spanned as _,
+};
+
+use crate::attribute::{self, Entry, Errors, duration, option};
+
+const KEYS: [&str; 11] = [
+    "task_id",
+    "retries",
+    "retry_delay",
+    "retry_exponential_backoff",
+    "max_retry_delay",
+    "execution_timeout",
+    "trigger_rule",
+    "pool",
+    "pool_slots",
+    "priority_weight",
+    "doc",
+];
+
+/// The trigger rules as Airflow writes them, and as variants of the SDK's enum.
+const TRIGGER_RULES: [(&str, &str); 13] = [
+    ("all_success", "AllSuccess"),
+    ("all_failed", "AllFailed"),
+    ("all_done", "AllDone"),
+    ("all_skipped", "AllSkipped"),
+    ("one_success", "OneSuccess"),
+    ("one_failed", "OneFailed"),
+    ("one_done", "OneDone"),
+    ("none_failed", "NoneFailed"),
+    ("none_failed_min_one_success", "NoneFailedMinOneSuccess"),
+    ("none_skipped", "NoneSkipped"),
+    ("all_done_min_one_success", "AllDoneMinOneSuccess"),
+    ("all_done_setup_success", "AllDoneSetupSuccess"),
+    ("always", "Always"),
+];
+
+/// What the attribute says, with Airflow's defaults (3.3.2) for what it does not say.
+struct Settings {
+    task_id: Option<String>,
+    retries: u32,
+    retry_delay: Duration,
+    backoff: f64,
+    max_retry_delay: Option<Duration>,
+    execution_timeout: Option<Duration>,
+    trigger_rule: &'static str,
+    pool: Option<String>,
+    pool_slots: u32,
+    priority_weight: i32,
+    doc: Option<String>,
+}
+
+impl Settings {
+    fn read(entries: &[Entry]) -> Result<Self> {
+        let mut settings = Self {
+            task_id: None,
+            retries: 0,
+            retry_delay: Duration::from_secs(300),
+            backoff: 0.0,
+            max_retry_delay: None,
+            execution_timeout: None,
+            trigger_rule: "AllSuccess",
+            pool: None,
+            pool_slots: 1,
+            priority_weight: 1,
+            doc: None,
+        };
+        let mut errors = Errors::default();
+        for entry in entries {
+            if let Err(error) = settings.set(entry) {
+                errors.push(error);
+            }
+        }
+        errors.finish()?;
+        Ok(settings)
+    }
+
+    fn set(&mut self, entry: &Entry) -> Result<()> {
+        match entry.key.to_string().as_str() {
+            "task_id" => self.task_id = Some(entry.id()?),
+            "retries" => self.retries = entry.whole(0)?,
+            "retry_delay" => self.retry_delay = entry.duration()?,
+            "retry_exponential_backoff" => self.backoff = entry.backoff()?,
+            "max_retry_delay" => self.max_retry_delay = Some(entry.duration()?),
+            "execution_timeout" => self.execution_timeout = Some(positive(entry)?),
+            "trigger_rule" => self.trigger_rule = entry.parsed("\"all_done\"", trigger_rule)?,
+            "pool" => self.pool = Some(entry.text()?),
+            "pool_slots" => self.pool_slots = entry.whole(1)?,
+            "priority_weight" => self.priority_weight = entry.signed()?,
+            "doc" => self.doc = Some(entry.text()?),
+            _ => return Err(entry.unknown("a task", &KEYS)),
+        }
+        Ok(())
+    }
+}
+
+/// A time-out: a duration that is not zero.
+pub(crate) fn positive(entry: &Entry) -> Result<Duration> {
+    entry.parsed("\"5m\"", |text| match crate::time::duration(text)? {
+        Duration::ZERO => Err("a time-out has to be longer than nothing".to_owned()),
+        duration => Ok(duration),
+    })
+}
+
+fn trigger_rule(text: &str) -> std::result::Result<&'static str, String> {
+    let found = TRIGGER_RULES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, variant)| *variant).ok_or_else(|| {
+        let names: Vec<&str> = TRIGGER_RULES.iter().map(|(name, _)| *name).collect();
+        format!("\"{text}\" is no trigger rule; there are {}", attribute::list(&names))
+    })
+}
+
+/// One parameter of the author's function that is an argument of the task.
+struct Argument {
+    name: Ident,
+    /// The owned type that crosses between tasks.
+    owned: Type,
+    borrowed: bool,
+}
+
+pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let function: ItemFn = syn::parse2(item)?;
+    let settings = Settings::read(&attribute::entries(attributes)?);
+    let mut errors = Errors::default();
+    ordinary(&function.sig, "task").unwrap_or_else(|error| errors.push(error));
+    let (context, arguments) = errors.take(inputs(&function.sig));
+    let settings = match settings {
+        Ok(settings) => {
+            errors.finish()?;
+            settings
+        }
+        Err(error) => {
+            errors.push(error);
+            return errors.finish().map(|()| TokenStream::new());
+        }
+    };
+
+    let ItemFn { attrs, vis, sig, block } = &function;
+    let name = &sig.ident;
+    let at = name.span();
+    let cfgs = attribute::cfgs(attrs);
+    let docs: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("doc")).collect();
+    let task_id = settings.task_id.clone().unwrap_or_else(|| unraw(name));
+    let (value, fallible) = output(&sig.output);
+
+    let names: Vec<&Ident> = arguments.iter().map(|argument| &argument.name).collect();
+    let owned: Vec<&Type> = arguments.iter().map(|argument| &argument.owned).collect();
+    let wires = quote! {
+        ::std::vec![#(::airlock_sdk::IntoArgument::<#owned>::into_argument(#names)),*]
+    };
+    let spec = spec(&settings, &task_id, attrs, name);
+    let runner = runner(name, context, &arguments, &sig.output, fallible);
+
+    // The body keeps the author's tokens, so that every error in it is at its own line.
+    let mut body = sig.clone();
+    body.ident = Ident::new("run", at);
+    let summary = format!("The task `{task_id}`: call it in a DAG function to add it to the graph.");
+    let run_doc = "The task's code as an ordinary function, for tests and for calls from other code.";
+    let with_id_doc = "Adds the task under an id of its own, which it needs when a DAG calls it more than once.";
+    let body_attrs = attrs.iter().filter(|a| !a.path().is_ident("doc"));
+    let type_name = Ident::new(&name.to_string(), Span::call_site().located_at(at));
+
+    Ok(quote! {
+        #(#cfgs)*
+        #(#docs)*
+        #[allow(dead_code, reason = "a DAG may call the task only through `with_id`")]
+        #[track_caller]
+        #vis fn #name(#(#names: impl ::airlock_sdk::IntoArgument<#owned>),*) -> ::airlock_sdk::Output<#value> {
+            ::airlock_sdk::__private::add(#type_name::__spec(), ::core::option::Option::None, #wires)
+        }
+
+        #(#cfgs)*
+        #[doc = #summary]
+        #[allow(non_camel_case_types, dead_code, reason = "it bears the function's name and holds no value")]
+        #vis struct #type_name {}
+
+        #(#cfgs)*
+        #[allow(dead_code, reason = "not every task is added under a second id")]
+        impl #type_name {
+            #[doc = #run_doc]
+            #(#body_attrs)*
+            #vis #body #block
+
+            #[doc = #with_id_doc]
+            #[track_caller]
+            #vis fn with_id(
+                task_id: impl ::core::convert::Into<::std::string::String>,
+                #(#names: impl ::airlock_sdk::IntoArgument<#owned>),*
+            ) -> ::airlock_sdk::Output<#value> {
+                let task_id = ::core::option::Option::Some(::core::convert::Into::into(task_id));
+                ::airlock_sdk::__private::add(Self::__spec(), task_id, #wires)
+            }
+        }
+
+        #(#cfgs)*
+        const _: () = {
+            static SPEC: ::airlock_sdk::definition::TaskSpec = {
+                #runner
+                #spec
+            };
+            impl #type_name {
+                #[doc(hidden)]
+                #vis fn __spec() -> &'static ::airlock_sdk::definition::TaskSpec {
+                    &SPEC
+                }
+            }
+            ::airlock_sdk::__private::inventory::submit! {
+                ::airlock_sdk::__private::Registered(&SPEC)
+            }
+        };
+    })
+}
+
+fn spec(settings: &Settings, task_id: &str, attrs: &[syn::Attribute], name: &Ident) -> TokenStream {
+    let Settings { retries, backoff, pool_slots, priority_weight, .. } = settings;
+    let retry_delay = duration(settings.retry_delay);
+    let max_retry_delay = option(settings.max_retry_delay.map(duration));
+    let execution_timeout = option(settings.execution_timeout.map(duration));
+    let rule = Ident::new(settings.trigger_rule, Span::call_site());
+    let pool = option(settings.pool.as_deref());
+    let doc = option(settings.doc.clone().or_else(|| attribute::doc(attrs)));
+    let entry = unraw(name);
+    let location = location(name);
+    quote! {
+        ::airlock_sdk::definition::TaskSpec {
+            entry: ::core::concat!(::core::module_path!(), "::", #entry),
+            task_id: #task_id,
+            trigger_rule: ::airlock_sdk::definition::TriggerRule::#rule,
+            retries: #retries,
+            retry_delay: #retry_delay,
+            retry_exponential_backoff: #backoff,
+            max_retry_delay: #max_retry_delay,
+            execution_timeout: #execution_timeout,
+            pool: #pool,
+            pool_slots: #pool_slots,
+            priority_weight: #priority_weight,
+            doc: #doc,
+            location: #location,
+            run: __run,
+        }
+    }
+}
+
+/// The function between the host's JSON and the author's types.
+fn runner(
+    name: &Ident,
+    context: bool,
+    arguments: &[Argument],
+    output: &ReturnType,
+    fallible: bool,
+) -> TokenStream {
+    let context_argument = context.then(|| quote!(context,));
+    let count = arguments.len();
+    let decode = arguments.iter().map(|Argument { name, owned, .. }| {
+        let text = unraw(name);
+        quote_spanned! {owned.span()=>
+            let #name: #owned = ::airlock_sdk::__private::decode(&mut arguments, #text)?;
+        }
+    });
+    let pass = arguments.iter().map(|Argument { name, borrowed, .. }| match borrowed {
+        true => quote!(&#name),
+        false => quote!(#name),
+    });
+    let span = match output {
+        ReturnType::Default => name.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    };
+    let finish = match fallible {
+        true => quote_spanned!(span=> ::airlock_sdk::__private::finish_result(result)),
+        false => quote_spanned!(span=> ::airlock_sdk::__private::finish_value(&result)),
+    };
+    quote! {
+        #[allow(unused_variables, unused_mut, clippy::let_unit_value, reason = "not every task takes and gives something")]
+        fn __run(
+            context: &::airlock_sdk::Context,
+            arguments: ::std::vec::Vec<::std::string::String>,
+        ) -> ::airlock_sdk::Result<::airlock_sdk::__private::Outcome> {
+            let mut arguments = ::airlock_sdk::__private::Arguments::new(arguments, #count)?;
+            #(#decode)*
+            let result = #name::run(#context_argument #(#pass),*);
+            #finish
+        }
+    }
+}
+
+/// Whether the function takes the context, and its other parameters.
+fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
+    let mut errors = Errors::default();
+    let mut context = false;
+    let mut arguments = Vec::new();
+    for (i, input) in sig.inputs.iter().enumerate() {
+        let FnArg::Typed(input) = input else {
+            errors.push(Error::new(input.span(), "a task is a function on its own, without `self`"));
+            continue;
+        };
+        if is_context(&input.ty) {
+            match (&*input.ty, i) {
+                (Type::Reference(reference), 0) if reference.mutability.is_none() => context = true,
+                (Type::Reference(_), 0) | (_, 0) => {
+                    errors.push(Error::new(input.ty.span(), "the context is lent: write `&Context`"));
+                }
+                _ => errors.push(Error::new(input.ty.span(), "`&Context` comes first among a task's parameters")),
+            }
+            continue;
+        }
+        let name = match &*input.pat {
+            Pat::Ident(pattern) => Ident::new(&pattern.ident.to_string(), pattern.ident.span()),
+            _ => format_ident!("argument_{}", i + 1),
+        };
+        match owned(&input.ty) {
+            Ok((owned, borrowed)) => arguments.push(Argument { name, owned, borrowed }),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.finish()?;
+    Ok((context, arguments))
+}
+
+fn is_context(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(reference) => is_context(&reference.elem),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Context"),
+        _ => false,
+    }
+}
+
+/// The owned type behind a parameter, and whether the function borrows it.
+fn owned(ty: &Type) -> Result<(Type, bool)> {
+    match ty {
+        Type::Reference(reference) if reference.mutability.is_some() => {
+            Err(Error::new(ty.span(), "a task takes values or `&` references: what it changes reaches nobody else"))
+        }
+        Type::Reference(reference) => {
+            let elem = &reference.elem;
+            let owned = match &**elem {
+                Type::Path(path) if path.path.is_ident("str") => {
+                    syn::parse_quote_spanned!(ty.span()=> ::std::string::String)
+                }
+                Type::Slice(slice) => {
+                    let item = &slice.elem;
+                    syn::parse_quote_spanned!(ty.span()=> ::std::vec::Vec<#item>)
+                }
+                elem => elem.clone(),
+            };
+            Ok((owned, true))
+        }
+        Type::ImplTrait(_) => {
+            Err(Error::new(ty.span(), "a task's parameters have concrete types: their JSON form must be known"))
+        }
+        ty => Ok((ty.clone(), false)),
+    }
+}
+
+/// What the task gives to others, and whether it may fail: `Result<T, …>` is known by its name.
+fn output(output: &ReturnType) -> (Type, bool) {
+    let ReturnType::Type(_, ty) = output else { return (syn::parse_quote!(()), false) };
+    if let Type::Path(path) = &**ty
+        && let Some(last) = path.path.segments.last()
+        && last.ident == "Result"
+        && let PathArguments::AngleBracketed(generics) = &last.arguments
+        && let Some(GenericArgument::Type(value)) = generics.args.first()
+    {
+        return (value.clone(), true);
+    }
+    ((**ty).clone(), false)
+}
+
+/// Refuses what neither a DAG nor a task can be.
+pub(crate) fn ordinary(sig: &Signature, what: &str) -> Result<()> {
+    let mut errors = Errors::default();
+    let mut refuse = |span: Span, text: &str| {
+        errors.push(Error::new(span, format!("a {what} is an ordinary function: {text}")));
+    };
+    if let Some(word) = &sig.asyncness {
+        refuse(word.span(), "drop `async`; its calls may simply wait");
+    }
+    if let Some(word) = &sig.unsafety {
+        refuse(word.span(), "drop `unsafe`");
+    }
+    if let Some(word) = &sig.constness {
+        refuse(word.span(), "drop `const`");
+    }
+    if let Some(word) = &sig.abi {
+        refuse(word.span(), "drop `extern`");
+    }
+    if let Some(word) = &sig.variadic {
+        refuse(word.span(), "drop `...`");
+    }
+    if !sig.generics.params.is_empty() {
+        refuse(sig.generics.span(), "it has no generic parameters or lifetimes; name concrete types");
+    }
+    errors.finish()
+}
+
+/// Where the function stands, as code.
+pub(crate) fn location(name: &Ident) -> TokenStream {
+    quote_spanned! {name.span()=>
+        ::airlock_sdk::definition::Location { file: ::core::file!(), line: ::core::line!() }
+    }
+}
+
+/// The name without `r#`.
+pub(crate) fn unraw(name: &Ident) -> String {
+    syn::ext::IdentExt::unraw(name).to_string()
+}

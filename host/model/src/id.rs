@@ -1,0 +1,328 @@
+//! Ids, each a type of its own, so that a task's id cannot stand where a DAG's belongs.
+//!
+//! Every textual id is checked once, when it enters the house, and is short, printable and safe as one
+//! component of a path or a URL from then on. The character set is Airflow's (letters, digits, `_`, `-`,
+//! `.`), less the names `.` and `..`, which would walk through the folders that are named after ids.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The longest textual id, in bytes (Airflow 3.3.2, `StringID`).
+pub const MAX_ID_BYTES: usize = 250;
+
+/// A text that cannot be an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing was given.
+    #[error("AL-0301: a {kind} must not be empty")]
+    Empty {
+        /// Which kind of id.
+        kind: &'static str,
+    },
+    /// Longer than [`MAX_ID_BYTES`].
+    #[error("AL-0302: a {kind} has at most {MAX_ID_BYTES} bytes, this one has {bytes}")]
+    TooLong {
+        /// Which kind of id.
+        kind: &'static str,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A character, or the whole, is not allowed.
+    #[error("AL-0303: `{}` is not a {kind}: {allowed}", text.escape_debug())]
+    Malformed {
+        /// Which kind of id.
+        kind: &'static str,
+        /// What was given.
+        text: String,
+        /// What would be right.
+        allowed: &'static str,
+    },
+}
+
+fn check(kind: &'static str, text: &str, extra: &str, allowed: &'static str) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty { kind });
+    }
+    if text.len() > MAX_ID_BYTES {
+        return Err(IdError::TooLong { kind, bytes: text.len() });
+    }
+    let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c) || extra.contains(c);
+    if !text.chars().all(good) || text == "." || text == ".." {
+        return Err(IdError::Malformed { kind, text: text.chars().take(80).collect(), allowed });
+    }
+    Ok(())
+}
+
+macro_rules! textual_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $extra:literal, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id, if `text` is one.
+            ///
+            /// # Errors
+            /// An [`IdError`] that says what is wrong with it.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                check($kind, text.as_ref(), $extra, $allowed)?;
+                Ok(Self(text.as_ref().into()))
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+textual_id!(
+    /// A team: the owner of bundles, and the border that nothing crosses ungranted.
+    TeamName, "team name", "", "use letters, digits, `_`, `-` and `.`"
+);
+textual_id!(
+    /// A bundle, unique in the whole installation.
+    BundleName, "bundle name", "", "use letters, digits, `_`, `-` and `.`"
+);
+textual_id!(
+    /// A DAG, unique in the whole installation and owned by one bundle.
+    DagId, "dag_id", "", "use letters, digits, `_`, `-` and `.`"
+);
+textual_id!(
+    /// A task, unique in its DAG.
+    TaskId, "task_id", "", "use letters, digits, `_`, `-` and `.`"
+);
+textual_id!(
+    /// A DAG run, unique in its DAG, such as `scheduled__2012-01-15T00:00:00+00:00`.
+    RunId, "run_id", "~:+", "use letters, digits and `_-.~:+`"
+);
+textual_id!(
+    /// A pool, global or a team's.
+    PoolName, "pool name", " ", "use letters, digits, spaces and `_-.`"
+);
+textual_id!(
+    /// A connection, global or a team's.
+    ConnectionId, "connection id", "/", "use letters, digits and `_-./`"
+);
+textual_id!(
+    /// A variable's key, global or a team's.
+    VariableKey, "variable key", "/:", "use letters, digits and `_-./:`"
+);
+
+impl TeamName {
+    /// The team that is there when nobody configured one.
+    #[must_use]
+    pub fn default_team() -> Self {
+        Self("default".into())
+    }
+}
+
+impl PoolName {
+    /// The pool of tasks that name none; each team has its own of this name.
+    #[must_use]
+    pub fn default_pool() -> Self {
+        Self("default_pool".into())
+    }
+}
+
+/// A bundle's content: the BLAKE3 of the component file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BundleHash([u8; 32]);
+
+impl BundleHash {
+    /// The hash with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The hash's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first eight hexadecimal digits, for people.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(8).collect()
+    }
+}
+
+impl fmt::Display for BundleHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+impl fmt::Debug for BundleHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b3:{self}")
+    }
+}
+impl FromStr for BundleHash {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let malformed = || IdError::Malformed {
+            kind: "bundle hash",
+            text: text.chars().take(80).collect(),
+            allowed: "64 hexadecimal digits",
+        };
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(malformed());
+        }
+        let mut bytes = [0_u8; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| malformed())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| malformed())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+impl TryFrom<String> for BundleHash {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+impl From<BundleHash> for String {
+    fn from(hash: BundleHash) -> String {
+        hash.to_string()
+    }
+}
+
+/// A DAG run's key in the database: a UUIDv7, so that runs sort by creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunKey(pub Uuid);
+
+/// A task's position in its DAG definition's list of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskIndex(pub u32);
+
+impl TaskIndex {
+    /// As an index into a slice.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Which instance of a mapped task; -1 is a task that is not mapped (Airflow 3.3.2, `map_index`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MapIndex(pub i32);
+
+impl MapIndex {
+    /// The index of what is not mapped.
+    pub const UNMAPPED: Self = Self(-1);
+}
+
+/// The fencing token of a try: a counter per task instance, which each claim raises. Only the holder of
+/// the newest may change the task instance's state, and outside systems may compare it for the same end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct Token(u64);
+
+impl Token {
+    /// A token as it was stored; zero before the first claim.
+    #[must_use]
+    pub const fn stored(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The token of the next claim.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The number, for the database and the guest.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// One task instance: a task in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskInstanceKey {
+    /// The run.
+    pub run: RunKey,
+    /// The task.
+    pub task: TaskIndex,
+    /// Which instance of it.
+    pub map_index: MapIndex,
+}
+
+/// What something belongs to: a team, or everyone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Seen by every team that has none of its own of that name.
+    Global,
+    /// Seen by this team only.
+    Team(TeamName),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_would_walk_through_folders_are_refused() {
+        for bad in ["", ".", "..", "a/b", "a\\b", "a\0", "ä", "a b", &"x".repeat(251)] {
+            assert!(DagId::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(DagId::new("payments_2.daily-x").is_ok());
+        assert!(RunId::new("scheduled__2012-01-15T00:00:00+00:00").is_ok());
+        assert!(RunId::new("../../etc").is_err());
+    }
+
+    #[test]
+    fn a_bundle_hash_survives_text() {
+        let hash = BundleHash::from_bytes([0xab; 32]);
+        assert_eq!(hash.to_string().parse::<BundleHash>().unwrap(), hash);
+        assert!("xyz".parse::<BundleHash>().is_err());
+        assert!("é".repeat(32).parse::<BundleHash>().is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! Which DAGs there are, whose they are, and what could not be imported.
+
+use async_trait::async_trait;
+
+use super::{Page, Paged, StoreError};
+use crate::{
+    dag::DagSpec,
+    id::{BundleHash, BundleName, DagId, TeamName},
+    time::Timestamp,
+};
+
+/// A DAG as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredDag {
+    /// Its id.
+    pub dag_id: DagId,
+    /// Whose it is.
+    pub team: TeamName,
+    /// The bundle that owns the id.
+    pub bundle: BundleName,
+    /// The version that new runs use.
+    pub hash: BundleHash,
+    /// Its definition.
+    pub spec: DagSpec,
+    /// No new runs, no new tries.
+    pub is_paused: bool,
+    /// Gone from its bundle; its history stays.
+    pub is_stale: bool,
+    /// When its definition was last parsed.
+    pub last_parsed: Timestamp,
+}
+
+/// Why a bundle or one of its DAGs is not live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportError {
+    /// Whose.
+    pub team: TeamName,
+    /// The bundle.
+    pub bundle: BundleName,
+    /// Its content, where it could be read at all.
+    pub hash: Option<BundleHash>,
+    /// The DAG, where it is one DAG's mistake.
+    pub dag_id: Option<String>,
+    /// The stable code, `AL-nnnn`.
+    pub code: String,
+    /// For people: what is wrong and what to do. May hold a guest's text, unescaped.
+    pub message: String,
+    /// When it was found.
+    pub at: Timestamp,
+}
+
+/// Which DAGs to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DagFilter {
+    /// Of this team only.
+    pub team: Option<TeamName>,
+    /// Of this bundle only.
+    pub bundle: Option<BundleName>,
+    /// With this tag only.
+    pub tag: Option<String>,
+    /// Also those that are gone from their bundle.
+    pub include_stale: bool,
+}
+
+/// DAGs and import errors.
+#[async_trait]
+pub trait DagStore: Send + Sync {
+    /// Replaces what a bundle contributes, in one transaction: these DAGs are live, its others become
+    /// stale, and these are its import errors. A DAG's paused flag survives; a new DAG gets the one of
+    /// the given `StoredDag`.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when another bundle owns one of the ids; nothing is changed then.
+    async fn replace(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        dags: &[StoredDag],
+        errors: &[ImportError],
+    ) -> Result<(), StoreError>;
+    /// Which bundle owns an id, stale or not.
+    async fn owner(&self, dag_id: &DagId) -> Result<Option<BundleName>, StoreError>;
+    /// One DAG.
+    async fn dag(&self, dag_id: &DagId) -> Result<Option<StoredDag>, StoreError>;
+    /// DAGs by id.
+    async fn dags(&self, filter: &DagFilter, page: Page) -> Result<Paged<StoredDag>, StoreError>;
+    /// The definition of a DAG in one version of its bundle, which stays as long as runs are pinned to it.
+    async fn definition(&self, dag_id: &DagId, hash: &BundleHash) -> Result<Option<DagSpec>, StoreError>;
+    /// Pauses or unpauses.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such DAG.
+    async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), StoreError>;
+    /// Import errors, newest first; of one team, or of all.
+    async fn import_errors(&self, team: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError>;
+}
