@@ -191,7 +191,9 @@ pub enum Mistake {
     #[error("AL-0312: tasks wait for each other in a circle: {}; remove one of these dependencies", .0.iter().map(|t| t.escape_debug().to_string()).collect::<Vec<_>>().join(" → "))]
     Cycle(Vec<String>),
     /// Too many tasks.
-    #[error("AL-0313: a DAG has at most {MAX_TASKS} tasks, this one has {0}; map over a list or split it")]
+    #[error(
+        "AL-0313: a DAG has at most {MAX_TASKS} tasks, this one has {0}; map over a list or split it"
+    )]
     TooManyTasks(usize),
     /// The schedule makes no sense.
     #[error(transparent)]
@@ -270,8 +272,18 @@ impl Dag {
     /// Every mistake in it.
     pub fn new(spec: DagSpec) -> Result<Self, Vec<DefinitionError>> {
         Check::new(&spec).run().map(|(id, timetable, tasks)| {
-            let index = tasks.iter().enumerate().map(|(i, task)| (task.id.clone(), index(i))).collect();
-            Self { id, spec, timetable, tasks, index }
+            let index = tasks
+                .iter()
+                .enumerate()
+                .map(|(i, task)| (task.id.clone(), index(i)))
+                .collect();
+            Self {
+                id,
+                spec,
+                timetable,
+                tasks,
+                index,
+            }
         })
     }
 
@@ -320,11 +332,16 @@ impl Dag {
     /// Tasks at once in one run.
     #[must_use]
     pub fn max_active_tasks(&self) -> u32 {
-        self.spec.max_active_tasks.unwrap_or(DEFAULT_MAX_ACTIVE_TASKS)
+        self.spec
+            .max_active_tasks
+            .unwrap_or(DEFAULT_MAX_ACTIVE_TASKS)
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a DAG has at most MAX_TASKS tasks")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a DAG has at most MAX_TASKS tasks"
+)]
 const fn index(i: usize) -> TaskIndex {
     TaskIndex(i as u32)
 }
@@ -337,7 +354,10 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     const fn new(spec: &'a DagSpec) -> Self {
-        Self { spec, errors: Vec::new() }
+        Self {
+            spec,
+            errors: Vec::new(),
+        }
     }
 
     fn dag_mistake(&mut self, mistake: impl Into<Mistake>) {
@@ -364,7 +384,9 @@ impl<'a> Check<'a> {
             self.dag_mistake(Mistake::TooManyTasks(spec.tasks.len()));
             return Err(self.errors);
         }
-        let id = DagId::new(&spec.dag_id).map_err(|e| self.dag_mistake(e)).ok();
+        let id = DagId::new(&spec.dag_id)
+            .map_err(|e| self.dag_mistake(e))
+            .ok();
         let timetable = Timetable::new(spec).map_err(|e| self.dag_mistake(e)).ok();
         self.dag_fields();
         let mut tasks = self.tasks();
@@ -372,7 +394,11 @@ impl<'a> Check<'a> {
             match order(&tasks) {
                 Ok(sorted) => crate::priority::downstream_weights(&mut tasks, spec, &sorted),
                 Err(cycle) => {
-                    let names = cycle.iter().filter_map(|&i| tasks.get(i)).map(|t| t.id.to_string()).collect();
+                    let names = cycle
+                        .iter()
+                        .filter_map(|&i| tasks.get(i))
+                        .map(|t| t.id.to_string())
+                        .collect();
                     self.dag_mistake(Mistake::Cycle(names));
                 }
             }
@@ -385,9 +411,16 @@ impl<'a> Check<'a> {
 
     fn dag_fields(&mut self) {
         let spec = self.spec;
-        for (field, value) in [("max_active_runs", spec.max_active_runs), ("max_active_tasks", spec.max_active_tasks)] {
+        for (field, value) in [
+            ("max_active_runs", spec.max_active_runs),
+            ("max_active_tasks", spec.max_active_tasks),
+        ] {
             if value == Some(0) {
-                self.dag_mistake(Mistake::OutOfRange { field, value: "0".into(), allowed: "at least 1" });
+                self.dag_mistake(Mistake::OutOfRange {
+                    field,
+                    value: "0".into(),
+                    allowed: "at least 1",
+                });
             }
         }
         if let (Some(start), Some(end)) = (spec.start_date, spec.end_date)
@@ -401,7 +434,10 @@ impl<'a> Check<'a> {
                 self.dag_mistake(Mistake::DuplicateParam(param.name.clone()));
             }
             if let Some(reason) = param.default.as_deref().and_then(not_json) {
-                self.dag_mistake(Mistake::NotJson { field: format!("params.{}", param.name.escape_debug()), reason });
+                self.dag_mistake(Mistake::NotJson {
+                    field: format!("params.{}", param.name.escape_debug()),
+                    reason,
+                });
             }
         }
     }
@@ -435,7 +471,9 @@ impl<'a> Check<'a> {
 
     fn task(&mut self, task: &TaskSpec, by_name: &HashMap<&str, TaskIndex>) -> Option<Task> {
         let before = self.errors.len();
-        let id = TaskId::new(&task.task_id).map_err(|e| self.task_mistake(task, e)).ok();
+        let id = TaskId::new(&task.task_id)
+            .map_err(|e| self.task_mistake(task, e))
+            .ok();
         let pool = match task.pool.as_deref().map(PoolName::new).transpose() {
             Ok(pool) => Some(pool.unwrap_or_else(PoolName::default_pool)),
             Err(e) => {
@@ -445,17 +483,38 @@ impl<'a> Check<'a> {
         };
         if task.pool_slots == 0 {
             let value = "0".into();
-            self.task_mistake(task, Mistake::OutOfRange { field: "pool_slots", value, allowed: "at least 1" });
+            self.task_mistake(
+                task,
+                Mistake::OutOfRange {
+                    field: "pool_slots",
+                    value,
+                    allowed: "at least 1",
+                },
+            );
         }
         let backoff = task.retry_exponential_backoff;
         if !(backoff.is_finite() && backoff >= 0.0) {
             let value = backoff.to_string();
             let allowed = "a finite number, zero or more";
-            self.task_mistake(task, Mistake::OutOfRange { field: "retry_exponential_backoff", value, allowed });
+            self.task_mistake(
+                task,
+                Mistake::OutOfRange {
+                    field: "retry_exponential_backoff",
+                    value,
+                    allowed,
+                },
+            );
         }
         if task.execution_timeout == Some(Duration::ZERO) {
             let value = "0".into();
-            self.task_mistake(task, Mistake::OutOfRange { field: "execution_timeout", value, allowed: "longer" });
+            self.task_mistake(
+                task,
+                Mistake::OutOfRange {
+                    field: "execution_timeout",
+                    value,
+                    allowed: "longer",
+                },
+            );
         }
         let mut upstream = Vec::with_capacity(task.upstream.len());
         let mut arguments = Vec::with_capacity(task.arguments.len());
@@ -470,7 +529,13 @@ impl<'a> Check<'a> {
                 Argument::Literal(json) => match not_json(json) {
                     None => arguments.push(Input::Literal(json.as_str().into())),
                     Some(reason) => {
-                        self.task_mistake(task, Mistake::NotJson { field: format!("arguments[{i}]"), reason });
+                        self.task_mistake(
+                            task,
+                            Mistake::NotJson {
+                                field: format!("arguments[{i}]"),
+                                reason,
+                            },
+                        );
                     }
                 },
                 Argument::Output(name) => match by_name.get(name.as_str()) {
@@ -487,22 +552,37 @@ impl<'a> Check<'a> {
         if self.errors.len() > before {
             return None;
         }
-        Some(Task { id: id?, pool: pool?, arguments, upstream, downstream: Vec::new(), priority: 0 })
+        Some(Task {
+            id: id?,
+            pool: pool?,
+            arguments,
+            upstream,
+            downstream: Vec::new(),
+            priority: 0,
+        })
     }
 }
 
 fn not_json(text: &str) -> Option<String> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).err().map(|e| e.to_string())
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .err()
+        .map(|e| e.to_string())
 }
 
 /// The positions in topological order, or the positions of one cycle, its first repeated at its end.
 fn order(tasks: &[Task]) -> Result<Vec<usize>, Vec<usize>> {
     let mut waiting: Vec<usize> = tasks.iter().map(|t| t.upstream.len()).collect();
-    let mut sorted: Vec<usize> = (0..tasks.len()).filter(|&i| waiting.get(i) == Some(&0)).collect();
+    let mut sorted: Vec<usize> = (0..tasks.len())
+        .filter(|&i| waiting.get(i) == Some(&0))
+        .collect();
     let mut next = 0;
     while let Some(&i) = sorted.get(next) {
         next += 1;
-        for down in tasks.get(i).map(|t| t.downstream.as_slice()).unwrap_or_default() {
+        for down in tasks
+            .get(i)
+            .map(|t| t.downstream.as_slice())
+            .unwrap_or_default()
+        {
             if let Some(left) = waiting.get_mut(down.get()) {
                 *left -= 1;
                 if *left == 0 {
@@ -518,7 +598,9 @@ fn order(tasks: &[Task]) -> Result<Vec<usize>, Vec<usize>> {
     let stuck = |i: &usize| waiting.get(*i).is_some_and(|&left| left > 0);
     let mut path: Vec<usize> = (0..tasks.len()).find(|i| stuck(i)).into_iter().collect();
     while let Some(&at) = path.last() {
-        let up = tasks.get(at).and_then(|t| t.upstream.iter().map(|u| u.get()).find(|u| stuck(u)));
+        let up = tasks
+            .get(at)
+            .and_then(|t| t.upstream.iter().map(|u| u.get()).find(|u| stuck(u)));
         let Some(up) = up else { break };
         if let Some(first) = path.iter().position(|&seen| seen == up) {
             path.push(up);

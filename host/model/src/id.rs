@@ -41,16 +41,28 @@ pub enum IdError {
     },
 }
 
-fn check(kind: &'static str, text: &str, extra: &str, allowed: &'static str) -> Result<(), IdError> {
+fn check(
+    kind: &'static str,
+    text: &str,
+    extra: &str,
+    allowed: &'static str,
+) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty { kind });
     }
     if text.len() > MAX_ID_BYTES {
-        return Err(IdError::TooLong { kind, bytes: text.len() });
+        return Err(IdError::TooLong {
+            kind,
+            bytes: text.len(),
+        });
     }
     let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c) || extra.contains(c);
     if !text.chars().all(good) || text == "." || text == ".." {
-        return Err(IdError::Malformed { kind, text: text.chars().take(80).collect(), allowed });
+        return Err(IdError::Malformed {
+            kind,
+            text: text.chars().take(80).collect(),
+            allowed,
+        });
     }
     Ok(())
 }
@@ -259,7 +271,9 @@ impl MapIndex {
 
 /// The fencing token of a try: a counter per task instance, which each claim raises. Only the holder of
 /// the newest may change the task instance's state, and outside systems may compare it for the same end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 #[serde(transparent)]
 pub struct Token(u64);
 
@@ -310,7 +324,17 @@ mod tests {
 
     #[test]
     fn ids_that_would_walk_through_folders_are_refused() {
-        for bad in ["", ".", "..", "a/b", "a\\b", "a\0", "ä", "a b", &"x".repeat(251)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "a\0",
+            "ä",
+            "a b",
+            &"x".repeat(251),
+        ] {
             assert!(DagId::new(bad).is_err(), "{bad:?}");
         }
         assert!(DagId::new("payments_2.daily-x").is_ok());

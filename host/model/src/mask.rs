@@ -82,7 +82,10 @@ mod tests {
         mask.add("hunter2!");
         mask.add("long \"hunter2!\" secret");
         assert_eq!(mask.apply("pw=hunter2!, all"), "pw=***, all");
-        assert_eq!(mask.apply(r#"{"x":"long \"hunter2!\" secret"}"#), r#"{"x":"***"}"#);
+        assert_eq!(
+            mask.apply(r#"{"x":"long \"hunter2!\" secret"}"#),
+            r#"{"x":"***"}"#
+        );
         assert_eq!(mask.apply("nothing"), "nothing");
         mask.add("1");
         assert_eq!(mask.apply("11"), "11");

@@ -86,7 +86,10 @@ impl TaskState {
     /// Nothing moves it any more but a person.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Success | Self::Failed | Self::Skipped | Self::UpstreamFailed | Self::Removed)
+        matches!(
+            self,
+            Self::Success | Self::Failed | Self::Skipped | Self::UpstreamFailed | Self::Removed
+        )
     }
 
     /// It occupies a slot of its pool.

@@ -21,7 +21,9 @@ impl Timestamp {
     /// # Errors
     /// When it lies beyond the years that a calendar can show.
     pub fn from_micros(micros: i64) -> Result<Self, TimeError> {
-        jiff::Timestamp::from_microsecond(micros).map(|_| Self(micros)).map_err(|_| TimeError(micros.to_string()))
+        jiff::Timestamp::from_microsecond(micros)
+            .map(|_| Self(micros))
+            .map_err(|_| TimeError(micros.to_string()))
     }
 
     /// From the calendar library's type, cut to microseconds.
@@ -46,7 +48,11 @@ impl Timestamp {
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-        Self(self.0.saturating_add(by).min(jiff::Timestamp::MAX.as_microsecond()))
+        Self(
+            self.0
+                .saturating_add(by)
+                .min(jiff::Timestamp::MAX.as_microsecond()),
+        )
     }
 
     /// How long ago `earlier` was; zero when it is not earlier.
@@ -82,8 +88,12 @@ impl FromStr for Timestamp {
         if let Ok(at) = text.parse::<jiff::Timestamp>() {
             return Ok(Self::from_jiff(at));
         }
-        let local: jiff::civil::DateTime = text.parse().map_err(|_| TimeError(text.chars().take(80).collect()))?;
-        let zoned = local.to_zoned(TimeZone::UTC).map_err(|_| TimeError(text.to_owned()))?;
+        let local: jiff::civil::DateTime = text
+            .parse()
+            .map_err(|_| TimeError(text.chars().take(80).collect()))?;
+        let zoned = local
+            .to_zoned(TimeZone::UTC)
+            .map_err(|_| TimeError(text.to_owned()))?;
         Ok(Self::from_jiff(zoned.timestamp()))
     }
 }
@@ -97,7 +107,10 @@ mod tests {
         for (text, printed) in [
             ("2012-01-15", "2012-01-15T00:00:00+00:00"),
             ("2012-01-15T06:30:00+01:00", "2012-01-15T05:30:00+00:00"),
-            ("2012-01-15T06:30:00.25Z", "2012-01-15T06:30:00.250000+00:00"),
+            (
+                "2012-01-15T06:30:00.25Z",
+                "2012-01-15T06:30:00.250000+00:00",
+            ),
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), printed);
         }

@@ -126,8 +126,14 @@ impl TriggerRule {
             Self::AllSkipped if up.success > 0 || broken => Some(Skipped),
             Self::AllDoneMinOneSuccess if up.skipped > 0 => Some(Skipped),
             Self::AllDoneMinOneSuccess if all_done && up.success == 0 => Some(UpstreamFailed),
-            Self::AllDoneSetupSuccess if all_done && up.setups > 0 && up.setups_skipped == up.setups => Some(Skipped),
-            Self::AllDoneSetupSuccess if all_done && up.setups > 0 && up.setups_success == 0 => Some(UpstreamFailed),
+            Self::AllDoneSetupSuccess
+                if all_done && up.setups > 0 && up.setups_skipped == up.setups =>
+            {
+                Some(Skipped)
+            }
+            Self::AllDoneSetupSuccess if all_done && up.setups > 0 && up.setups_success == 0 => {
+                Some(UpstreamFailed)
+            }
             _ => None,
         }
     }
@@ -147,7 +153,9 @@ impl TriggerRule {
             Self::OneFailed => up.failed + up.upstream_failed > 0,
             Self::OneDone => up.success + up.failed > 0,
             Self::NoneFailed => up.success + up.skipped + up.removed >= up.total,
-            Self::NoneFailedMinOneSuccess => up.success + up.skipped + up.removed >= up.total && up.success > 0,
+            Self::NoneFailedMinOneSuccess => {
+                up.success + up.skipped + up.removed >= up.total && up.success > 0
+            }
             Self::NoneSkipped => all_done && up.skipped == 0,
             Self::AllDoneMinOneSuccess => {
                 up.skipped == 0
@@ -187,12 +195,19 @@ mod tests {
         for case in serde_json::from_str::<Vec<Case>>(cases).unwrap() {
             let mut up = Upstream::count(case.upstream.iter().copied());
             let setups = || case.setup_indexes.iter().map(|&i| case.upstream[i]);
-            let count = |state| u32::try_from(setups().filter(|&s| s == Some(state)).count()).unwrap();
+            let count =
+                |state| u32::try_from(setups().filter(|&s| s == Some(state)).count()).unwrap();
             up.setups = u32::try_from(setups().count()).unwrap();
             up.setups_success = count(TaskState::Success);
             up.setups_skipped = count(TaskState::Skipped);
             let told = (case.rule.set(&up), case.rule.met(&up));
-            assert_eq!(told, (case.new_state, case.dep_met), "{} over {:?}", case.rule, case.upstream);
+            assert_eq!(
+                told,
+                (case.new_state, case.dep_met),
+                "{} over {:?}",
+                case.rule,
+                case.upstream
+            );
         }
     }
 

@@ -53,7 +53,10 @@ pub(crate) fn entries(tokens: TokenStream) -> Result<Vec<Entry>> {
     for entry in entries {
         if seen.iter().any(|other| other.key == entry.key) {
             let key = &entry.key;
-            errors.push(Error::new(key.span(), format!("`{key}` is given twice; keep one")));
+            errors.push(Error::new(
+                key.span(),
+                format!("`{key}` is given twice; keep one"),
+            ));
         }
         seen.push(entry);
     }
@@ -90,12 +93,18 @@ impl Entry {
     /// The error for a key that does not exist.
     pub(crate) fn unknown(&self, what: &str, known: &[&str]) -> Error {
         let key = self.key.to_string();
-        let close = known.iter().copied().min_by_key(|name| distance(name, &key));
+        let close = known
+            .iter()
+            .copied()
+            .min_by_key(|name| distance(name, &key));
         let hint = match close.filter(|name| distance(name, &key) <= 2) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known are {}", list(known)),
         };
-        Error::new(self.key.span(), format!("`{key}` is no attribute of {what}; {hint}"))
+        Error::new(
+            self.key.span(),
+            format!("`{key}` is no attribute of {what}; {hint}"),
+        )
     }
 
     fn wants(&self, what: &str) -> Error {
@@ -124,9 +133,8 @@ impl Entry {
         read: impl FnOnce(&str) -> std::result::Result<T, E>,
     ) -> Result<T> {
         match self.lit() {
-            Some(Lit::Str(text)) => {
-                read(&text.value()).map_err(|e| Error::new(text.span(), format!("`{}`: {e}", self.key)))
-            }
+            Some(Lit::Str(text)) => read(&text.value())
+                .map_err(|e| Error::new(text.span(), format!("`{}`: {e}", self.key))),
             _ => Err(self.wants(&format!("a text such as {example}"))),
         }
     }
@@ -160,9 +168,11 @@ impl Entry {
     pub(crate) fn whole(&self, least: u32) -> Result<u32> {
         let wrong = || self.wants(&format!("a whole number, {least} or more"));
         match self.lit() {
-            Some(Lit::Int(value)) => {
-                value.base10_parse().ok().filter(|value| *value >= least).ok_or_else(wrong)
-            }
+            Some(Lit::Int(value)) => value
+                .base10_parse()
+                .ok()
+                .filter(|value| *value >= least)
+                .ok_or_else(wrong),
             _ => Err(wrong()),
         }
     }
@@ -176,16 +186,24 @@ impl Entry {
         let what = "`true` (each pause is twice the last), `false`, or a factor such as 1.5";
         match self.lit() {
             Some(Lit::Bool(on)) => Ok(if on.value { 2.0 } else { 0.0 }),
-            _ => self
-                .number::<f64>(what)
-                .and_then(|factor| if factor >= 0.0 { Ok(factor) } else { Err(self.wants(what)) }),
+            _ => self.number::<f64>(what).and_then(|factor| {
+                if factor >= 0.0 {
+                    Ok(factor)
+                } else {
+                    Err(self.wants(what))
+                }
+            }),
         }
     }
 
     fn number<N: FromStr>(&self, what: &str) -> Result<N> {
         let (sign, lit) = match &self.value {
             Value::Expr(expr) => match &**expr {
-                Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => ("-", literal(expr)),
+                Expr::Unary(ExprUnary {
+                    op: UnOp::Neg(_),
+                    expr,
+                    ..
+                }) => ("-", literal(expr)),
                 expr => ("", literal(expr)),
             },
             _ => ("", None),
@@ -195,13 +213,17 @@ impl Entry {
             Some(Lit::Float(value)) => value.base10_digits().to_owned(),
             _ => return Err(self.wants(what)),
         };
-        format!("{sign}{digits}").parse().map_err(|_| self.wants(what))
+        format!("{sign}{digits}")
+            .parse()
+            .map_err(|_| self.wants(what))
     }
 
     /// `["a", "b"]`, or one text.
     pub(crate) fn texts(&self) -> Result<Vec<String>> {
         let wrong = || self.wants("a list of texts such as [\"a\", \"b\"]");
-        let Value::Expr(expr) = &self.value else { return Err(wrong()) };
+        let Value::Expr(expr) = &self.value else {
+            return Err(wrong());
+        };
         let all: Vec<&Expr> = match &**expr {
             Expr::Array(array) => array.elems.iter().collect(),
             one => vec![one],
@@ -217,7 +239,9 @@ impl Entry {
     /// `(name = literal, required_name)`: names with the JSON text of their default.
     pub(crate) fn params(&self) -> Result<Vec<(String, Option<String>)>> {
         let Value::List(tokens) = &self.value else {
-            return Err(self.wants("a list such as params(city = \"Seattle\", limit = 10, must_be_given)"));
+            return Err(
+                self.wants("a list such as params(city = \"Seattle\", limit = 10, must_be_given)")
+            );
         };
         entries(tokens.clone())?
             .iter()
@@ -247,7 +271,11 @@ fn json(expr: &Expr) -> Result<String> {
             let all = array.elems.iter().map(json).collect::<Result<Vec<_>>>()?;
             return Ok(format!("[{}]", all.join(",")));
         }
-        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => {
+        Expr::Unary(ExprUnary {
+            op: UnOp::Neg(_),
+            expr,
+            ..
+        }) => {
             if matches!(literal(expr), Some(Lit::Int(_) | Lit::Float(_))) {
                 return Ok(format!("-{}", json(expr)?));
             }
@@ -298,7 +326,11 @@ pub(crate) fn check_id(id: &str) -> Option<&'static str> {
 
 /// `a`, `b` and `c`.
 pub(crate) fn list(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The texts of `///` lines, apart by newlines; none if there are none.
@@ -313,14 +345,22 @@ pub(crate) fn doc(attributes: &[Attribute]) -> Option<String> {
             },
             _ => None,
         })
-        .map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
+        .map(|line| {
+            line.strip_prefix(' ')
+                .unwrap_or(&line)
+                .trim_end()
+                .to_owned()
+        })
         .collect();
     Some(lines.join("\n").trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The attributes that decide whether an item exists: they go to everything that is made from it.
 pub(crate) fn cfgs(attributes: &[Attribute]) -> Vec<&Attribute> {
-    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect()
+    attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"))
+        .collect()
 }
 
 /// `Some(x)` or `None` as code.
@@ -345,7 +385,11 @@ fn distance(a: &str, b: &str) -> usize {
         let mut next = vec![i + 1];
         for ((y, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
             let left = next.last().copied().unwrap_or(0);
-            next.push((diagonal + usize::from(x != *y)).min(above + 1).min(left + 1));
+            next.push(
+                (diagonal + usize::from(x != *y))
+                    .min(above + 1)
+                    .min(left + 1),
+            );
         }
         row = next;
     }
@@ -369,7 +413,10 @@ mod tests {
     fn a_misspelt_key_is_answered_with_the_right_one() {
         let entry = entries(quote!(retrys = 2)).unwrap().remove(0);
         let error = entry.unknown("a task", &["retries", "pool"]).to_string();
-        assert_eq!(error, "`retrys` is no attribute of a task; did you mean `retries`?");
+        assert_eq!(
+            error,
+            "`retrys` is no attribute of a task; did you mean `retries`?"
+        );
     }
 
     #[test]

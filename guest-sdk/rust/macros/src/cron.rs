@@ -16,10 +16,18 @@ pub(crate) enum Schedule {
 }
 
 /// Airflow 3.3.2, `airflow/utils/dates.py`: the presets that stand for a crontab line.
-const PRESETS: [&str; 6] = ["@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"];
+const PRESETS: [&str; 6] = [
+    "@hourly",
+    "@daily",
+    "@weekly",
+    "@monthly",
+    "@quarterly",
+    "@yearly",
+];
 
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 struct Field {
@@ -30,7 +38,12 @@ struct Field {
 }
 
 const fn field(name: &'static str, least: u32, most: u32, names: &'static [&'static str]) -> Field {
-    Field { name, least, most, names }
+    Field {
+        name,
+        least,
+        most,
+        names,
+    }
 }
 
 /// In the order of a crontab line; seconds, where given, come last (Airflow's dialect).
@@ -58,7 +71,10 @@ pub(crate) fn schedule(text: &str) -> Result<Schedule, String> {
     if trimmed.starts_with('@') {
         return match PRESETS.contains(&trimmed) {
             true => Ok(Schedule::Cron(trimmed.to_owned())),
-            false => Err(format!("\"{trimmed}\" is no preset; there are {} and @once", PRESETS.join(", "))),
+            false => Err(format!(
+                "\"{trimmed}\" is no preset; there are {} and @once",
+                PRESETS.join(", ")
+            )),
         };
     }
     let fields: Vec<&str> = trimmed.split_whitespace().collect();
@@ -70,7 +86,9 @@ pub(crate) fn schedule(text: &str) -> Result<Schedule, String> {
     for (field, text) in FIELDS.iter().zip(&fields) {
         for part in text.split(',') {
             if !field.allows(part) {
-                let Field { name, least, most, .. } = field;
+                let Field {
+                    name, least, most, ..
+                } = field;
                 return Err(format!(
                     "`{part}` cannot be a crontab line's {name}: that is `*`, a number from {least} to {most}, a range, or a step such as `*/2`"
                 ));
@@ -107,9 +125,12 @@ impl Field {
             "day of the month" => text == "?" || text.eq_ignore_ascii_case("l"),
             "day of the week" => {
                 text == "?"
-                    || text.strip_prefix(['L', 'l']).is_some_and(|day| self.value(day))
+                    || text
+                        .strip_prefix(['L', 'l'])
+                        .is_some_and(|day| self.value(day))
                     || text.split_once('#').is_some_and(|(day, nth)| {
-                        self.value(day) && nth.parse::<u32>().is_ok_and(|nth| (1..=5).contains(&nth))
+                        self.value(day)
+                            && nth.parse::<u32>().is_ok_and(|nth| (1..=5).contains(&nth))
                     })
             }
             _ => false,
@@ -119,7 +140,9 @@ impl Field {
     fn value(&self, text: &str) -> bool {
         self.names.contains(&text.to_ascii_lowercase().as_str())
             || text.bytes().all(|b| b.is_ascii_digit())
-                && text.parse::<u32>().is_ok_and(|number| (self.least..=self.most).contains(&number))
+                && text
+                    .parse::<u32>()
+                    .is_ok_and(|number| (self.least..=self.most).contains(&number))
     }
 }
 
@@ -132,10 +155,18 @@ mod tests {
         let cron = |text: &str| Ok(Schedule::Cron(text.to_owned()));
         assert_eq!(schedule("@once"), Ok(Schedule::Once));
         assert_eq!(schedule("@daily"), cron("@daily"));
-        assert_eq!(schedule("every 1h30m"), Ok(Schedule::Interval(Duration::from_secs(5_400))));
+        assert_eq!(
+            schedule("every 1h30m"),
+            Ok(Schedule::Interval(Duration::from_secs(5_400)))
+        );
         for line in [
-            "* * * * *", "*/15 0-6,22 1 JAN-mar mon-fri", "0 0 L * ?", "0 0 * * 5#2", "0 0 * * L5",
-            "0 0 * * 7", "0 0 * * * 30",
+            "* * * * *",
+            "*/15 0-6,22 1 JAN-mar mon-fri",
+            "0 0 L * ?",
+            "0 0 * * 5#2",
+            "0 0 * * L5",
+            "0 0 * * 7",
+            "0 0 * * * 30",
         ] {
             assert_eq!(schedule(line), cron(line), "{line}");
         }
@@ -144,9 +175,25 @@ mod tests {
     #[test]
     fn a_line_that_can_never_be_right_is_refused() {
         for line in [
-            "", "daily", "0 0 * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8",
-            "*/0 * * * *", "a * * * *", "* * * * * * *", "@fortnightly", "every 0s", "every day", "every",
-            "1--2 * * * *", "+1 * * * *", "L * * * *", "* * * * 5#6",
+            "",
+            "daily",
+            "0 0 * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "*/0 * * * *",
+            "a * * * *",
+            "* * * * * * *",
+            "@fortnightly",
+            "every 0s",
+            "every day",
+            "every",
+            "1--2 * * * *",
+            "+1 * * * *",
+            "L * * * *",
+            "* * * * 5#6",
         ] {
             assert!(schedule(line).is_err(), "{line}");
         }
@@ -155,6 +202,9 @@ mod tests {
     #[test]
     fn an_error_names_the_field_that_is_wrong() {
         let error = schedule("0 24 * * *").unwrap_err();
-        assert!(error.contains("`24` cannot be a crontab line's hour"), "{error}");
+        assert!(
+            error.contains("`24` cannot be a crontab line's hour"),
+            "{error}"
+        );
     }
 }

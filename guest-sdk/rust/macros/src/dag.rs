@@ -69,7 +69,9 @@ impl Settings {
                 errors.push(error);
             }
         }
-        settings.agree(entries).unwrap_or_else(|error| errors.push(error));
+        settings
+            .agree(entries)
+            .unwrap_or_else(|error| errors.push(error));
         errors.finish()?;
         Ok(settings)
     }
@@ -106,15 +108,22 @@ impl Settings {
         };
         let given = |key: &str| entries.iter().any(|entry| entry.key == key);
         if self.catchup && !given("start_date") {
-            return Err(Error::new(at("catchup"), "`catchup` needs a `start_date` to catch up from"));
+            return Err(Error::new(
+                at("catchup"),
+                "`catchup` needs a `start_date` to catch up from",
+            ));
         }
         if given("catchup") && !given("schedule") {
-            return Err(Error::new(at("catchup"), "`catchup` needs a `schedule`: without one there is nothing to catch up with"));
+            return Err(Error::new(
+                at("catchup"),
+                "`catchup` needs a `schedule`: without one there is nothing to catch up with",
+            ));
         }
         match (self.start_date, self.end_date) {
-            (Some(start), Some(end)) if start > end => {
-                Err(Error::new(at("end_date"), "`end_date` lies before `start_date`: no run would ever be created"))
-            }
+            (Some(start), Some(end)) if start > end => Err(Error::new(
+                at("end_date"),
+                "`end_date` lies before `start_date`: no run would ever be created",
+            )),
             _ => Ok(()),
         }
     }
@@ -130,10 +139,16 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
             "a DAG function takes no parameters; declare what a run may be given with `params(name = default)` and read it in a task with `ctx.param(\"name\")`",
         ));
     }
-    let settings = errors.take(attribute::entries(attributes).and_then(|entries| Settings::read(&entries)));
+    let settings =
+        errors.take(attribute::entries(attributes).and_then(|entries| Settings::read(&entries)));
     errors.finish()?;
 
-    let ItemFn { attrs, vis, sig, block } = &function;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        block,
+    } = &function;
     let name = &sig.ident;
     let cfgs = attribute::cfgs(attrs);
     let docs: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("doc")).collect();
@@ -166,7 +181,12 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
 }
 
 fn spec(settings: &Settings, dag_id: &str, attrs: &[syn::Attribute], name: &Ident) -> TokenStream {
-    let description = option(settings.description.clone().or_else(|| attribute::doc(attrs)));
+    let description = option(
+        settings
+            .description
+            .clone()
+            .or_else(|| attribute::doc(attrs)),
+    );
     let schedule = match &settings.schedule {
         None => quote!(None),
         Some(Schedule::Once) => quote!(Once),

@@ -25,5 +25,7 @@ pub fn task(attributes: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn expand(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
-    result.unwrap_or_else(|error| error.into_compile_error()).into()
+    result
+        .unwrap_or_else(|error| error.into_compile_error())
+        .into()
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Error, FnArg, GenericArgument, Ident, ItemFn, Pat, PathArguments, Result, ReturnType, Signature,
-    Type, spanned::Spanned as _,
+    Error, FnArg, GenericArgument, Ident, ItemFn, Pat, PathArguments, Result, ReturnType,
+    Signature, Type, spanned::Spanned as _,
 };
 
 use crate::attribute::{self, Entry, Errors, duration, option};
@@ -118,7 +118,10 @@ fn trigger_rule(text: &str) -> std::result::Result<&'static str, String> {
     let found = TRIGGER_RULES.iter().find(|(name, _)| *name == text);
     found.map(|(_, variant)| *variant).ok_or_else(|| {
         let names: Vec<&str> = TRIGGER_RULES.iter().map(|(name, _)| *name).collect();
-        format!("\"{text}\" is no trigger rule; there are {}", attribute::list(&names))
+        format!(
+            "\"{text}\" is no trigger rule; there are {}",
+            attribute::list(&names)
+        )
     })
 }
 
@@ -147,7 +150,12 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         }
     };
 
-    let ItemFn { attrs, vis, sig, block } = &function;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        block,
+    } = &function;
     let name = &sig.ident;
     let at = name.span();
     let cfgs = attribute::cfgs(attrs);
@@ -166,9 +174,12 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
     // The body keeps the author's tokens, so that every error in it is at its own line.
     let mut body = sig.clone();
     body.ident = Ident::new("run", at);
-    let summary = format!("The task `{task_id}`: call it in a DAG function to add it to the graph.");
-    let run_doc = "The task's code as an ordinary function, for tests and for calls from other code.";
-    let with_id_doc = "Adds the task under an id of its own, which it needs when a DAG calls it more than once.";
+    let summary =
+        format!("The task `{task_id}`: call it in a DAG function to add it to the graph.");
+    let run_doc =
+        "The task's code as an ordinary function, for tests and for calls from other code.";
+    let with_id_doc =
+        "Adds the task under an id of its own, which it needs when a DAG calls it more than once.";
     let body_attrs = attrs.iter().filter(|a| !a.path().is_ident("doc"));
     let type_name = Ident::new(&name.to_string(), Span::call_site().located_at(at));
 
@@ -224,7 +235,13 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
 }
 
 fn spec(settings: &Settings, task_id: &str, attrs: &[syn::Attribute], name: &Ident) -> TokenStream {
-    let Settings { retries, backoff, pool_slots, priority_weight, .. } = settings;
+    let Settings {
+        retries,
+        backoff,
+        pool_slots,
+        priority_weight,
+        ..
+    } = settings;
     let retry_delay = duration(settings.retry_delay);
     let max_retry_delay = option(settings.max_retry_delay.map(duration));
     let execution_timeout = option(settings.execution_timeout.map(duration));
@@ -269,10 +286,12 @@ fn runner(
             let #name: #owned = ::airlock_sdk::__private::decode(&mut arguments, #text)?;
         }
     });
-    let pass = arguments.iter().map(|Argument { name, borrowed, .. }| match borrowed {
-        true => quote!(&#name),
-        false => quote!(#name),
-    });
+    let pass = arguments
+        .iter()
+        .map(|Argument { name, borrowed, .. }| match borrowed {
+            true => quote!(&#name),
+            false => quote!(#name),
+        });
     let span = match output {
         ReturnType::Default => name.span(),
         ReturnType::Type(_, ty) => ty.span(),
@@ -302,16 +321,25 @@ fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
     let mut arguments = Vec::new();
     for (i, input) in sig.inputs.iter().enumerate() {
         let FnArg::Typed(input) = input else {
-            errors.push(Error::new(input.span(), "a task is a function on its own, without `self`"));
+            errors.push(Error::new(
+                input.span(),
+                "a task is a function on its own, without `self`",
+            ));
             continue;
         };
         if is_context(&input.ty) {
             match (&*input.ty, i) {
                 (Type::Reference(reference), 0) if reference.mutability.is_none() => context = true,
                 (Type::Reference(_), 0) | (_, 0) => {
-                    errors.push(Error::new(input.ty.span(), "the context is lent: write `&Context`"));
+                    errors.push(Error::new(
+                        input.ty.span(),
+                        "the context is lent: write `&Context`",
+                    ));
                 }
-                _ => errors.push(Error::new(input.ty.span(), "`&Context` comes first among a task's parameters")),
+                _ => errors.push(Error::new(
+                    input.ty.span(),
+                    "`&Context` comes first among a task's parameters",
+                )),
             }
             continue;
         }
@@ -320,7 +348,11 @@ fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
             _ => format_ident!("argument_{}", i + 1),
         };
         match owned(&input.ty) {
-            Ok((owned, borrowed)) => arguments.push(Argument { name, owned, borrowed }),
+            Ok((owned, borrowed)) => arguments.push(Argument {
+                name,
+                owned,
+                borrowed,
+            }),
             Err(error) => errors.push(error),
         }
     }
@@ -331,7 +363,11 @@ fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
 fn is_context(ty: &Type) -> bool {
     match ty {
         Type::Reference(reference) => is_context(&reference.elem),
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Context"),
+        Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "Context"),
         _ => false,
     }
 }
@@ -339,9 +375,10 @@ fn is_context(ty: &Type) -> bool {
 /// The owned type behind a parameter, and whether the function borrows it.
 fn owned(ty: &Type) -> Result<(Type, bool)> {
     match ty {
-        Type::Reference(reference) if reference.mutability.is_some() => {
-            Err(Error::new(ty.span(), "a task takes values or `&` references: what it changes reaches nobody else"))
-        }
+        Type::Reference(reference) if reference.mutability.is_some() => Err(Error::new(
+            ty.span(),
+            "a task takes values or `&` references: what it changes reaches nobody else",
+        )),
         Type::Reference(reference) => {
             let elem = &reference.elem;
             let owned = match &**elem {
@@ -356,16 +393,19 @@ fn owned(ty: &Type) -> Result<(Type, bool)> {
             };
             Ok((owned, true))
         }
-        Type::ImplTrait(_) => {
-            Err(Error::new(ty.span(), "a task's parameters have concrete types: their JSON form must be known"))
-        }
+        Type::ImplTrait(_) => Err(Error::new(
+            ty.span(),
+            "a task's parameters have concrete types: their JSON form must be known",
+        )),
         ty => Ok((ty.clone(), false)),
     }
 }
 
 /// What the task gives to others, and whether it may fail: `Result<T, …>` is known by its name.
 fn output(output: &ReturnType) -> (Type, bool) {
-    let ReturnType::Type(_, ty) = output else { return (syn::parse_quote!(()), false) };
+    let ReturnType::Type(_, ty) = output else {
+        return (syn::parse_quote!(()), false);
+    };
     if let Type::Path(path) = &**ty
         && let Some(last) = path.path.segments.last()
         && last.ident == "Result"
@@ -381,7 +421,10 @@ fn output(output: &ReturnType) -> (Type, bool) {
 pub(crate) fn ordinary(sig: &Signature, what: &str) -> Result<()> {
     let mut errors = Errors::default();
     let mut refuse = |span: Span, text: &str| {
-        errors.push(Error::new(span, format!("a {what} is an ordinary function: {text}")));
+        errors.push(Error::new(
+            span,
+            format!("a {what} is an ordinary function: {text}"),
+        ));
     };
     if let Some(word) = &sig.asyncness {
         refuse(word.span(), "drop `async`; its calls may simply wait");
@@ -399,7 +442,10 @@ pub(crate) fn ordinary(sig: &Signature, what: &str) -> Result<()> {
         refuse(word.span(), "drop `...`");
     }
     if !sig.generics.params.is_empty() {
-        refuse(sig.generics.span(), "it has no generic parameters or lifetimes; name concrete types");
+        refuse(
+            sig.generics.span(),
+            "it has no generic parameters or lifetimes; name concrete types",
+        );
     }
     errors.finish()
 }

@@ -16,7 +16,9 @@ const UNITS: [(&str, u64); 6] = [
 /// `30s`, `1h30m`, `500ms`: whole numbers, each with its unit (`ms`, `s`, `m`, `h`, `d`, `w`).
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || {
-        format!("\"{text}\" is no duration; write numbers with a unit (ms, s, m, h, d, w), such as \"30s\" or \"1h30m\"")
+        format!(
+            "\"{text}\" is no duration; write numbers with a unit (ms, s, m, h, d, w), such as \"30s\" or \"1h30m\""
+        )
     };
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -26,11 +28,21 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let letters = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
-        micros = part.and_then(|part| micros.checked_add(part)).ok_or_else(wrong)?;
+        let (_, factor) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(wrong)?;
+        let part = number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(*factor));
+        micros = part
+            .and_then(|part| micros.checked_add(part))
+            .ok_or_else(wrong)?;
         rest = after.trim_start();
     }
     Ok(Duration::from_micros(micros))
@@ -38,8 +50,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A time zone of the IANA database.
 pub(crate) fn timezone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name)
-        .map_err(|_| format!("\"{name}\" is no time zone; write an IANA name such as \"Europe/Zurich\""))
+    TimeZone::get(name).map_err(|_| {
+        format!("\"{name}\" is no time zone; write an IANA name such as \"Europe/Zurich\"")
+    })
 }
 
 /// A date, a date and time in `zone`, or a date and time with its own offset; in microseconds since 1970.
@@ -68,7 +81,17 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "30", "s", "-5s", "5 minutes", "1.5h", "5x", "99999999999999999999s", "9999999999999w"] {
+        for text in [
+            "",
+            "30",
+            "s",
+            "-5s",
+            "5 minutes",
+            "1.5h",
+            "5x",
+            "99999999999999999999s",
+            "9999999999999w",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
@@ -85,12 +108,21 @@ mod tests {
     fn an_offset_wins_over_the_zone() {
         let zurich = timezone("Europe/Zurich").unwrap();
         assert_eq!(date("1970-01-02T00:00:00Z", &zurich), Ok(86_400_000_000));
-        assert_eq!(date("1970-01-02T01:00:00+01:00", &zurich), Ok(86_400_000_000));
+        assert_eq!(
+            date("1970-01-02T01:00:00+01:00", &zurich),
+            Ok(86_400_000_000)
+        );
     }
 
     #[test]
     fn what_is_no_date_or_zone_is_refused() {
-        for text in ["", "tomorrow", "2012-02-30", "01.02.2012", "2012-01-01T25:00"] {
+        for text in [
+            "",
+            "tomorrow",
+            "2012-02-30",
+            "01.02.2012",
+            "2012-01-01T25:00",
+        ] {
             assert!(date(text, &TimeZone::UTC).is_err(), "{text}");
         }
         assert!(timezone("Europe/Zuerich").is_err());

@@ -61,5 +61,9 @@ pub trait BundleStore: Send + Sync {
     /// What this parse gave before.
     async fn parse_result(&self, key: &ParseKey) -> Result<Option<ParseResult>, StoreError>;
     /// Keeps what a parse gave. Failures for want of pool, time or memory are never handed here.
-    async fn keep_parse_result(&self, key: &ParseKey, result: &ParseResult) -> Result<(), StoreError>;
+    async fn keep_parse_result(
+        &self,
+        key: &ParseKey,
+        result: &ParseResult,
+    ) -> Result<(), StoreError>;
 }

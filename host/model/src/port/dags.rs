@@ -85,7 +85,11 @@ pub trait DagStore: Send + Sync {
     /// DAGs by id.
     async fn dags(&self, filter: &DagFilter, page: Page) -> Result<Paged<StoredDag>, StoreError>;
     /// The definition of a DAG in one version of its bundle, which stays as long as runs are pinned to it.
-    async fn definition(&self, dag_id: &DagId, hash: &BundleHash) -> Result<Option<DagSpec>, StoreError>;
+    async fn definition(
+        &self,
+        dag_id: &DagId,
+        hash: &BundleHash,
+    ) -> Result<Option<DagSpec>, StoreError>;
     /// Pauses or unpauses.
     ///
     /// # Errors

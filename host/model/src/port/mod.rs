@@ -6,6 +6,7 @@
 
 mod bundles;
 mod clock;
+mod control;
 mod dags;
 mod executor;
 mod logs;
@@ -16,16 +17,19 @@ mod xcoms;
 
 pub use bundles::{BundleStore, BundleVersion, ParseKey, ParseResult};
 pub use clock::{Clock, SystemClock};
+pub use control::{Control, ControlError, SchedulerHealth, TeamLoad, TriggerRun};
 pub use dags::{DagFilter, DagStore, ImportError, StoredDag};
 pub use executor::{Executor, TryEvents, Work};
 pub use logs::{LogPage, TaskLogs};
 pub use parser::{ParseError, ParsedBundle, Parser, SpecError};
 pub use runs::{
-    Batch, CommitError, DagProgress, NewRun, RunChange, RunFilter, RunRow, RunStore, StoredRun, TaskChange,
-    TaskFields, TaskRow, XcomWrite,
+    Batch, CommitError, DagProgress, NewRun, RunChange, RunFilter, RunRow, RunStore, StoredRun,
+    TaskChange, TaskFields, TaskRow, XcomWrite,
 };
-pub use settings::{ConnectionStore, PoolStore, Revealed, SealedConnection, SealedVariable, Settings, VariableStore};
-pub use xcoms::{Blobs, XcomAddress, XcomRow, XcomStore, Xcoms};
+pub use settings::{
+    ConnectionStore, PoolStore, Revealed, SealedConnection, SealedVariable, Settings, VariableStore,
+};
+pub use xcoms::{Blobs, RETURN_VALUE, XcomAddress, XcomRow, XcomStore, Xcoms};
 
 /// A database or file that did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +76,10 @@ pub struct Page {
 
 impl Page {
     /// All that a caller could want to hold at once.
-    pub const ALL: Self = Self { offset: 0, limit: 1_000_000 };
+    pub const ALL: Self = Self {
+        offset: 0,
+        limit: 1_000_000,
+    };
 }
 
 /// A part, and how many there are in all.

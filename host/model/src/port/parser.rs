@@ -56,5 +56,10 @@ pub enum ParseError {
 #[async_trait]
 pub trait Parser: Send + Sync {
     /// Parses a bundle version in its team's pool, with the variables of its grant.
-    async fn parse(&self, team: &TeamName, bundle: &BundleName, hash: &BundleHash) -> Result<ParsedBundle, ParseError>;
+    async fn parse(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<ParsedBundle, ParseError>;
 }

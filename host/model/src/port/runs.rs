@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Page, Paged, StoreError};
 use crate::{
-    id::{BundleHash, DagId, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex, TaskInstanceKey, TeamName, Token},
+    id::{
+        BundleHash, DagId, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex, TaskInstanceKey,
+        TeamName, Token,
+    },
     outcome::FailureKind,
     state::{RunState, RunType, TaskState},
     time::Timestamp,
@@ -234,7 +237,11 @@ pub trait RunStore: Send + Sync {
     /// One run by its names.
     async fn run(&self, dag_id: &DagId, run_id: &RunId) -> Result<Option<RunRow>, StoreError>;
     /// The run that stands for this time.
-    async fn run_at(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError>;
+    async fn run_at(
+        &self,
+        dag_id: &DagId,
+        logical_date: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError>;
     /// Runs.
     async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<RunRow>, StoreError>;
     /// The task instances of a run, by position and map index.

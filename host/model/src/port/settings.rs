@@ -48,7 +48,11 @@ pub struct SealedConnection {
 #[async_trait]
 pub trait VariableStore: Send + Sync {
     /// One of exactly this scope.
-    async fn variable(&self, scope: &Scope, key: &VariableKey) -> Result<Option<SealedVariable>, StoreError>;
+    async fn variable(
+        &self,
+        scope: &Scope,
+        key: &VariableKey,
+    ) -> Result<Option<SealedVariable>, StoreError>;
     /// All of these scopes, by key.
     async fn variables(&self, scopes: &[Scope]) -> Result<Vec<SealedVariable>, StoreError>;
     /// Creates or replaces.
@@ -64,7 +68,11 @@ pub trait VariableStore: Send + Sync {
 #[async_trait]
 pub trait ConnectionStore: Send + Sync {
     /// One of exactly this scope.
-    async fn connection(&self, scope: &Scope, id: &ConnectionId) -> Result<Option<SealedConnection>, StoreError>;
+    async fn connection(
+        &self,
+        scope: &Scope,
+        id: &ConnectionId,
+    ) -> Result<Option<SealedConnection>, StoreError>;
     /// All of these scopes, by id.
     async fn connections(&self, scopes: &[Scope]) -> Result<Vec<SealedConnection>, StoreError>;
     /// Creates or replaces.
@@ -78,7 +86,11 @@ pub trait ConnectionStore: Send + Sync {
     /// `reseal` with its scope, kind and name. Nothing is changed when one of them fails.
     async fn reseal_all(
         &self,
-        reseal: &(dyn for<'a> Fn(&'a Scope, &'a str, &'a str, &'a [u8]) -> Result<Vec<u8>, String> + Send + Sync),
+        reseal: &(
+             dyn for<'a> Fn(&'a Scope, &'a str, &'a str, &'a [u8]) -> Result<Vec<u8>, String>
+                 + Send
+                 + Sync
+         ),
     ) -> Result<u64, StoreError>;
 }
 
@@ -110,7 +122,11 @@ pub struct Revealed<T> {
 #[async_trait]
 pub trait Settings: Send + Sync {
     /// A variable.
-    async fn variable(&self, team: &TeamName, key: &VariableKey) -> Result<Option<Revealed<Variable>>, StoreError>;
+    async fn variable(
+        &self,
+        team: &TeamName,
+        key: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError>;
     /// A connection.
     async fn connection(
         &self,

@@ -47,7 +47,11 @@ pub struct XcomRow {
 #[async_trait]
 pub trait XcomStore: Send + Sync {
     /// One XCom, of this team's DAGs only.
-    async fn xcom(&self, team: &TeamName, address: &XcomAddress) -> Result<Option<Arc<str>>, StoreError>;
+    async fn xcom(
+        &self,
+        team: &TeamName,
+        address: &XcomAddress,
+    ) -> Result<Option<Arc<str>>, StoreError>;
     /// One XCom of a run that the caller already holds.
     async fn xcom_of(
         &self,
@@ -70,12 +74,20 @@ pub trait XcomStore: Send + Sync {
 #[async_trait]
 pub trait Xcoms: Send + Sync {
     /// The value, or none; another team's is none.
-    async fn pull(&self, team: &TeamName, address: &XcomAddress) -> Result<Option<Arc<str>>, StoreError>;
+    async fn pull(
+        &self,
+        team: &TeamName,
+        address: &XcomAddress,
+    ) -> Result<Option<Arc<str>>, StoreError>;
 }
 
 #[async_trait]
 impl<T: XcomStore + ?Sized> Xcoms for T {
-    async fn pull(&self, team: &TeamName, address: &XcomAddress) -> Result<Option<Arc<str>>, StoreError> {
+    async fn pull(
+        &self,
+        team: &TeamName,
+        address: &XcomAddress,
+    ) -> Result<Option<Arc<str>>, StoreError> {
         self.xcom(team, address).await
     }
 }

@@ -64,26 +64,51 @@ impl Cron {
     /// # Errors
     /// A [`CronError`].
     pub fn new(line: &str, zone: Option<&str>) -> Result<Self, CronError> {
-        let wrong = |reason: String| CronError::Line { line: line.chars().take(120).collect(), reason };
-        let expanded = PRESETS.iter().find(|(name, _)| *name == line.trim()).map_or(line, |(_, expanded)| expanded);
+        let wrong = |reason: String| CronError::Line {
+            line: line.chars().take(120).collect(),
+            reason,
+        };
+        let expanded = PRESETS
+            .iter()
+            .find(|(name, _)| *name == line.trim())
+            .map_or(line, |(_, expanded)| expanded);
         let fields: Vec<&str> = expanded.split_whitespace().collect();
         // The library wants seconds first, croniter has them last.
         let (ordered, hour) = match fields.as_slice() {
             [minute, hour, rest @ ..] if rest.len() == 3 => {
                 (format!("0 {minute} {hour} {}", rest.join(" ")), *hour)
             }
-            [minute, hour, a, b, c, second] => (format!("{second} {minute} {hour} {a} {b} {c}"), *hour),
-            fields => return Err(wrong(format!("it has {} fields, not five or six", fields.len()))),
+            [minute, hour, a, b, c, second] => {
+                (format!("{second} {minute} {hour} {a} {b} {c}"), *hour)
+            }
+            fields => {
+                return Err(wrong(format!(
+                    "it has {} fields, not five or six",
+                    fields.len()
+                )));
+            }
         };
-        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed).build();
+        let parser = CronParser::builder()
+            .seconds(Seconds::Required)
+            .year(Year::Disallowed)
+            .build();
         let pattern = parser.parse(&ordered).map_err(|e| wrong(e.to_string()))?;
         let zone = match zone {
             None => TimeZone::UTC,
-            Some(name) => TimeZone::get(name).map_err(|_| CronError::Zone(name.chars().take(120).collect()))?,
+            Some(name) => TimeZone::get(name)
+                .map_err(|_| CronError::Zone(name.chars().take(120).collect()))?,
         };
-        let cron = Self { line: line.to_owned(), pattern, zone, absolute: hour == "*" };
+        let cron = Self {
+            line: line.to_owned(),
+            pattern,
+            zone,
+            absolute: hour == "*",
+        };
         // A line such as `0 0 31 2 *` reads well and never ticks.
-        if cron.tick(DateTime::constant(2000, 1, 1, 0, 0, 0, 0), Direction::Next).is_none() {
+        if cron
+            .tick(DateTime::constant(2000, 1, 1, 0, 0, 0, 0), Direction::Next)
+            .is_none()
+        {
             return Err(wrong("it never comes".into()));
         }
         Ok(cron)
@@ -105,14 +130,22 @@ impl Cron {
     #[must_use]
     pub fn align_next(&self, at: Timestamp) -> Option<Timestamp> {
         let next = self.next(at)?;
-        if self.prev(next) == Some(at) { Some(at) } else { Some(next) }
+        if self.prev(next) == Some(at) {
+            Some(at)
+        } else {
+            Some(next)
+        }
     }
 
     /// `at` if it is a tick, else the last before it.
     #[must_use]
     pub fn align_prev(&self, at: Timestamp) -> Option<Timestamp> {
         let prev = self.prev(at)?;
-        if self.next(prev) == Some(at) { Some(at) } else { Some(prev) }
+        if self.next(prev) == Some(at) {
+            Some(at)
+        } else {
+            Some(prev)
+        }
     }
 
     /// The first run of a DAG that has neither a start date nor catch-up: the last tick when it is no longer
@@ -121,7 +154,11 @@ impl Cron {
     pub fn first_without_start(&self, now: Timestamp) -> Option<Timestamp> {
         let (prev, next) = (self.align_prev(now)?, self.next(now)?);
         let grace = (next.since(prev) / 10).max(std::time::Duration::from_secs(300));
-        if now.since(prev) <= grace { Some(prev) } else { Some(next) }
+        if now.since(prev) <= grace {
+            Some(prev)
+        } else {
+            Some(next)
+        }
     }
 
     fn step(&self, at: Timestamp, direction: Direction) -> Option<Timestamp> {
@@ -130,7 +167,10 @@ impl Cron {
         let instant = if self.absolute {
             at.to_jiff().checked_add(tick.duration_since(local)).ok()?
         } else {
-            self.zone.to_ambiguous_timestamp(tick).disambiguate(LATER).ok()?
+            self.zone
+                .to_ambiguous_timestamp(tick)
+                .disambiguate(LATER)
+                .ok()?
         };
         Some(Timestamp::from_jiff(instant))
     }

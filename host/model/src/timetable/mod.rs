@@ -25,13 +25,17 @@ pub enum TimetableError {
     #[error(transparent)]
     Cron(#[from] CronError),
     /// The interval has no length.
-    #[error("AL-0322: `schedule` repeats after no time at all; give an interval of at least a microsecond")]
+    #[error(
+        "AL-0322: `schedule` repeats after no time at all; give an interval of at least a microsecond"
+    )]
     EmptyInterval,
     /// A run at the start date, but there is none.
     #[error("AL-0323: `schedule` is @once, but there is no start_date to run at; set start_date")]
     OnceWithoutStart,
     /// Catch-up from nowhere.
-    #[error("AL-0324: `catchup` is set, but there is no start_date to begin at; set start_date or drop catchup")]
+    #[error(
+        "AL-0324: `catchup` is set, but there is no start_date to begin at; set start_date or drop catchup"
+    )]
     CatchupWithoutStart,
 }
 
@@ -70,7 +74,10 @@ pub struct NextRun {
 
 impl NextRun {
     const fn tick(at: Timestamp) -> Self {
-        Self { interval: (at, at), run_after: at }
+        Self {
+            interval: (at, at),
+            run_after: at,
+        }
     }
 }
 
@@ -82,12 +89,17 @@ impl Timetable {
     pub fn new(spec: &DagSpec) -> Result<Self, TimetableError> {
         let timetable = match &spec.schedule {
             Schedule::None => Self::None,
-            Schedule::Once if spec.start_date.is_none() => return Err(TimetableError::OnceWithoutStart),
-            Schedule::Once => Self::Once,
-            Schedule::Cron { expression, timezone } => {
-                Self::Cron(Box::new(Cron::new(expression, timezone.as_deref())?))
+            Schedule::Once if spec.start_date.is_none() => {
+                return Err(TimetableError::OnceWithoutStart);
             }
-            Schedule::Interval(every) if every.as_micros() == 0 => return Err(TimetableError::EmptyInterval),
+            Schedule::Once => Self::Once,
+            Schedule::Cron {
+                expression,
+                timezone,
+            } => Self::Cron(Box::new(Cron::new(expression, timezone.as_deref())?)),
+            Schedule::Interval(every) if every.as_micros() == 0 => {
+                return Err(TimetableError::EmptyInterval);
+            }
             Schedule::Interval(every) => Self::Interval(*every),
         };
         let repeats = matches!(timetable, Self::Cron(_) | Self::Interval(_));
@@ -117,7 +129,10 @@ impl Timetable {
                     (true, Some(_), _) => after_last,
                     (true, None, _) => first,
                     (false, None, None) => cron.first_without_start(now),
-                    (false, ..) => [cron.align_prev(now), after_last, first].into_iter().flatten().max(),
+                    (false, ..) => [cron.align_prev(now), after_last, first]
+                        .into_iter()
+                        .flatten()
+                        .max(),
                 }
             }
             Self::Interval(every) => {
@@ -140,7 +155,8 @@ impl Timetable {
             Self::Once => "@once".into(),
             Self::Cron(cron) => cron.to_string(),
             Self::Interval(every) => {
-                let span = jiff::SignedDuration::try_from(*every).unwrap_or(jiff::SignedDuration::MAX);
+                let span =
+                    jiff::SignedDuration::try_from(*every).unwrap_or(jiff::SignedDuration::MAX);
                 format!("every {span:#}")
             }
         }

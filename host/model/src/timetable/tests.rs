@@ -19,36 +19,62 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn run([start, end, after]: &[String; 3]) -> NextRun {
-    NextRun { interval: (time(start), time(end)), run_after: time(after) }
+    NextRun {
+        interval: (time(start), time(end)),
+        run_after: time(after),
+    }
 }
 
 #[test]
 fn cron_ticks_fall_where_airflows_do_through_every_change_of_the_clocks() {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/vectors/cron_timetables.json")).unwrap();
+    let cases: Vec<Case> =
+        serde_json::from_str(include_str!("../../tests/vectors/cron_timetables.json")).unwrap();
     let mut wrong = vec![];
-    let cases: Vec<_> = cases.into_iter().filter(|case| case.kind == "cron_trigger").collect();
+    let cases: Vec<_> = cases
+        .into_iter()
+        .filter(|case| case.kind == "cron_trigger")
+        .collect();
     for case in &cases {
         let timetable = Timetable::Cron(Box::new(Cron::new(&case.expr, Some(&case.tz)).unwrap()));
         let earliest = Some(time(&case.earliest));
         let now = time(&case.now_for_no_catchup);
-        let bounds = |earliest, catchup| Restriction { earliest, latest: None, catchup };
+        let bounds = |earliest, catchup| Restriction {
+            earliest,
+            latest: None,
+            catchup,
+        };
         let mut last = None;
         let mut told = vec![];
         for _ in &case.catchup_true_first6 {
-            let next = timetable.next_run(last, bounds(earliest, true), now).unwrap();
+            let next = timetable
+                .next_run(last, bounds(earliest, true), now)
+                .unwrap();
             last = Some(next.interval);
             told.push(Some(next));
         }
-        let mut expected: Vec<_> = case.catchup_true_first6.iter().map(|r| Some(run(r))).collect();
+        let mut expected: Vec<_> = case
+            .catchup_true_first6
+            .iter()
+            .map(|r| Some(run(r)))
+            .collect();
         told.push(timetable.next_run(None, bounds(earliest, false), now));
         expected.push(case.no_catchup_with_earliest.as_ref().map(run));
         told.push(timetable.next_run(None, bounds(None, false), now));
         expected.push(case.no_catchup_no_start_date.as_ref().map(run));
         if told != expected {
-            wrong.push(format!("{} {} from {}:\n  {told:?}\n  {expected:?}", case.expr, case.tz, case.earliest));
+            wrong.push(format!(
+                "{} {} from {}:\n  {told:?}\n  {expected:?}",
+                case.expr, case.tz, case.earliest
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), cases.len(), wrong[..wrong.len().min(8)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong[..wrong.len().min(8)].join("\n")
+    );
 }
 
 #[test]
@@ -87,20 +113,37 @@ fn the_end_date_is_the_last_run() {
 #[test]
 fn an_interval_without_catchup_runs_now_and_then_after_each_interval() {
     let hourly = Timetable::Interval(Duration::from_secs(3600));
-    let bounds = Restriction { earliest: Some(time("2020-01-01")), latest: None, catchup: false };
+    let bounds = Restriction {
+        earliest: Some(time("2020-01-01")),
+        latest: None,
+        catchup: false,
+    };
     let now = time("2026-01-01T10:20:00");
     assert_eq!(hourly.next_run(None, bounds, now).unwrap().run_after, now);
     let next = hourly.next_run(Some((now, now)), bounds, now).unwrap();
     assert_eq!(next.run_after, time("2026-01-01T11:20:00"));
-    let caught = Restriction { catchup: true, ..bounds };
-    assert_eq!(hourly.next_run(None, caught, now).unwrap().run_after, time("2020-01-01"));
+    let caught = Restriction {
+        catchup: true,
+        ..bounds
+    };
+    assert_eq!(
+        hourly.next_run(None, caught, now).unwrap().run_after,
+        time("2020-01-01")
+    );
 }
 
 #[test]
 fn once_runs_once() {
-    let bounds = Restriction { earliest: Some(time("2020-01-01")), latest: None, catchup: false };
+    let bounds = Restriction {
+        earliest: Some(time("2020-01-01")),
+        latest: None,
+        catchup: false,
+    };
     let now = time("2026-01-01");
     let first = Timetable::Once.next_run(None, bounds, now).unwrap();
     assert_eq!(first.interval.0, time("2020-01-01"));
-    assert_eq!(Timetable::Once.next_run(Some(first.interval), bounds, now), None);
+    assert_eq!(
+        Timetable::Once.next_run(Some(first.interval), bounds, now),
+        None
+    );
 }
