@@ -219,6 +219,9 @@ pub enum Mistake {
     /// Two params share a name.
     #[error("AL-0316: the param `{}` is declared twice; keep one", .0.escape_debug())]
     DuplicateParam(String),
+    /// A run that nobody triggers would lack a value.
+    #[error("AL-0318: the param `{}` has no default, so a scheduled run would have no value for it; give it a default or drop the schedule", .0.escape_debug())]
+    ParamWithoutDefault(String),
     /// It starts after it ends.
     #[error("AL-0317: start_date {start} lies after end_date {end}; no run would ever be created")]
     EndsBeforeStart {
@@ -432,6 +435,9 @@ impl<'a> Check<'a> {
         for param in &spec.params {
             if seen.insert(&param.name, ()).is_some() {
                 self.dag_mistake(Mistake::DuplicateParam(param.name.clone()));
+            }
+            if param.default.is_none() && spec.schedule != Schedule::None {
+                self.dag_mistake(Mistake::ParamWithoutDefault(param.name.clone()));
             }
             if let Some(reason) = param.default.as_deref().and_then(not_json) {
                 self.dag_mistake(Mistake::NotJson {

@@ -16,6 +16,9 @@ pub struct Timestamp(i64);
 pub struct TimeError(String);
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// From microseconds since the epoch.
     ///
     /// # Errors

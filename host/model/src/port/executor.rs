@@ -57,6 +57,9 @@ pub trait Executor: Send + Sync {
     fn dispatch(&self, work: Work);
     /// Ends a try if it is still there; its end is told as [`crate::outcome::FailureKind::Killed`].
     fn kill(&self, key: TaskInstanceKey, token: Token);
+    /// Whether this try is still waiting or running here: what renews its lease. False once its end has
+    /// been told.
+    fn holds(&self, key: TaskInstanceKey, token: Token) -> bool;
 }
 
 /// Hears of tries. Called from the executor's threads; must not block.
