@@ -14,7 +14,7 @@ use crate::{
     time,
 };
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 13] = [
     "dag_id",
     "description",
     "schedule",
@@ -26,10 +26,8 @@ const KEYS: [&str; 15] = [
     "max_active_tasks",
     "dagrun_timeout",
     "tags",
-    "owner",
     "owners",
     "params",
-    "doc",
 ];
 
 #[derive(Default)]
@@ -80,7 +78,7 @@ impl Settings {
         let date = |entry: &Entry| entry.parsed("\"2012-01-31\"", |text| time::date(text, zone));
         match entry.key.to_string().as_str() {
             "dag_id" => self.dag_id = Some(entry.id()?),
-            "description" | "doc" => self.description = Some(entry.text()?),
+            "description" => self.description = Some(entry.text()?),
             "schedule" => {
                 let example = "\"@daily\", \"0 6 * * 1-5\" or \"every 30m\"; a DAG that only runs by hand has no `schedule`";
                 self.schedule = Some(entry.parsed(example, cron::schedule)?);
@@ -93,7 +91,7 @@ impl Settings {
             "max_active_tasks" => self.max_active_tasks = Some(entry.whole(1)?),
             "dagrun_timeout" => self.dagrun_timeout = Some(positive(entry)?),
             "tags" => self.tags = entry.texts()?,
-            "owner" | "owners" => self.owners.extend(entry.texts()?),
+            "owners" => self.owners = entry.texts()?,
             "params" => self.params = entry.params()?,
             _ => return Err(entry.unknown("a DAG", &KEYS)),
         }

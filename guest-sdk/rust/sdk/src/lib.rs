@@ -1,1 +1,188 @@
-//! Placeholder.
+//! Write Airlock DAGs and tasks as ordinary Rust functions.
+//!
+//! ```
+//! use airlock_sdk::prelude::*;
+//!
+//! /// Counts the words of a text, once a day.
+//! #[dag(schedule = "@daily", start_date = "2024-01-01", tags = ["example"])]
+//! fn words() {
+//!     let text = read();          // calling a task adds it to the graph …
+//!     let count = count(text);    // … and its result is a typed XCom: wiring a wrong type
+//!     report(count);              //    does not compile
+//! }
+//!
+//! #[task(retries = 2, retry_delay = "30s")]
+//! fn read(ctx: &Context) -> Result<String> {
+//!     let path = directory("texts")?.join(format!("{}.txt", ctx.date()?));
+//!     Ok(std::fs::read_to_string(path)?)
+//! }
+//!
+//! #[task]
+//! fn count(text: String) -> usize {
+//!     text.split_whitespace().count()
+//! }
+//!
+//! #[task]
+//! fn report(count: usize) {
+//!     info!("{count} words");
+//! }
+//!
+//! airlock_sdk::bundle!(words);
+//!
+//! // A task's code is an ordinary function, for tests and other callers:
+//! assert_eq!(count::run("to be or not to be".to_owned()), 6);
+//! ```
+//!
+//! # DAGs
+//! `#[dag(…)]` on a function without parameters makes it a DAG of that name. In the brackets, all optional:
+//!
+//! | key | value | default |
+//! |---|---|---|
+//! | `dag_id` | text | the function's name |
+//! | `description` | text | the doc comment |
+//! | `schedule` | `"@daily"` and Airflow's other presets, a crontab line (`"0 6 * * 1-5"`; a sixth field is seconds), `"every 30m"`, `"@once"` | only runs by hand |
+//! | `timezone` | IANA name; crontab lines and dates are read in it | UTC |
+//! | `start_date`, `end_date` | `"2012-01-31"`, with a time (`T06:00`) and an offset (`Z`) if wanted | none |
+//! | `catchup` | alone, or `= true` | `false` |
+//! | `max_active_runs`, `max_active_tasks` | number | the host's |
+//! | `dagrun_timeout` | duration | none |
+//! | `tags`, `owners` | list of texts | none |
+//! | `params` | `params(city = "Seattle", limit = 10, must_be_given)` | none |
+//!
+//! # Tasks
+//! `#[task(…)]` on a function makes it a task of that name. It may take `&Context` first; its other
+//! parameters and what it returns cross between tasks as JSON, so they are types of `serde`. It returns
+//! nothing, a value, or a [`Result`].
+//!
+//! | key | value | default |
+//! |---|---|---|
+//! | `task_id` | text | the function's name |
+//! | `retries` | number | 0 |
+//! | `retry_delay` | duration | `"5m"` |
+//! | `retry_exponential_backoff` | factor, or `true` for 2 | none |
+//! | `max_retry_delay` | duration | none |
+//! | `execution_timeout` | duration, of one try | none |
+//! | `trigger_rule` | one of Airflow's, such as `"all_done"` | `"all_success"` |
+//! | `pool`, `pool_slots` | text, number | the team's default pool, 1 |
+//! | `priority_weight` | number | 1 |
+//! | `doc` | text | the doc comment |
+//!
+//! A duration is a text of numbers with units (`ms`, `s`, `m`, `h`, `d`, `w`): `"30s"`, `"1h30m"`.
+//!
+//! For a task function `check`, there is
+//! - `check(reading)`, in a DAG function: adds the task, and gives its [`Output`]. Each parameter takes the
+//!   output of another task, or a plain value;
+//! - `check::with_id("check_again", reading)`: the same, under an id of its own, which a second call in the
+//!   same DAG needs;
+//! - `check::run(reading)`: the function as it was written.
+//!
+//! Order without data is said with [`Tasks::before`] and [`Tasks::after`].
+//!
+//! # What a task may reach
+//! Nothing, until `bundle.toml` asks for it and the team grants it: [`variable`], [`connection`],
+//! [`directory`], [`http`]. Its own log (through the `log` crate, or `println!`) and its [`xcom`]s need no
+//! grant.
+
+// The macros speak of the crate by its name, and so may be used in its own tests.
+#[cfg(test)]
+extern crate self as airlock_sdk;
+
+mod argument;
+pub mod capability;
+#[cfg(target_arch = "wasm32")]
+mod component;
+mod context;
+pub mod definition;
+mod error;
+mod graph;
+mod outcome;
+mod output;
+mod registry;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+#[cfg(target_arch = "wasm32")]
+#[path = "host/wasm.rs"]
+mod host;
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "host/native.rs"]
+mod host;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../../wit/capability", "../../../wit/bundle"],
+        world: "airlock:bundle/bundle",
+        pub_export_macro: true,
+        export_macro_name: "export",
+        default_bindings_module: "airlock_sdk::__private::bindings",
+        generate_all,
+    });
+}
+
+pub use airlock_sdk_macros::{dag, task};
+pub use argument::IntoArgument;
+pub use capability::{connection, directory, http, variable, variable_json, variable_or, xcom};
+pub use context::{Context, ContextBuilder};
+pub use error::{Error, Result, ResultExt, fail, skip};
+pub use jiff;
+pub use output::{Output, Tasks};
+
+/// What a bundle's source usually needs: `use airlock_sdk::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Context, Error, Output, Result, ResultExt as _, Tasks as _, bail, connection, dag,
+        directory, ensure, fail, http, jiff, skip, task, variable, variable_json, variable_or,
+        xcom,
+    };
+    pub use log::{debug, error, info, trace, warn};
+}
+
+/// What the macros' code calls. Not for authors.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::{
+        argument::{Arguments, Wire, decode},
+        definition::DagResult,
+        graph::add,
+        outcome::{Outcome, finish_result, finish_value},
+        registry::Registered,
+    };
+    pub use inventory;
+
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::{
+        bindings,
+        component::{Bundle, Component},
+    };
+}
+
+/// Names the DAGs of the bundle and makes the crate a bundle: once, at the crate's root.
+///
+/// ```
+/// # use airlock_sdk::prelude::*;
+/// # #[dag] fn weather() {}
+/// # mod finance { use airlock_sdk::prelude::*; #[dag] pub fn rates() {} }
+/// airlock_sdk::bundle!(weather, finance::rates);
+/// ```
+#[macro_export]
+macro_rules! bundle {
+    ($($dag:path),+ $(,)?) => {
+        const _: () = {
+            const DAGS: &[&$crate::definition::DagSpec] =
+                &[$(<$dag as $crate::definition::DagSource>::SPEC),+];
+
+            #[cfg(target_arch = "wasm32")]
+            struct Bundle;
+            #[cfg(target_arch = "wasm32")]
+            impl $crate::__private::Bundle for Bundle {
+                const DAGS: &'static [&'static $crate::definition::DagSpec] = DAGS;
+            }
+            #[cfg(target_arch = "wasm32")]
+            type Component = $crate::__private::Component<Bundle>;
+            #[cfg(target_arch = "wasm32")]
+            $crate::__private::bindings::export!(Component with_types_in $crate::__private::bindings);
+        };
+    };
+}

@@ -1,0 +1,250 @@
+//! Which try of which task instance runs, as its code sees it.
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Error, Result, ResultExt as _};
+
+/// Which try of which task instance this is, and for which time. A task takes it as its first parameter,
+/// `ctx: &Context`, if it wants it; a test makes one with [`Context::builder`].
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub(crate) dag_id: String,
+    pub(crate) run_id: String,
+    pub(crate) run_type: String,
+    pub(crate) task_id: String,
+    pub(crate) map_index: i32,
+    pub(crate) try_number: u32,
+    pub(crate) max_tries: u32,
+    pub(crate) token: u64,
+    pub(crate) logical_date: Option<Timestamp>,
+    pub(crate) data_interval: Option<(Timestamp, Timestamp)>,
+    pub(crate) run_after: Timestamp,
+    pub(crate) params: String,
+}
+
+impl Context {
+    /// A context for tests: a manual run of DAG `test`, first and only try, token 1, for no point in time.
+    ///
+    /// ```
+    /// # use airlock_sdk::prelude::*;
+    /// let ctx = Context::builder().logical_date("2012-01-15T00:00:00Z".parse()?).param("limit", 10).build();
+    /// assert_eq!(ctx.date()?.to_string(), "2012-01-15");
+    /// assert_eq!(ctx.param::<u32>("limit")?, 10);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder::default()
+    }
+
+    /// The DAG.
+    #[must_use]
+    pub fn dag_id(&self) -> &str {
+        &self.dag_id
+    }
+
+    /// The DAG run, such as `scheduled__2012-01-15T00:00:00+00:00`.
+    #[must_use]
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// `scheduled`, `manual`, `backfill`, …, as Airflow names them.
+    #[must_use]
+    pub fn run_type(&self) -> &str {
+        &self.run_type
+    }
+
+    /// The task.
+    #[must_use]
+    pub fn task_id(&self) -> &str {
+        &self.task_id
+    }
+
+    /// -1 for a task that is not mapped.
+    #[must_use]
+    pub const fn map_index(&self) -> i32 {
+        self.map_index
+    }
+
+    /// Counted from one.
+    #[must_use]
+    pub const fn try_number(&self) -> u32 {
+        self.try_number
+    }
+
+    /// The number of the last try.
+    #[must_use]
+    pub const fn max_tries(&self) -> u32 {
+        self.max_tries
+    }
+
+    /// The fencing token: it grows with every try of this task instance, so that an outside system that
+    /// remembers the highest one it saw can refuse a try that was superseded.
+    #[must_use]
+    pub const fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// The point in time that the run stands for.
+    ///
+    /// # Errors
+    /// A run that was triggered by hand may stand for none; then the task fails for good.
+    #[track_caller]
+    pub fn logical_date(&self) -> Result<Timestamp> {
+        match self.logical_date {
+            Some(date) => Ok(date),
+            None => Err(self.timeless("logical date")),
+        }
+    }
+
+    /// The UTC date of [`logical_date`](Self::logical_date).
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn date(&self) -> Result<civil::Date> {
+        match self.logical_date {
+            Some(date) => Ok(TimeZone::UTC.to_datetime(date).date()),
+            None => Err(self.timeless("logical date")),
+        }
+    }
+
+    /// The start and the end of the time whose data the run is about.
+    ///
+    /// # Errors
+    /// As [`logical_date`](Self::logical_date).
+    #[track_caller]
+    pub fn data_interval(&self) -> Result<(Timestamp, Timestamp)> {
+        match self.data_interval {
+            Some(interval) => Ok(interval),
+            None => Err(self.timeless("data interval")),
+        }
+    }
+
+    /// The time before which the run did not start.
+    #[must_use]
+    pub const fn run_after(&self) -> Timestamp {
+        self.run_after
+    }
+
+    /// A param of the run, with the default of `#[dag(params(…))]` where the trigger gave none.
+    ///
+    /// # Errors
+    /// The run has no such param, or it is no `T`; then the task fails for good.
+    #[track_caller]
+    pub fn param<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let mut all: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&self.params).context("the run's params are no JSON object")?;
+        let Some(value) = all.remove(name) else {
+            return Err(crate::fail(format_args!(
+                "the run has no param `{name}`; declare it: #[dag(params({name} = …))]"
+            )));
+        };
+        match serde_json::from_value(value) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(crate::fail(format_args!("param `{name}`: {error}"))),
+        }
+    }
+
+    /// All params of the run, as JSON text.
+    #[must_use]
+    pub fn params(&self) -> &str {
+        &self.params
+    }
+
+    #[track_caller]
+    fn timeless(&self, what: &str) -> Error {
+        crate::fail(format_args!(
+            "run `{}` has no {what}; trigger the DAG with a logical date",
+            self.run_id
+        ))
+    }
+}
+
+/// Makes a [`Context`] for a test.
+#[derive(Debug)]
+#[must_use]
+pub struct ContextBuilder {
+    context: Context,
+    params: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Default for ContextBuilder {
+    fn default() -> Self {
+        let context = Context {
+            dag_id: "test".to_owned(),
+            run_id: "manual__test".to_owned(),
+            run_type: "manual".to_owned(),
+            task_id: "test".to_owned(),
+            map_index: -1,
+            try_number: 1,
+            max_tries: 1,
+            token: 1,
+            logical_date: None,
+            data_interval: None,
+            run_after: Timestamp::UNIX_EPOCH,
+            params: String::new(),
+        };
+        Self {
+            context,
+            params: serde_json::Map::new(),
+        }
+    }
+}
+
+impl ContextBuilder {
+    /// The DAG and the task.
+    pub fn task(mut self, dag_id: &str, task_id: &str) -> Self {
+        (self.context.dag_id, self.context.task_id) = (dag_id.to_owned(), task_id.to_owned());
+        self
+    }
+
+    /// The DAG run and its type.
+    pub fn run(mut self, run_id: &str, run_type: &str) -> Self {
+        (self.context.run_id, self.context.run_type) = (run_id.to_owned(), run_type.to_owned());
+        self
+    }
+
+    /// Which try of how many.
+    pub fn try_number(mut self, number: u32, of: u32) -> Self {
+        (self.context.try_number, self.context.max_tries) = (number, of);
+        self
+    }
+
+    /// The fencing token.
+    pub fn token(mut self, token: u64) -> Self {
+        self.context.token = token;
+        self
+    }
+
+    /// The point in time that the run stands for. Unless set by itself, the data interval is that instant,
+    /// as Airflow 3's cron timetable has it.
+    pub fn logical_date(mut self, date: Timestamp) -> Self {
+        self.context.logical_date = Some(date);
+        self.context.run_after = date;
+        self.context.data_interval.get_or_insert((date, date));
+        self
+    }
+
+    /// The start and the end of the time whose data the run is about.
+    pub fn data_interval(mut self, start: Timestamp, end: Timestamp) -> Self {
+        self.context.data_interval = Some((start, end));
+        self
+    }
+
+    /// A param; a value without a JSON form counts as `null`.
+    pub fn param(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.params.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The context.
+    #[must_use]
+    pub fn build(mut self) -> Context {
+        self.context.params = serde_json::Value::Object(self.params).to_string();
+        self.context
+    }
+}

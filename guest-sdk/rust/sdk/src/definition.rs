@@ -1,0 +1,282 @@
+//! What a bundle tells the host about its DAGs.
+//!
+//! What an author writes into `#[dag(…)]` and `#[task(…)]` is fixed while the bundle compiles, so it lies in
+//! statics ([`DagSpec`], [`TaskSpec`]) that a graph points to; a graph of thousands of tasks owns no more
+//! than ids, arguments and edges. Tests read a graph through [`testing::parse`](crate::testing::parse).
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use crate::{__private::Outcome, Context, Error, Result, graph};
+
+/// A place in the author's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// The file as the compiler names it.
+    pub file: &'static str,
+    /// Counted from one.
+    pub line: u32,
+}
+
+impl From<&'static std::panic::Location<'static>> for Location {
+    fn from(location: &'static std::panic::Location<'static>) -> Self {
+        Self {
+            file: location.file(),
+            line: location.line(),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// When runs are created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schedule {
+    /// Only by hand or by API.
+    None,
+    /// One run, at the start date.
+    Once,
+    /// One run at each tick.
+    Cron {
+        /// A crontab line, or a preset such as `@daily`.
+        expression: &'static str,
+        /// An IANA zone; none means UTC.
+        timezone: Option<&'static str>,
+    },
+    /// One run each time this long has passed.
+    Interval(Duration),
+}
+
+/// When a task may start, judged by the states of its upstream tasks (Airflow 3.3.2, `TriggerRule`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriggerRule {
+    /// All succeeded. The default.
+    AllSuccess,
+    /// All failed or could not run.
+    AllFailed,
+    /// All ended.
+    AllDone,
+    /// All were skipped.
+    AllSkipped,
+    /// At least one succeeded; does not wait for the rest.
+    OneSuccess,
+    /// At least one failed; does not wait for the rest.
+    OneFailed,
+    /// At least one succeeded or failed; does not wait for the rest.
+    OneDone,
+    /// All ended, and none failed.
+    NoneFailed,
+    /// All ended, none failed, and at least one succeeded.
+    NoneFailedMinOneSuccess,
+    /// All ended, and none was skipped.
+    NoneSkipped,
+    /// All ended, none was skipped, and at least one succeeded.
+    AllDoneMinOneSuccess,
+    /// For teardowns: all ended, and a setup succeeded.
+    AllDoneSetupSuccess,
+    /// At once.
+    Always,
+}
+
+/// A parameter that whoever triggers a run may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// JSON text; none: it has to be given with each run.
+    pub default: Option<&'static str>,
+}
+
+/// What `#[dag(…)]` says.
+#[derive(Debug)]
+pub struct DagSpec {
+    /// The function's name, or `dag_id = "…"`.
+    pub dag_id: &'static str,
+    /// The doc comment, or `description = "…"`.
+    pub description: Option<&'static str>,
+    /// `schedule = "…"`.
+    pub schedule: Schedule,
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub start_date: Option<i64>,
+    /// Microseconds since 1970-01-01T00:00:00Z; no run is created for a time after it.
+    pub end_date: Option<i64>,
+    /// Whether runs between the start date and now are created. Default: no.
+    pub catchup: bool,
+    /// Runs at once; none means the host's default.
+    pub max_active_runs: Option<u32>,
+    /// Tasks at once in one run; none means the host's default.
+    pub max_active_tasks: Option<u32>,
+    /// The longest that a run may take.
+    pub dagrun_timeout: Option<Duration>,
+    /// For people.
+    pub tags: &'static [&'static str],
+    /// For people.
+    pub owners: &'static [&'static str],
+    /// In the order of the attribute.
+    pub params: &'static [Param],
+    /// Where the function stands.
+    pub location: Location,
+    #[doc(hidden)]
+    pub graph: fn() -> Result<()>,
+}
+
+/// What `#[task(…)]` says.
+#[derive(Debug)]
+pub struct TaskSpec {
+    /// Which code runs the task: the function's path. The host gives it back for each try.
+    pub entry: &'static str,
+    /// The function's name, or `task_id = "…"`.
+    pub task_id: &'static str,
+    /// When it may start.
+    pub trigger_rule: TriggerRule,
+    /// How often it is tried again after a failure. Default: 0.
+    pub retries: u32,
+    /// The pause before the first new try. Default: five minutes.
+    pub retry_delay: Duration,
+    /// By what the pause grows from try to try; 0 and 1 mean not at all. Default: 0.
+    pub retry_exponential_backoff: f64,
+    /// The longest pause between two tries; counts only with exponential back-off.
+    pub max_retry_delay: Option<Duration>,
+    /// The longest that one try may take.
+    pub execution_timeout: Option<Duration>,
+    /// None means the team's default pool.
+    pub pool: Option<&'static str>,
+    /// At least 1, which is the default.
+    pub pool_slots: u32,
+    /// Higher starts earlier. Default: 1.
+    pub priority_weight: i32,
+    /// The doc comment, or `doc = "…"`.
+    pub doc: Option<&'static str>,
+    /// Where the function stands.
+    pub location: Location,
+    #[doc(hidden)]
+    pub run: fn(&Context, Vec<String>) -> Result<Outcome>,
+}
+
+/// Where an argument of a task comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument {
+    /// JSON text, fixed when the DAG was parsed.
+    Literal(String),
+    /// What the task of this id returned.
+    Output(String),
+}
+
+/// A task of a graph.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// What its attribute says.
+    pub spec: &'static TaskSpec,
+    /// The attribute's id, or the one that the call gave.
+    pub task_id: Cow<'static, str>,
+    /// In the order of the function's parameters.
+    pub arguments: Vec<Argument>,
+    /// The tasks that must end before this one, besides those that `arguments` names.
+    pub upstream: Vec<String>,
+    /// Where the DAG function calls it.
+    pub location: Location,
+}
+
+/// A DAG with its graph.
+#[derive(Debug, Clone)]
+pub struct Dag {
+    /// What its attribute says.
+    pub spec: &'static DagSpec,
+    /// In the order of the calls.
+    pub tasks: Vec<Task>,
+}
+
+impl Dag {
+    /// The task of this id, if there is one.
+    #[must_use]
+    pub fn task(&self, task_id: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.task_id == task_id)
+    }
+}
+
+/// Why a DAG could not be built. Prints what is wrong, where, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionError {
+    /// Which DAG.
+    pub dag_id: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Where.
+    pub location: Location,
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} (DAG `{}`, {})",
+            self.message, self.dag_id, self.location
+        )
+    }
+}
+
+impl std::error::Error for DefinitionError {}
+
+/// What `#[dag]` makes of a function: a type of its name that stands for the DAG.
+pub trait DagSource {
+    /// What the attribute says.
+    const SPEC: &'static DagSpec;
+}
+
+/// What a DAG function may return: nothing, or a `Result` of nothing.
+pub trait DagResult {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<()>;
+}
+
+impl DagResult for () {
+    fn into_result(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<E: Into<Error>> DagResult for Result<(), E> {
+    fn into_result(self) -> Result<()> {
+        self.map_err(Into::into)
+    }
+}
+
+/// What one parse of a bundle gives.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// The DAGs that could be built.
+    pub dags: Vec<Dag>,
+    /// The mistakes of the others.
+    pub errors: Vec<DefinitionError>,
+}
+
+/// Builds the graph of each DAG. A DAG with a mistake is left out; the others live.
+#[must_use]
+pub fn parse(bundle: &[&'static DagSpec]) -> Parsed {
+    let mut parsed = Parsed::default();
+    for (i, spec) in bundle.iter().enumerate() {
+        if let Some(first) = bundle
+            .iter()
+            .take(i)
+            .find(|other| other.dag_id == spec.dag_id)
+        {
+            parsed.errors.push(DefinitionError {
+                dag_id: spec.dag_id,
+                message: format!(
+                    "the dag_id `{}` is taken by the DAG at {}; give one of the two another with `dag_id = \"…\"`",
+                    spec.dag_id, first.location
+                ),
+                location: spec.location,
+            });
+            continue;
+        }
+        match graph::build(spec) {
+            Ok(dag) => parsed.dags.push(dag),
+            Err(errors) => parsed.errors.extend(errors),
+        }
+    }
+    parsed
+}

@@ -1,0 +1,41 @@
+//! How a try ended, between the author's return value and the host.
+
+use serde::Serialize;
+
+use crate::{Error, Result, fail};
+
+/// How a try ended that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Outcome {
+    /// With the JSON text of what the task returned, unless that is `null`: as in Airflow, a task that
+    /// returned nothing leaves no XCom.
+    Success(Option<String>),
+    /// With the reason.
+    Skipped(String),
+}
+
+/// What a task gave that cannot fail.
+#[doc(hidden)]
+#[track_caller]
+pub fn finish_value<T: Serialize>(value: &T) -> Result<Outcome> {
+    match serde_json::to_string(value) {
+        Ok(json) => Ok(Outcome::Success(Some(json).filter(|json| json != "null"))),
+        Err(error) => Err(fail(format_args!(
+            "what the task returned has no JSON form: {error}"
+        ))),
+    }
+}
+
+/// What a task gave that may fail.
+#[doc(hidden)]
+#[track_caller]
+pub fn finish_result<T: Serialize, E: Into<Error>>(result: Result<T, E>) -> Result<Outcome> {
+    match result {
+        Ok(value) => finish_value(&value),
+        Err(error) => match error.into() {
+            error if error.is_skip() => Ok(Outcome::Skipped(error.to_string())),
+            error => Err(error),
+        },
+    }
+}

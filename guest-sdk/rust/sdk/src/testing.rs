@@ -1,0 +1,99 @@
+//! For native tests: a host that a test sets up, and the definition that a parse gives.
+//!
+//! A task is an ordinary function, `check::run(…)`, and most tests need no more than that. What a task asks
+//! of the host is answered by the test that runs on the same thread; as with the real host, what was not
+//! granted is denied.
+//!
+//! ```
+//! # use airlock_sdk::{prelude::*, testing};
+//! #[task]
+//! fn greet() -> Result<String> {
+//!     Ok(format!("Hello, {}!", variable("name")?.unwrap_or_default()))
+//! }
+//!
+//! testing::variable("name", Some("Ada"));
+//! assert_eq!(greet::run()?, "Hello, Ada!");
+//! # Ok::<(), Error>(())
+//! ```
+
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
+
+use serde::Serialize;
+
+use crate::{
+    Result,
+    capability::{
+        Connection, Directory, Mode,
+        http::{HttpError, Request, Response},
+        xcom::Address,
+    },
+    definition::{Dag, DagSource, DefinitionError},
+    graph,
+};
+
+type Server = Box<dyn FnMut(&Request) -> Result<Response, HttpError>>;
+
+#[derive(Default)]
+pub(crate) struct Host {
+    pub(crate) variables: BTreeMap<String, Option<String>>,
+    pub(crate) connections: BTreeMap<String, Option<Connection>>,
+    pub(crate) directories: BTreeMap<String, Directory>,
+    pub(crate) xcoms: Vec<(Address, String)>,
+    pub(crate) pushed: Vec<(String, String)>,
+    pub(crate) http: Option<Server>,
+}
+
+thread_local! {
+    static HOST: RefCell<Host> = RefCell::default();
+}
+
+pub(crate) fn with<T>(f: impl FnOnce(&mut Host) -> T) -> T {
+    HOST.with_borrow_mut(f)
+}
+
+/// Grants a variable, with or without a value.
+pub fn variable(key: &str, value: Option<&str>) {
+    with(|host| {
+        host.variables
+            .insert(key.to_owned(), value.map(str::to_owned))
+    });
+}
+
+/// Grants a connection, existing or not.
+pub fn connection(id: &str, connection: Option<Connection>) {
+    with(|host| host.connections.insert(id.to_owned(), connection));
+}
+
+/// Grants a directory that lies at `path`.
+pub fn directory(name: &str, path: impl Into<PathBuf>, mode: Mode) {
+    let directory = Directory {
+        path: path.into(),
+        mode,
+    };
+    with(|host| host.directories.insert(name.to_owned(), directory));
+}
+
+/// Leaves an XCom for the task to pull. A value without a JSON form counts as `null`.
+pub fn xcom(address: Address, value: impl Serialize) {
+    let json = serde_json::to_string(&value).unwrap_or_else(|_| "null".to_owned());
+    with(|host| host.xcoms.push((address, json)));
+}
+
+/// The XComs that were pushed on this thread: keys and JSON texts, oldest first.
+#[must_use]
+pub fn pushed() -> Vec<(String, String)> {
+    with(|host| host.pushed.clone())
+}
+
+/// Answers the task's HTTP requests.
+pub fn http(server: impl FnMut(&Request) -> Result<Response, HttpError> + 'static) {
+    with(|host| host.http = Some(Box::new(server)));
+}
+
+/// The definition that a parse gives for a DAG: `testing::parse::<weather>()`.
+///
+/// # Errors
+/// Every mistake in the DAG.
+pub fn parse<D: DagSource>() -> Result<Dag, Vec<DefinitionError>> {
+    graph::build(D::SPEC)
+}

@@ -1,0 +1,31 @@
+//! DAGs of tasks that do nothing: what a run of them costs is what Airlock itself costs.
+
+use airlock_sdk::prelude::*;
+
+/// Fifty tasks, each waiting for the one before it.
+#[dag(max_active_tasks = 16)]
+fn chain50() {
+    let mut last = noop::with_id("step_01");
+    for step in 2..=50 {
+        last = noop::with_id(format!("step_{step:02}")).after(last);
+    }
+}
+
+/// A thousand tasks that wait for nothing.
+#[dag(max_active_tasks = 1000)]
+fn wide1000() {
+    for task in 1..=1000 {
+        noop::with_id(format!("task_{task:04}"));
+    }
+}
+
+/// One task.
+#[dag]
+fn single() {
+    noop();
+}
+
+#[task]
+fn noop() {}
+
+airlock_sdk::bundle!(chain50, wide1000, single);
