@@ -167,9 +167,10 @@ fn task(task: Task) -> wit::Task {
 }
 
 fn context_of(from: tasks::Context) -> Result<Context, Error> {
-    let time = |micros: i64| {
-        Timestamp::from_microsecond(micros)
-            .map_err(|error| fail(format_args!("the run's time is out of range: {error}")))
+    // Without jiff's own text, which would put the printing of every kind of date error into each bundle.
+    let time = |micros: i64| match Timestamp::from_microsecond(micros) {
+        Ok(time) => Ok(time),
+        Err(_) => Err(fail(format_args!("{micros} microseconds since 1970 are beyond the calendar"))),
     };
     let start = from.data_interval_start.map(time).transpose()?;
     let end = from.data_interval_end.map(time).transpose()?;

@@ -1,0 +1,159 @@
+//! The daily and the monthly reports.
+//!
+//! # Why a month's report is right when all its days have run
+//! Many runs of one month recompute its report at the same time, and any of them may be cut off and tried
+//! again. Each one *looks* which daily reports are there, *computes* from those, *renames* its result into
+//! place, and *looks again*; where the two looks differ, it starts over. Daily reports are never deleted.
+//!
+//! Take the last rename of all, by a try T, and suppose the report then lacks a daily report D, or counts it
+//! as it was before its last change.
+//! - T did not see that state of D before the rename, or it would have counted it.
+//! - T looked again afterwards. Had D been there then, the looks would have differed, T would have renamed
+//!   once more, and this was not the last rename. (Had T been cut off before looking, its run would not
+//!   have ended well before another try had renamed again.) So D came after T's second look.
+//! - D's own run updates the month after it has written D, so after T's rename, and with a rename of its
+//!   own. So T's was not the last. A contradiction: the report lacks nothing.
+//!
+//! It ends, because a try starts over only when a daily report appeared or changed in between, and each run
+//! writes one. No order of runs, and no lock, is needed. The one thing it rests on is that a try which was
+//! given up does nothing more once its successor has ended; a host that stops a try before it starts the
+//! next one sees to that.
+
+use std::{collections::BTreeMap, fs, io, path::Path, time::SystemTime};
+
+use airlock_sdk::{capability::Directory, jiff::civil::Date, prelude::*};
+use serde::Serialize;
+
+use crate::{
+    observation::{Checked, Weather, hundredths},
+    storage::{self, Tag},
+};
+
+/// A month's report.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Month {
+    /// Such as `2012-01`.
+    pub month: String,
+    /// How many days it counts.
+    pub days: usize,
+    /// In sum.
+    pub precipitation_mm: f64,
+    /// The same in inches, to two decimals.
+    pub precipitation_in: f64,
+    /// The highest of all days, in degrees Celsius.
+    pub temp_max_c: f64,
+    /// The lowest of all days, in degrees Celsius.
+    pub temp_min_c: f64,
+    /// The mean over the days of the middle between highest and lowest, to two decimals.
+    pub temp_mean_c: f64,
+    /// The mean over the days, in kilometres per hour, to two decimals.
+    pub wind_mean_kmh: f64,
+    /// The windiest day's, in kilometres per hour.
+    pub wind_max_kmh: f64,
+    /// How many days of which weather.
+    pub weather: BTreeMap<Weather, usize>,
+}
+
+/// Writes a day's report: `daily/2012-01-15.json`.
+///
+/// # Errors
+/// The file system's.
+pub fn write_daily(reports: &Directory, tag: &Tag, day: &Checked) -> Result<()> {
+    storage::replace(&reports.join("daily"), &name(day.date), tag, &json(day)?)
+}
+
+/// Recomputes the report of the month that `date` lies in, `monthly/2012-01.json`, and gives the number of
+/// days in it.
+///
+/// # Errors
+/// The file system's, or a daily report cannot be read.
+pub fn update_month(reports: &Directory, tag: &Tag, date: Date) -> Result<usize> {
+    let daily = reports.join("daily");
+    let mut seen = look(&daily, date)?;
+    loop {
+        let present = seen.iter().filter(|(_, stamp)| stamp.is_some());
+        let days = present.map(|(day, _)| read_daily(&daily, *day)).collect::<Result<Vec<_>>>()?;
+        let month = Month::of(date, &days).context("no day of the month has a report")?;
+        let file = format!("{}.json", month.month);
+        storage::replace(&reports.join("monthly"), &file, tag, &json(&month)?)?;
+        let now = look(&daily, date)?;
+        if now == seen {
+            return Ok(days.len());
+        }
+        seen = now;
+    }
+}
+
+/// What tells one state of a daily report from another: whether it is there, its size, and its age.
+type Stamp = Option<(u64, SystemTime)>;
+
+/// The days of the month and their reports. Asking for each day is cheaper than listing a folder that
+/// holds every day of every year.
+fn look(daily: &Path, date: Date) -> Result<Vec<(Date, Stamp)>> {
+    date.first_of_month()
+        .series(airlock_sdk::jiff::Span::new().days(1))
+        .take_while(|day| day.month() == date.month())
+        .map(|day| match fs::metadata(daily.join(name(day))) {
+            Ok(found) => Ok((day, Some((found.len(), found.modified()?)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((day, None)),
+            Err(error) => Err(Error::from(error).context(format_args!("looking for the report of {day}"))),
+        })
+        .collect()
+}
+
+fn read_daily(daily: &Path, day: Date) -> Result<Checked> {
+    let bytes = fs::read(daily.join(name(day))).with_context(|| format!("reading the report of {day}"))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("reading the report of {day}"))
+}
+
+fn name(day: Date) -> String {
+    format!("{day}.json")
+}
+
+fn json(report: &impl Serialize) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(report)?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+impl Month {
+    /// The report over these days of one month, or none if there are none.
+    ///
+    /// Sums are of whole tenths, in which the archive measures: so they are exact, and do not depend on
+    /// the order of the days.
+    pub fn of(date: Date, days: &[Checked]) -> Option<Self> {
+        let count = i64::try_from(days.len()).ok().filter(|count| *count > 0)?;
+        let sum = |value: fn(&Checked) -> f64| days.iter().map(|day| tenths(value(day))).sum::<i64>();
+        let highest = |value: fn(&Checked) -> f64| days.iter().map(value).fold(f64::MIN, f64::max);
+        let lowest = |value: fn(&Checked) -> f64| days.iter().map(value).fold(f64::MAX, f64::min);
+        let precipitation = sum(|day| day.precipitation_mm) as f64 / 10.0;
+        let both = sum(|day| day.temp_max_c) + sum(|day| day.temp_min_c);
+        let mut weather = BTreeMap::new();
+        for day in days {
+            *weather.entry(day.weather).or_default() += 1;
+        }
+        Some(Self {
+            month: date.strftime("%Y-%m").to_string(),
+            days: days.len(),
+            precipitation_mm: precipitation,
+            precipitation_in: hundredths(precipitation / 25.4),
+            temp_max_c: highest(|day| day.temp_max_c),
+            temp_min_c: lowest(|day| day.temp_min_c),
+            // Half of a sum of tenths, in hundredths: times five.
+            temp_mean_c: rounded(both * 5, count) as f64 / 100.0,
+            // A sum of tenths of m/s, in hundredths of km/h: times 36.
+            wind_mean_kmh: rounded(sum(|day| day.wind_ms) * 36, count) as f64 / 100.0,
+            wind_max_kmh: highest(|day| day.wind_kmh),
+            weather,
+        })
+    }
+}
+
+fn tenths(value: f64) -> i64 {
+    (value * 10.0).round() as i64
+}
+
+/// `a / b`, rounded to the nearest whole number, halves away from zero.
+fn rounded(a: i64, b: i64) -> i64 {
+    (2 * a + a.signum() * b) / (2 * b)
+}
