@@ -34,7 +34,10 @@ fn weather() {
 #[task(retries = 2, retry_delay = "30s")]
 fn observe(ctx: &Context) -> Result<Reading> {
     let archive = directory("archive")?;
-    let reading = archive::read(&archive.join("seattle-weather.csv"), ctx.date()?)?;
+    let reading = archive::read(
+        &archive.join("seattle-weather.csv"),
+        &ctx.date()?.to_string(),
+    )?;
     info!("reading for {reading}");
     Ok(reading)
 }
@@ -54,8 +57,9 @@ fn write_daily(ctx: &Context, checked: &Checked) -> Result<()> {
 /// Recomputes the month's report.
 #[task(retries = 2, retry_delay = "30s")]
 fn update_month(ctx: &Context, checked: &Checked) -> Result<()> {
-    let days = report::update_month(&directory("reports")?, &storage::tag(ctx), checked.date)?;
-    info!("{} has {days} days", checked.date.strftime("%Y-%m"));
+    let month = report::month_of(&checked.date);
+    let days = report::update_month(&directory("reports")?, &storage::tag(ctx), month)?;
+    info!("{month} has {days} days");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What an observation must satisfy, and its conversion.
 
-use airlock_sdk::{jiff::civil::Date, prelude::*};
+use airlock_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Reading;
@@ -24,8 +24,8 @@ pub enum Weather {
 /// A plausible observation in the units that people use. Also the form of a day's report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
-    /// The day.
-    pub date: Date,
+    /// The day, such as `2012-01-15`.
+    pub date: String,
     /// Its kind of weather.
     pub weather: Weather,
     /// Millimetres.
@@ -51,7 +51,14 @@ pub struct Checked {
 /// # Errors
 /// The observation is not plausible. It will not be at the next try either.
 pub fn convert(reading: &Reading) -> Result<Checked> {
-    let Reading { date, precipitation, temp_max, temp_min, wind, weather } = reading;
+    let Reading {
+        date,
+        precipitation,
+        temp_max,
+        temp_min,
+        wind,
+        weather,
+    } = reading;
     let weather = match weather.as_str() {
         "drizzle" => Weather::Drizzle,
         "fog" => Weather::Fog,
@@ -68,14 +75,18 @@ pub fn convert(reading: &Reading) -> Result<Checked> {
         ("wind", *wind, 0.0, 115.0, "m/s"),
     ] {
         if !(least..=most).contains(&value) {
-            return Err(fail(format_args!("{date}: {what} of {value} {unit} cannot be")));
+            return Err(fail(format_args!(
+                "{date}: {what} of {value} {unit} cannot be"
+            )));
         }
     }
     if temp_min > temp_max {
-        return Err(fail(format_args!("{date}: the lowest temperature is above the highest")));
+        return Err(fail(format_args!(
+            "{date}: the lowest temperature is above the highest"
+        )));
     }
     Ok(Checked {
-        date: *date,
+        date: date.clone(),
         weather,
         precipitation_mm: *precipitation,
         precipitation_in: hundredths(precipitation / 25.4),

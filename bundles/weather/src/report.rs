@@ -21,7 +21,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path, time::SystemTime};
 
-use airlock_sdk::{capability::Directory, jiff::civil::Date, prelude::*};
+use airlock_sdk::{capability::Directory, prelude::*};
 use serde::Serialize;
 
 use crate::{
@@ -59,24 +59,24 @@ pub struct Month {
 /// # Errors
 /// The file system's.
 pub fn write_daily(reports: &Directory, tag: &Tag, day: &Checked) -> Result<()> {
-    storage::replace(&reports.join("daily"), &name(day.date), tag, &json(day)?)
+    storage::replace(&reports.join("daily"), &name(&day.date), tag, &json(day)?)
 }
 
-/// Recomputes the report of the month that `date` lies in, `monthly/2012-01.json`, and gives the number of
-/// days in it.
+/// Recomputes a month's report, `monthly/2012-01.json`, and gives the number of days in it.
 ///
 /// # Errors
 /// The file system's, or a daily report cannot be read.
-pub fn update_month(reports: &Directory, tag: &Tag, date: Date) -> Result<usize> {
+pub fn update_month(reports: &Directory, tag: &Tag, month: &str) -> Result<usize> {
     let daily = reports.join("daily");
-    let mut seen = look(&daily, date)?;
+    let mut seen = look(&daily, month)?;
     loop {
         let present = seen.iter().filter(|(_, stamp)| stamp.is_some());
-        let days = present.map(|(day, _)| read_daily(&daily, *day)).collect::<Result<Vec<_>>>()?;
-        let month = Month::of(date, &days).context("no day of the month has a report")?;
-        let file = format!("{}.json", month.month);
-        storage::replace(&reports.join("monthly"), &file, tag, &json(&month)?)?;
-        let now = look(&daily, date)?;
+        let days = present
+            .map(|(day, _)| read_daily(&daily, day))
+            .collect::<Result<Vec<_>>>()?;
+        let report = Month::of(month, &days).context("no day of the month has a report")?;
+        storage::replace(&reports.join("monthly"), &name(month), tag, &json(&report)?)?;
+        let now = look(&daily, month)?;
         if now == seen {
             return Ok(days.len());
         }
@@ -87,27 +87,34 @@ pub fn update_month(reports: &Directory, tag: &Tag, date: Date) -> Result<usize>
 /// What tells one state of a daily report from another: whether it is there, its size, and its age.
 type Stamp = Option<(u64, SystemTime)>;
 
-/// The days of the month and their reports. Asking for each day is cheaper than listing a folder that
-/// holds every day of every year.
-fn look(daily: &Path, date: Date) -> Result<Vec<(Date, Stamp)>> {
-    date.first_of_month()
-        .series(airlock_sdk::jiff::Span::new().days(1))
-        .take_while(|day| day.month() == date.month())
-        .map(|day| match fs::metadata(daily.join(name(day))) {
+/// The month's possible days and their reports. Asking for each day is cheaper than listing a folder that
+/// holds every day of every year; a 30th of February is simply never there.
+fn look(daily: &Path, month: &str) -> Result<Vec<(String, Stamp)>> {
+    (1..=31)
+        .map(|day| format!("{month}-{day:02}"))
+        .map(|day| match fs::metadata(daily.join(name(&day))) {
             Ok(found) => Ok((day, Some((found.len(), found.modified()?)))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((day, None)),
-            Err(error) => Err(Error::from(error).context(format_args!("looking for the report of {day}"))),
+            Err(error) => {
+                Err(Error::from(error).context(format_args!("looking for the report of {day}")))
+            }
         })
         .collect()
 }
 
-fn read_daily(daily: &Path, day: Date) -> Result<Checked> {
-    let bytes = fs::read(daily.join(name(day))).with_context(|| format!("reading the report of {day}"))?;
+fn read_daily(daily: &Path, day: &str) -> Result<Checked> {
+    let bytes =
+        fs::read(daily.join(name(day))).with_context(|| format!("reading the report of {day}"))?;
     serde_json::from_slice(&bytes).with_context(|| format!("reading the report of {day}"))
 }
 
-fn name(day: Date) -> String {
-    format!("{day}.json")
+/// The month of a date: `2012-01` of `2012-01-15`.
+pub fn month_of(date: &str) -> &str {
+    date.rsplit_once('-').map_or(date, |(month, _)| month)
+}
+
+fn name(day_or_month: &str) -> String {
+    format!("{day_or_month}.json")
 }
 
 fn json(report: &impl Serialize) -> Result<Vec<u8>> {
@@ -121,9 +128,10 @@ impl Month {
     ///
     /// Sums are of whole tenths, in which the archive measures: so they are exact, and do not depend on
     /// the order of the days.
-    pub fn of(date: Date, days: &[Checked]) -> Option<Self> {
+    pub fn of(month: &str, days: &[Checked]) -> Option<Self> {
         let count = i64::try_from(days.len()).ok().filter(|count| *count > 0)?;
-        let sum = |value: fn(&Checked) -> f64| days.iter().map(|day| tenths(value(day))).sum::<i64>();
+        let sum =
+            |value: fn(&Checked) -> f64| days.iter().map(|day| tenths(value(day))).sum::<i64>();
         let highest = |value: fn(&Checked) -> f64| days.iter().map(value).fold(f64::MIN, f64::max);
         let lowest = |value: fn(&Checked) -> f64| days.iter().map(value).fold(f64::MAX, f64::min);
         let precipitation = sum(|day| day.precipitation_mm) as f64 / 10.0;
@@ -133,7 +141,7 @@ impl Month {
             *weather.entry(day.weather).or_default() += 1;
         }
         Some(Self {
-            month: date.strftime("%Y-%m").to_string(),
+            month: month.to_owned(),
             days: days.len(),
             precipitation_mm: precipitation,
             precipitation_in: hundredths(precipitation / 25.4),

@@ -13,7 +13,10 @@ pub struct Tag {
 /// The tag of a try.
 pub fn tag(ctx: &Context) -> Tag {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    Tag { run: ctx.run_id().chars().map(safe).collect(), token: ctx.token() }
+    Tag {
+        run: ctx.run_id().chars().map(safe).collect(),
+        token: ctx.token(),
+    }
 }
 
 impl Tag {

@@ -19,7 +19,7 @@ use crate::observation::Weather;
 
 fn reading() -> Reading {
     Reading {
-        date: "2012-01-15".parse().unwrap(),
+        date: "2012-01-15".to_owned(),
         precipitation: 5.3,
         temp_max: 1.1,
         temp_min: -3.3,
@@ -38,7 +38,11 @@ fn context(day: Date, token: u64) -> Context {
 }
 
 fn grant(reports: &Path) {
-    testing::directory("archive", concat!(env!("CARGO_MANIFEST_DIR"), "/archive"), Mode::Read);
+    testing::directory(
+        "archive",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/archive"),
+        Mode::Read,
+    );
     testing::directory("reports", reports, Mode::ReadWrite);
 }
 
@@ -52,7 +56,9 @@ fn run_day(day: Date) {
 fn days(from: &str, to: &str) -> Vec<Date> {
     let to: Date = to.parse().unwrap();
     let from: Date = from.parse().unwrap();
-    from.series(jiff::Span::new().days(1)).take_while(|day| *day <= to).collect()
+    from.series(jiff::Span::new().days(1))
+        .take_while(|day| *day <= to)
+        .collect()
 }
 
 fn expected() -> BTreeMap<String, serde_json::Value> {
@@ -68,7 +74,13 @@ fn month(reports: &Path, month: &str) -> serde_json::Value {
 fn the_definition_is_one_run_per_day_and_four_tasks_in_order() {
     let dag = testing::parse::<weather>().unwrap();
     assert_eq!(dag.spec.dag_id, "weather");
-    assert_eq!(dag.spec.schedule, Schedule::Cron { expression: "@daily", timezone: None });
+    assert_eq!(
+        dag.spec.schedule,
+        Schedule::Cron {
+            expression: "@daily",
+            timezone: None
+        }
+    );
     assert!(dag.spec.catchup);
     let ids: Vec<_> = dag.tasks.iter().map(|task| task.task_id.as_ref()).collect();
     assert_eq!(ids, ["observe", "check", "write_daily", "update_month"]);
@@ -97,7 +109,10 @@ fn a_day_without_a_row_fails_at_once_and_says_which() {
 fn an_observation_is_converted() {
     let checked = check::run(reading()).unwrap();
     assert_eq!(checked.weather, Weather::Snow);
-    assert_eq!((checked.precipitation_mm, checked.precipitation_in), (5.3, 0.21));
+    assert_eq!(
+        (checked.precipitation_mm, checked.precipitation_in),
+        (5.3, 0.21)
+    );
     assert_eq!((checked.temp_max_f, checked.temp_min_f), (33.98, 26.06));
     assert_eq!((checked.wind_ms, checked.wind_kmh), (3.2, 11.52));
 }
@@ -155,7 +170,11 @@ fn runs_of_one_month_side_by_side_in_any_order_leave_a_complete_report() {
                 });
             }
         });
-        assert_eq!(month(reports.path(), "2012-02"), expected["2012-02"], "round {round}");
+        assert_eq!(
+            month(reports.path(), "2012-02"),
+            expected["2012-02"],
+            "round {round}"
+        );
     }
 }
 
@@ -166,11 +185,15 @@ fn a_try_that_comes_after_one_that_was_cut_off_leaves_no_temporary_file() {
     let day: Date = "2012-01-15".parse().unwrap();
     let checked = check::run(reading()).unwrap();
     write_daily::run(&context(day, 1), &checked).unwrap();
-    let left = reports.path().join("daily/.2012-01-15.json.scheduled--2012-01-15T00-00-00-00-00.1.tmp");
+    let left = reports
+        .path()
+        .join("daily/.2012-01-15.json.scheduled--2012-01-15T00-00-00-00-00.1.tmp");
     fs::write(&left, "half a rep").unwrap();
     write_daily::run(&context(day, 2), &checked).unwrap();
-    let names: Vec<_> =
-        fs::read_dir(reports.path().join("daily")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> = fs::read_dir(reports.path().join("daily"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(names, ["2012-01-15.json"]);
 }
 

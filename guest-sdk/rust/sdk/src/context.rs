@@ -1,6 +1,6 @@
 //! Which try of which task instance runs, as its code sees it.
 
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{Timestamp, civil, tz::Offset};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, Result, ResultExt as _};
@@ -106,7 +106,7 @@ impl Context {
     #[track_caller]
     pub fn date(&self) -> Result<civil::Date> {
         match self.logical_date {
-            Some(date) => Ok(TimeZone::UTC.to_datetime(date).date()),
+            Some(date) => Ok(Offset::UTC.to_datetime(date).date()),
             None => Err(self.timeless("logical date")),
         }
     }

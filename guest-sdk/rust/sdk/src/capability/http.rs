@@ -224,10 +224,6 @@ impl Response {
 
 /// The parts of a URL that a request needs.
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    expect(dead_code, reason = "only the real host reads it")
-)]
 pub(crate) struct Url<'a> {
     pub(crate) https: bool,
     pub(crate) authority: &'a str,
