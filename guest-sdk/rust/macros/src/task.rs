@@ -182,6 +182,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         "Adds the task under an id of its own, which it needs when a DAG calls it more than once.";
     let body_attrs = attrs.iter().filter(|a| !a.path().is_ident("doc"));
     let type_name = Ident::new(&name.to_string(), Span::call_site().located_at(at));
+    let id = local("task_id");
 
     Ok(quote! {
         #(#cfgs)*
@@ -207,11 +208,11 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
             #[doc = #with_id_doc]
             #[track_caller]
             #vis fn with_id(
-                task_id: impl ::core::convert::Into<::std::string::String>,
+                #id: impl ::core::convert::Into<::std::string::String>,
                 #(#names: impl ::airlock_sdk::IntoArgument<#owned>),*
             ) -> ::airlock_sdk::Output<#value> {
-                let task_id = ::core::option::Option::Some(::core::convert::Into::into(task_id));
-                ::airlock_sdk::__private::add(Self::__spec(), task_id, #wires)
+                let #id = ::core::option::Option::Some(::core::convert::Into::into(#id));
+                ::airlock_sdk::__private::add(Self::__spec(), #id, #wires)
             }
         }
 
@@ -278,12 +279,13 @@ fn runner(
     output: &ReturnType,
     fallible: bool,
 ) -> TokenStream {
-    let context_argument = context.then(|| quote!(context,));
+    let (ctx, rest, result) = (local("context"), local("arguments"), local("result"));
+    let context_argument = context.then(|| quote!(#ctx,));
     let count = arguments.len();
     let decode = arguments.iter().map(|Argument { name, owned, .. }| {
         let text = unraw(name);
         quote_spanned! {owned.span()=>
-            let #name: #owned = ::airlock_sdk::__private::decode(&mut arguments, #text)?;
+            let #name: #owned = ::airlock_sdk::__private::decode(&mut #rest, #text)?;
         }
     });
     let pass = arguments
@@ -297,21 +299,26 @@ fn runner(
         ReturnType::Type(_, ty) => ty.span(),
     };
     let finish = match fallible {
-        true => quote_spanned!(span=> ::airlock_sdk::__private::finish_result(result)),
-        false => quote_spanned!(span=> ::airlock_sdk::__private::finish_value(&result)),
+        true => quote_spanned!(span=> ::airlock_sdk::__private::finish_result(#result)),
+        false => quote_spanned!(span=> ::airlock_sdk::__private::finish_value(&#result)),
     };
     quote! {
         #[allow(unused_variables, unused_mut, clippy::let_unit_value, reason = "not every task takes and gives something")]
         fn __run(
-            context: &::airlock_sdk::Context,
-            arguments: ::std::vec::Vec<::std::string::String>,
+            #ctx: &::airlock_sdk::Context,
+            #rest: ::std::vec::Vec<::std::string::String>,
         ) -> ::airlock_sdk::Result<::airlock_sdk::__private::Outcome> {
-            let mut arguments = ::airlock_sdk::__private::Arguments::new(arguments, #count)?;
+            let mut #rest = ::airlock_sdk::__private::Arguments::new(#rest, #count)?;
             #(#decode)*
-            let result = #name::run(#context_argument #(#pass),*);
+            let #result = #name::run(#context_argument #(#pass),*);
             #finish
         }
     }
+}
+
+/// A name for a local variable that no name of the author's can meet.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
 }
 
 /// Whether the function takes the context, and its other parameters.

@@ -104,6 +104,12 @@ impl Request {
         &self.url
     }
 
+    /// The first header of this name, in any case.
+    #[must_use]
+    pub fn header_value(&self, name: &str) -> Option<&[u8]> {
+        find(&self.headers, name)
+    }
+
     /// What it sends.
     #[must_use]
     pub fn body_bytes(&self) -> &[u8] {
@@ -195,11 +201,7 @@ impl Response {
     /// The first header of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(other, _)| other.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_slice())
+        find(&self.headers, name)
     }
 
     /// The body as text.
@@ -220,6 +222,11 @@ impl Response {
         serde_json::from_slice(&self.body)
             .with_context(|| format!("the response is no `{}`", std::any::type_name::<T>()))
     }
+}
+
+fn find<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
+    let found = headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_slice())
 }
 
 /// The parts of a URL that a request needs.
