@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The engine: plans runs, resolves dependencies, dispatches tries, reconciles.
+//!
+//! Two halves. [`engine`] decides and holds everything in memory; it does no I/O, is told the time, and
+//! can be driven by a simulated world. [`driver`] brings it events, writes what it decided, one batch a
+//! transaction, and only then hands the tries of that batch to the executor. While one batch is being
+//! written the next one gathers, so that one `fsync` carries as much as has come to pass meanwhile: a
+//! lone step costs one `fsync`, a thousand parallel ones cost a few.
+//!
+//! [`import`] is the way in: it turns a bundle version into live DAGs or into import errors.
+
+pub mod driver;
+pub mod engine;
+mod handle;
+pub mod import;
+
+pub use driver::{Ports, Scheduler};
+pub use engine::{Engine, LiveDag, Options, TeamSetup};
+pub use handle::Handle;
+pub use import::{ImportPolicy, Importer};

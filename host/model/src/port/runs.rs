@@ -78,6 +78,25 @@ pub struct TaskFields {
     pub failure: Option<FailureKind>,
 }
 
+impl TaskFields {
+    /// Nobody has looked at it.
+    #[must_use]
+    pub const fn untouched() -> Self {
+        Self {
+            state: None,
+            try_number: 0,
+            max_tries: 0,
+            token: Token::stored(0),
+            queued_at: None,
+            started_at: None,
+            ended_at: None,
+            next_try_at: None,
+            note: None,
+            failure: None,
+        }
+    }
+}
+
 /// A task instance as it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskRow {

@@ -68,17 +68,10 @@ impl Run {
     /// A run of which nothing has happened.
     #[must_use]
     pub fn new(dag: Arc<Dag>, key: RunKey, logical_date: Option<Timestamp>) -> Self {
+        let untouched = TaskFields::untouched;
         let fields = dag.spec().tasks.iter().map(|task| TaskFields {
-            state: None,
-            try_number: 0,
             max_tries: task.retries,
-            token: Token::default(),
-            queued_at: None,
-            started_at: None,
-            ended_at: None,
-            next_try_at: None,
-            note: None,
-            failure: None,
+            ..untouched()
         });
         let fields = fields.collect();
         Self::restore(dag, key, logical_date, RunState::Queued, fields)

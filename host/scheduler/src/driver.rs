@@ -1,0 +1,426 @@
+//! The loop around the engine: events in, batches out, tries on their way.
+//!
+//! One task, which wakes for an event, a timer, or the end of a write, and otherwise sleeps. At most one
+//! batch is on its way to the store; what comes to pass meanwhile makes the next. A batch that cannot be
+//! written (a full disk, a lost connection) is written again until it can, and nothing is built on it
+//! before: the scheduler stands still rather than forget.
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use airlock_model::{
+    id::{MapIndex, RunKey},
+    outcome::Outcome,
+    port::{
+        Batch, Blobs, Clock, CommitError, DagStore, Executor, RETURN_VALUE, RunStore,
+        SchedulerHealth, StoreError, XcomStore,
+    },
+    time::Timestamp,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    engine::{AfterCommit, Claim, Dispatch, Engine, Event},
+    handle::Handle,
+};
+
+/// What the scheduler needs of others.
+#[derive(Clone)]
+pub struct Ports {
+    /// Runs.
+    pub runs: Arc<dyn RunStore>,
+    /// DAGs.
+    pub dags: Arc<dyn DagStore>,
+    /// XComs.
+    pub xcoms: Arc<dyn XcomStore>,
+    /// Where large XComs go.
+    pub blobs: Arc<dyn Blobs>,
+    /// Who runs tries.
+    pub executor: Arc<dyn Executor>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How far a shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shutdown {
+    /// Not asked for.
+    No,
+    /// Take on nothing new, wait for tries in flight.
+    Drain,
+    /// Stop as soon as what is decided is written.
+    Now,
+}
+
+/// The scheduler, ready to run.
+pub struct Scheduler {
+    engine: Engine,
+    ports: Ports,
+    events: mpsc::UnboundedReceiver<Event>,
+    handle: Handle,
+    options: crate::Options,
+    store_ok: bool,
+    due_to_reap: Instant,
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler")
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+type Write = Pin<Box<dyn Future<Output = (Result<(), CommitError>, Batch, AfterCommit)> + Send>>;
+
+/// Events taken in before timers, writes and signals are looked at again.
+const EVENTS_PER_ROUND: usize = 4096;
+/// Between two attempts to write a batch: the first pause, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+impl Scheduler {
+    /// A scheduler around an engine into which unfinished runs have been [restored](Engine::restore), and
+    /// the handle by which others reach it. Made before its executor is known, which needs the handle.
+    #[must_use]
+    pub fn channel(
+        dags: Arc<dyn DagStore>,
+        now: Timestamp,
+    ) -> (Handle, mpsc::UnboundedReceiver<Event>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let health = SchedulerHealth {
+            last_heartbeat: now,
+            store_ok: true,
+            active_runs: 0,
+            commits: 0,
+            teams: Vec::new(),
+        };
+        (
+            Handle {
+                events,
+                health: Arc::new(Mutex::new(health)),
+                dags,
+            },
+            receiver,
+        )
+    }
+
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        options: crate::Options,
+        ports: Ports,
+        handle: Handle,
+        events: mpsc::UnboundedReceiver<Event>,
+    ) -> Self {
+        let due_to_reap = Instant::now() + options.zombie_detection_interval;
+        Self {
+            engine,
+            ports,
+            events,
+            handle,
+            options,
+            store_ok: true,
+            due_to_reap,
+        }
+    }
+
+    /// Runs until a shutdown is through.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<Shutdown>) {
+        let mut write: Option<Write> = None;
+        let mut drain_until: Option<Instant> = None;
+        loop {
+            let now = self.ports.clock.now();
+            self.engine.tick(now);
+            self.engine.admit(now);
+            for kill in self.engine.take_kills() {
+                self.kill(kill);
+            }
+            if Instant::now() >= self.due_to_reap {
+                let executor = Arc::clone(&self.ports.executor);
+                self.engine
+                    .reap(now, |key, token| executor.holds(key, token));
+                self.due_to_reap = Instant::now() + self.options.zombie_detection_interval;
+                continue;
+            }
+            self.tell_health(now);
+            let asked = *shutdown.borrow_and_update();
+            if asked >= Shutdown::Drain && drain_until.is_none() {
+                info!(
+                    in_flight = self.engine.in_flight(),
+                    "draining: no new tries, waiting for those in flight"
+                );
+                self.engine.drain();
+                drain_until = Some(Instant::now() + self.options.drain_timeout);
+            }
+            let waited_enough = drain_until.is_some_and(|until| Instant::now() >= until);
+            let stop = asked == Shutdown::Now
+                || drain_until.is_some() && (self.engine.in_flight() == 0 || waited_enough);
+            if write.is_none() && (stop && self.engine.batch_due().is_some() || self.is_due(now)) {
+                write = Some(self.begin_write());
+            }
+            if stop && write.is_none() {
+                return;
+            }
+            let sleep = tokio::time::sleep_until(self.wake_at(now, drain_until, write.is_some()));
+            tokio::select! {
+                biased;
+                done = async { match write.as_mut() { Some(write) => write.await, None => std::future::pending().await } } => {
+                    write = self.written(done).await;
+                }
+                event = self.events.recv() => {
+                    let Some(event) = event else { return };
+                    self.take_in(event);
+                }
+                _ = shutdown.changed() => {}
+                () = sleep => {}
+            }
+        }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.engine.batch_due().is_some_and(|due| due <= now)
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn wake_at(&self, now: Timestamp, drain_until: Option<Instant>, writing: bool) -> Instant {
+        let timer = self.engine.next_timer();
+        let batch = self.engine.batch_due().filter(|_| !writing);
+        let model = [timer, batch].into_iter().flatten().min();
+        let from_now = model.map_or(Duration::from_secs(3600), |at| at.since(now));
+        let mut at = Instant::now() + from_now;
+        if self.engine.in_flight() > 0 {
+            at = at.min(self.due_to_reap);
+        }
+        drain_until.map_or(at, |until| at.min(until))
+    }
+
+    /// Takes in an event and whatever else has come in the meantime.
+    fn take_in(&mut self, first: Event) {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(event) = next {
+            if let Some(event) = self.spills(event) {
+                self.engine.handle(event, self.ports.clock.now());
+            }
+            taken += 1;
+            next = if taken < EVENTS_PER_ROUND {
+                self.events.try_recv().ok()
+            } else {
+                None
+            };
+        }
+    }
+
+    /// An end with a large XCom goes round by the content store and comes back; any other passes.
+    fn spills(&self, event: Event) -> Option<Event> {
+        let Event::Ended(mut ending) = event else {
+            return Some(event);
+        };
+        let large = match &ending.report.outcome {
+            Outcome::Success { xcoms } if ending.spilled.is_empty() => {
+                let large = xcoms
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, (_, value))| value.len() > self.options.spill_bytes);
+                large
+                    .map(|(position, (_, value))| (position, Arc::clone(value)))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        if large.is_empty() {
+            return Some(Event::Ended(ending));
+        }
+        let (blobs, events) = (Arc::clone(&self.ports.blobs), self.handle.events.clone());
+        tokio::spawn(async move {
+            for (position, value) in large {
+                let hash = until_written(|| blobs.put(value.as_bytes())).await;
+                ending.spilled.push((position, hash));
+            }
+            let _ = events.send(Event::Ended(ending));
+        });
+        None
+    }
+
+    fn begin_write(&mut self) -> Write {
+        let (batch, after) = self.engine.take_batch();
+        self.write(batch, after, Duration::ZERO)
+    }
+
+    fn write(&self, batch: Batch, after: AfterCommit, pause: Duration) -> Write {
+        let runs = Arc::clone(&self.ports.runs);
+        Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let result = if batch.is_empty() {
+                Ok(())
+            } else {
+                runs.commit(&batch).await
+            };
+            (result, batch, after)
+        })
+    }
+
+    /// A write has come back: what it allows is done, or it is made again.
+    async fn written(
+        &mut self,
+        done: (Result<(), CommitError>, Batch, AfterCommit),
+    ) -> Option<Write> {
+        let (result, mut batch, mut after) = done;
+        let now = self.ports.clock.now();
+        match result {
+            Ok(()) => {
+                if !self.store_ok {
+                    info!("the store is writable again");
+                }
+                self.store_ok = true;
+                self.engine.committed();
+                self.follow_up(after);
+                None
+            }
+            Err(CommitError::Store(error)) => {
+                if self.store_ok {
+                    error!(%error, "a batch could not be written; nothing is started until it is");
+                }
+                self.store_ok = false;
+                let pause = if error.is_transient() {
+                    RETRY.0
+                } else {
+                    RETRY.1
+                };
+                Some(self.write(batch, after, pause))
+            }
+            Err(CommitError::Fenced(keys)) => {
+                let runs: HashSet<RunKey> = keys.into_iter().map(|key| key.run).collect();
+                warn!(
+                    runs = runs.len(),
+                    "somebody else has moved task instances; their runs are read again"
+                );
+                self.evict(&runs, &mut batch, &mut after, now);
+                for run in runs {
+                    self.read_again(run, now).await;
+                }
+                Some(self.write(batch, after, Duration::ZERO))
+            }
+            Err(CommitError::RunExists(keys)) => {
+                let runs = keys.into_iter().collect();
+                self.evict(&runs, &mut batch, &mut after, now);
+                Some(self.write(batch, after, Duration::ZERO))
+            }
+        }
+    }
+
+    fn evict(
+        &mut self,
+        runs: &HashSet<RunKey>,
+        batch: &mut Batch,
+        after: &mut AfterCommit,
+        now: Timestamp,
+    ) {
+        for claim in self.engine.evict(runs, batch, after, now) {
+            self.kill(claim);
+        }
+    }
+
+    async fn read_again(&mut self, key: RunKey, now: Timestamp) {
+        let found = async {
+            let Some(stored) = self.ports.runs.stored_run(key).await? else {
+                return Ok(None);
+            };
+            if stored.run.state.is_terminal() {
+                return Ok(None);
+            }
+            crate::import::pinned(&*self.ports.dags, stored).await
+        };
+        match found.await {
+            Ok(Some((stored, dag, bundle, paused))) => {
+                self.engine.restore(stored, dag, bundle, paused, now)
+            }
+            Ok(None) => {}
+            Err(error) => {
+                error!(run = ?key, %error, "a run could not be read again; it goes on at the next start")
+            }
+        }
+    }
+
+    fn kill(&self, claim: Claim) {
+        let key = airlock_model::id::TaskInstanceKey {
+            run: claim.run,
+            task: claim.task,
+            map_index: MapIndex::UNMAPPED,
+        };
+        self.ports.executor.kill(key, claim.token);
+    }
+
+    /// A batch is durable: its tries start, and people hear of their runs.
+    fn follow_up(&mut self, after: AfterCommit) {
+        for claim in after.claims {
+            let Some(Dispatch { work, missing }) = self.engine.dispatch(claim) else {
+                continue;
+            };
+            if missing.is_empty() {
+                self.ports.executor.dispatch(work);
+            } else {
+                self.fetch_and_dispatch(Dispatch { work, missing });
+            }
+        }
+        for (_, row, reply) in after.replies {
+            // Nobody may be waiting any more, which is their right.
+            let _ = reply.send(Ok(row));
+        }
+    }
+
+    /// Arguments that are not in memory (large ones, and all after a restart) are read first.
+    fn fetch_and_dispatch(&self, dispatch: Dispatch) {
+        let (xcoms, executor) = (
+            Arc::clone(&self.ports.xcoms),
+            Arc::clone(&self.ports.executor),
+        );
+        tokio::spawn(async move {
+            let Dispatch { mut work, missing } = dispatch;
+            for (position, task) in missing {
+                let run = work.key.run;
+                let read = || xcoms.xcom_of(run, task, MapIndex::UNMAPPED, RETURN_VALUE);
+                if let (Some(value), Some(slot)) =
+                    (until_written(read).await, work.arguments.get_mut(position))
+                {
+                    *slot = value;
+                }
+            }
+            executor.dispatch(work);
+        });
+    }
+
+    fn tell_health(&self, now: Timestamp) {
+        let health = self.engine.health(now, self.store_ok);
+        *self
+            .handle
+            .health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = health;
+    }
+}
+
+/// Asks the store until it answers: what depends on it waits, and nothing is lost meanwhile.
+async fn until_written<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> T {
+    let mut pause = RETRY.0;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => warn!(%error, "the store did not answer; asking again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+}

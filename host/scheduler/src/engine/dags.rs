@@ -1,0 +1,271 @@
+//! DAGs come, change and go; their timetables make runs; people trigger some.
+
+use std::collections::VecDeque;
+
+use airlock_model::{
+    dag::ParamSpec,
+    id::{BundleName, DagId, RunId, RunKey},
+    port::{ControlError, DagProgress, RunRow, TriggerRun},
+    state::{RunState, RunType},
+    time::Timestamp,
+    timetable::{NextRun, Restriction},
+};
+use serde_json::{Map, Value};
+
+use super::{DagState, Engine, Event, LiveDag, Timer, event::Reply};
+
+impl Engine {
+    /// Takes in what has come to pass.
+    pub fn handle(&mut self, event: Event, now: Timestamp) {
+        match event {
+            Event::Started { key, token, at } => self.started(key, token, at),
+            Event::Ended(ending) => self.ended(*ending, now),
+            Event::Imported { bundle, dags } => self.imported(&bundle, dags, now),
+            Event::Trigger(request, reply) => self.trigger(*request, reply, now),
+            Event::Paused(dag, paused) => self.pause(&dag, paused, now),
+            Event::Pools(pools) => self.set_pools(&pools),
+        }
+    }
+
+    /// These are a bundle's DAGs now. Runs in flight keep the version that they are pinned to; those of
+    /// DAGs that are gone finish.
+    fn imported(&mut self, bundle: &BundleName, dags: Vec<LiveDag>, now: Timestamp) {
+        let gone = |id: &DagId, state: &DagState| {
+            state.live.bundle == *bundle && !dags.iter().any(|live| live.dag.id() == id)
+        };
+        self.dags.retain(|id, state| !gone(id, state));
+        for live in dags {
+            let id = live.dag.id().clone();
+            let paused = live.paused;
+            match self.dags.get_mut(&id) {
+                Some(state) => state.live = live,
+                None => {
+                    let last = self.progress.get(&id).map(|p| p.last_interval);
+                    let running = self.runs.values().filter(|a| a.row.dag_id == id);
+                    let running = running
+                        .filter(|a| a.run.state() == RunState::Running)
+                        .count();
+                    let mut waiting: Vec<RunKey> = (self.runs.iter())
+                        .filter(|(_, a)| a.row.dag_id == id && a.run.state() == RunState::Queued)
+                        .map(|(&key, _)| key)
+                        .collect();
+                    waiting.sort_unstable();
+                    let state = DagState {
+                        live,
+                        last,
+                        running: u32::try_from(running).unwrap_or(u32::MAX),
+                        waiting: waiting.into(),
+                        timer: None,
+                    };
+                    self.dags.insert(id.clone(), state);
+                }
+            }
+            self.pause(&id, paused, now);
+        }
+    }
+
+    /// Holds or lets go all runs of a DAG, and plans when it may.
+    fn pause(&mut self, dag: &DagId, paused: bool, now: Timestamp) {
+        let Some(state) = self.dags.get_mut(dag) else {
+            return;
+        };
+        state.live.paused = paused;
+        let runs: Vec<RunKey> = self
+            .runs
+            .iter()
+            .filter(|(_, active)| active.row.dag_id == *dag)
+            .map(|(&key, _)| key)
+            .collect();
+        for run in runs {
+            self.admission.hold(run, paused);
+        }
+        self.start_waiting(dag, now);
+        self.plan(dag, now);
+    }
+
+    /// Makes all runs of a DAG that are due and allowed, and sets a timer for the next.
+    pub(super) fn plan(&mut self, dag: &DagId, now: Timestamp) {
+        while let Some(next) = self.next_run(dag, now) {
+            if next.run_after > now {
+                if let Some(state) = self.dags.get_mut(dag)
+                    && state.timer.is_none_or(|set| set > next.run_after)
+                {
+                    state.timer = Some(next.run_after);
+                    self.timers.push(std::cmp::Reverse((
+                        next.run_after,
+                        Timer::Plan(dag.clone()),
+                    )));
+                }
+                return;
+            }
+            let Some(state) = self.dags.get_mut(dag) else {
+                return;
+            };
+            let active = state.running as usize + state.waiting.len();
+            if active >= state.live.dag.max_active_runs() as usize {
+                // The end of a run plans again.
+                return;
+            }
+            state.last = Some(next.interval);
+            let progress = DagProgress {
+                dag_id: dag.clone(),
+                last_interval: next.interval,
+                last_run_after: next.run_after,
+            };
+            self.progress.insert(dag.clone(), progress.clone());
+            self.pending.progress(progress);
+            let Ok(run_id) = RunId::new(format!("{}__{}", RunType::Scheduled, next.interval.0))
+            else {
+                return;
+            };
+            let Ok(conf) = conf(self.params(dag), Map::new()) else {
+                return;
+            };
+            self.create_run(
+                dag,
+                run_id,
+                RunType::Scheduled,
+                Some(next.interval),
+                next.run_after,
+                conf,
+                now,
+            );
+        }
+    }
+
+    fn params(&self, dag: &DagId) -> &[ParamSpec] {
+        self.dags
+            .get(dag)
+            .map(|state| state.live.dag.spec().params.as_slice())
+            .unwrap_or_default()
+    }
+
+    fn next_run(&self, dag: &DagId, now: Timestamp) -> Option<NextRun> {
+        let state = self.dags.get(dag)?;
+        if state.live.paused || self.draining {
+            return None;
+        }
+        let spec = state.live.dag.spec();
+        let bounds = Restriction {
+            earliest: spec.start_date,
+            latest: spec.end_date,
+            catchup: spec.catchup,
+        };
+        state.live.dag.timetable().next_run(state.last, bounds, now)
+    }
+
+    /// Somebody wants a run; they hear of it when it is durable.
+    fn trigger(&mut self, request: TriggerRun, reply: Reply<RunRow>, now: Timestamp) {
+        match self.triggered(request, now) {
+            Ok(run) => self.pending.replies.push((run, reply)),
+            // Nobody may be waiting any more, which is their right.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn triggered(&mut self, request: TriggerRun, now: Timestamp) -> Result<RunKey, ControlError> {
+        let TriggerRun {
+            dag_id,
+            run_id,
+            logical_date,
+            run_after,
+            conf: given,
+        } = request;
+        if self.draining {
+            return Err(ControlError::ShuttingDown);
+        }
+        if !self.dags.contains_key(&dag_id) {
+            return Err(ControlError::NoSuchDag(dag_id));
+        }
+        let conf = conf(self.params(&dag_id), given)?;
+        let run_after = run_after.unwrap_or(now);
+        let stands_for = logical_date.unwrap_or(run_after);
+        let run_id = match run_id {
+            Some(run_id) => run_id,
+            None => RunId::new(format!("{}__{stands_for}", RunType::Manual))
+                .map_err(|e| ControlError::Params(e.to_string()))?,
+        };
+        let interval = logical_date.map(|at| (at, at));
+        Ok(self.create_run(
+            &dag_id,
+            run_id,
+            RunType::Manual,
+            interval,
+            run_after,
+            conf,
+            now,
+        ))
+    }
+
+    /// Starts the oldest runs that wait, as far as the DAG allows.
+    pub(super) fn start_waiting(&mut self, dag: &DagId, now: Timestamp) {
+        loop {
+            let Some(state) = self.dags.get_mut(dag) else {
+                return;
+            };
+            if state.live.paused
+                || state.running >= state.live.dag.max_active_runs()
+                || self.draining
+            {
+                return;
+            }
+            let due = |key: &RunKey| {
+                self.runs
+                    .get(key)
+                    .is_none_or(|active| active.row.run_after <= now)
+            };
+            let Some(at) = state.waiting.iter().position(due) else {
+                return;
+            };
+            let Some(run) = state.waiting.remove(at) else {
+                return;
+            };
+            if self.runs.contains_key(&run) {
+                state.running += 1;
+                self.start_run(run, now);
+            }
+        }
+    }
+
+    /// A run has ended or was evicted: its place is free for the next.
+    pub(super) fn run_left(&mut self, dag: &DagId, run: RunKey, was: RunState, now: Timestamp) {
+        if let Some(state) = self.dags.get_mut(dag) {
+            if was == RunState::Queued {
+                let waiting: &mut VecDeque<RunKey> = &mut state.waiting;
+                waiting.retain(|&key| key != run);
+            } else {
+                state.running = state.running.saturating_sub(1);
+            }
+        }
+        self.start_waiting(dag, now);
+        self.plan(dag, now);
+    }
+}
+
+/// The params of a run: the DAG's defaults with what was given.
+fn conf(
+    params: &[ParamSpec],
+    given: Map<String, Value>,
+) -> Result<std::sync::Arc<str>, ControlError> {
+    let mut conf = Map::new();
+    for param in params {
+        match (&param.default, given.contains_key(&param.name)) {
+            (Some(default), false) => {
+                conf.insert(
+                    param.name.clone(),
+                    serde_json::from_str(default).unwrap_or(Value::Null),
+                );
+            }
+            (None, false) => {
+                let name = &param.name;
+                let text = format!(
+                    "the param `{name}` has no default: give it with --conf '{{\"{name}\": …}}'"
+                );
+                return Err(ControlError::Params(text));
+            }
+            (_, true) => {}
+        }
+    }
+    conf.extend(given);
+    Ok(Value::Object(conf).to_string().into())
+}

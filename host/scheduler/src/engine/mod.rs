@@ -1,0 +1,342 @@
+//! What is decided, without I/O: runs planned, tasks made ready, tries claimed, ends taken in.
+//!
+//! The engine's memory is the truth between two commits. Every change is noted in [`pending`], from which
+//! one [`airlock_model::port::Batch`] is made; the claims in it are dispatched when it is durable.
+
+mod dags;
+pub mod event;
+mod pending;
+mod restore;
+mod runs;
+mod work;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use airlock_model::{
+    admission::{Admission, Admitted, PoolIndex, TeamIndex},
+    connection::Pool,
+    dag::Dag,
+    id::{BundleHash, BundleName, DagId, PoolName, RunKey, Scope, TaskIndex, TeamName, Token},
+    port::{DagProgress, RunRow, SchedulerHealth, TeamLoad},
+    run::Run,
+    time::Timestamp,
+};
+pub use event::{Ending, Event};
+use pending::Pending;
+pub use pending::{AfterCommit, Claim};
+use uuid::Uuid;
+pub use work::Dispatch;
+
+/// Bounds of the scheduler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Tries at once over all teams.
+    pub parallelism: u32,
+    /// How often tries in flight are checked for a sign of life.
+    pub zombie_detection_interval: Duration,
+    /// How long a try without a sign of life is believed to live.
+    pub lease: Duration,
+    /// How long a shutdown waits for tries in flight.
+    pub drain_timeout: Duration,
+    /// XComs with more bytes go to the content store.
+    pub spill_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            parallelism: 32,
+            zombie_detection_interval: Duration::from_secs(30),
+            lease: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+            spill_bytes: 64 << 10,
+        }
+    }
+}
+
+/// A team as the scheduler sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamSetup {
+    /// Its name.
+    pub name: TeamName,
+    /// Its share against other teams.
+    pub weight: u32,
+    /// Tries at once in its instance pool.
+    pub capacity: u32,
+}
+
+/// A DAG that may run.
+#[derive(Debug, Clone)]
+pub struct LiveDag {
+    /// Its definition.
+    pub dag: Arc<Dag>,
+    /// Whose it is.
+    pub team: TeamName,
+    /// From which bundle.
+    pub bundle: BundleName,
+    /// In which version.
+    pub hash: BundleHash,
+    /// No new runs, no new tries.
+    pub paused: bool,
+}
+
+#[derive(Debug)]
+struct Team {
+    index: TeamIndex,
+    succeeded: u64,
+    failed: u64,
+    fenced: u64,
+}
+
+/// A DAG and the runs of it that have not ended.
+#[derive(Debug)]
+struct DagState {
+    live: LiveDag,
+    /// The interval of the last run that the timetable made.
+    last: Option<(Timestamp, Timestamp)>,
+    /// Runs that have started.
+    running: u32,
+    /// Runs that wait until fewer have, oldest first.
+    waiting: std::collections::VecDeque<RunKey>,
+    /// For when a timer is set, so that planning again does not set another.
+    timer: Option<Timestamp>,
+}
+
+/// A run that has not ended.
+#[derive(Debug)]
+struct Active {
+    row: RunRow,
+    run: Run,
+    bundle: BundleName,
+    team: TeamIndex,
+    /// Return values that a later task of this run takes, where they are small.
+    outputs: HashMap<TaskIndex, Arc<str>>,
+    /// Tries in flight: their claim, the slots that they hold, and until when they are believed to live.
+    in_flight: HashMap<TaskIndex, InFlight>,
+    /// The tokens that the database holds (or will, when the batch on its way is written).
+    stored: Vec<Token>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    token: Token,
+    admitted: Admitted,
+    lease_until: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Plan(DagId),
+    Wake(RunKey, TaskIndex),
+    RunTimeout(RunKey),
+}
+
+/// The scheduler's memory and its decisions.
+#[derive(Debug)]
+pub struct Engine {
+    options: Options,
+    admission: Admission,
+    pools: HashMap<(Scope, PoolName), PoolIndex>,
+    teams: HashMap<TeamName, Team>,
+    dags: HashMap<DagId, DagState>,
+    progress: HashMap<DagId, DagProgress>,
+    runs: HashMap<RunKey, Active>,
+    timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
+    pending: Pending,
+    /// Gives the keys of new runs: time-ordered and unique.
+    keys: Box<dyn KeySource>,
+    /// Tries that nobody wants any more.
+    kills: Vec<Claim>,
+    draining: bool,
+    commits: u64,
+}
+
+/// Where keys of new runs come from; the simulation has its own.
+pub trait KeySource: Send + std::fmt::Debug {
+    /// A new key.
+    fn next(&mut self, now: Timestamp) -> RunKey;
+}
+
+/// UUIDv7 from the machine's randomness.
+#[derive(Debug, Default)]
+pub struct RandomKeys;
+
+impl KeySource for RandomKeys {
+    fn next(&mut self, _: Timestamp) -> RunKey {
+        RunKey(Uuid::now_v7())
+    }
+}
+
+impl Engine {
+    /// An engine that knows the teams and pools and how far the timetables have come, and no DAG yet.
+    /// Every team has a default pool, also where `pools` does not list it.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        teams: &[TeamSetup],
+        pools: &[Pool],
+        progress: Vec<DagProgress>,
+        keys: Box<dyn KeySource>,
+    ) -> Self {
+        let mut engine = Self {
+            admission: Admission::new(options.parallelism),
+            options,
+            pools: HashMap::new(),
+            teams: HashMap::new(),
+            dags: HashMap::new(),
+            progress: progress
+                .into_iter()
+                .map(|p| (p.dag_id.clone(), p))
+                .collect(),
+            runs: HashMap::new(),
+            timers: BinaryHeap::new(),
+            pending: Pending::default(),
+            keys,
+            kills: Vec::new(),
+            draining: false,
+            commits: 0,
+        };
+        for team in teams {
+            let index = engine.admission.team(team.weight, team.capacity);
+            engine.teams.insert(
+                team.name.clone(),
+                Team {
+                    index,
+                    succeeded: 0,
+                    failed: 0,
+                    fenced: 0,
+                },
+            );
+            let pool = engine.admission.pool(Pool::DEFAULT_SLOTS);
+            engine.pools.insert(
+                (Scope::Team(team.name.clone()), PoolName::default_pool()),
+                pool,
+            );
+        }
+        engine.set_pools(pools);
+        engine
+    }
+
+    /// The pools have changed: sizes follow at once. One that is gone has no slots any more.
+    pub fn set_pools(&mut self, pools: &[Pool]) {
+        let mut gone: HashSet<(Scope, PoolName)> = self
+            .pools
+            .keys()
+            .filter(|(_, name)| *name != PoolName::default_pool())
+            .cloned()
+            .collect();
+        for pool in pools {
+            let key = (pool.scope.clone(), pool.name.clone());
+            gone.remove(&key);
+            match self.pools.get(&key) {
+                Some(&index) => self.admission.resize(index, pool.slots),
+                None => {
+                    let index = self.admission.pool(pool.slots);
+                    self.pools.insert(key, index);
+                }
+            }
+        }
+        for key in gone {
+            if let Some(&index) = self.pools.get(&key) {
+                self.admission.resize(index, 0);
+            }
+        }
+    }
+
+    /// The pool that a name means for a team: its own first, then the global one.
+    fn pool(&self, team: &TeamName, name: &PoolName) -> Option<PoolIndex> {
+        let own = (Scope::Team(team.clone()), name.clone());
+        self.pools
+            .get(&own)
+            .or_else(|| self.pools.get(&(Scope::Global, name.clone())))
+            .copied()
+    }
+
+    /// Claims what may start now, until nothing more may.
+    pub fn admit(&mut self, now: Timestamp) {
+        if self.draining {
+            return;
+        }
+        while let Some(admitted) = self.admission.admit() {
+            self.claim(admitted, now);
+        }
+    }
+
+    /// What has come due by now.
+    pub fn tick(&mut self, now: Timestamp) {
+        while self.next_timer().is_some_and(|at| at <= now) {
+            let Some(Reverse((at, timer))) = self.timers.pop() else {
+                break;
+            };
+            match timer {
+                Timer::Plan(dag) => {
+                    if let Some(state) = self.dags.get_mut(&dag) {
+                        state.timer.take_if(|set| *set <= at);
+                    }
+                    self.start_waiting(&dag, now);
+                    self.plan(&dag, now);
+                }
+                Timer::Wake(run, task) => self.wake(run, task, now),
+                Timer::RunTimeout(run) => self.time_out(run, now),
+            }
+        }
+    }
+
+    /// When [`Engine::tick`] next has something to do.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// No new tries from now on, because the host is about to stop.
+    pub const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Tries in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.runs
+            .values()
+            .map(|active| active.in_flight.len())
+            .sum()
+    }
+
+    /// Runs that have not ended.
+    #[must_use]
+    pub fn active_runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// How it is, for people.
+    #[must_use]
+    pub fn health(&self, now: Timestamp, store_ok: bool) -> SchedulerHealth {
+        let load = |(name, team): (&TeamName, &Team)| {
+            let (running, scheduled) = self.admission.load(team.index);
+            let team = (team.succeeded, team.failed, team.fenced);
+            TeamLoad {
+                team: name.clone(),
+                running,
+                scheduled,
+                succeeded: team.0,
+                failed: team.1,
+                fenced: team.2,
+            }
+        };
+        let mut teams: Vec<_> = self.teams.iter().map(load).collect();
+        teams.sort_by(|a, b| a.team.cmp(&b.team));
+        let active_runs = self.runs.len() as u64;
+        SchedulerHealth {
+            last_heartbeat: now,
+            store_ok,
+            active_runs,
+            commits: self.commits,
+            teams,
+        }
+    }
+}

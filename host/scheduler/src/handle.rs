@@ -1,0 +1,84 @@
+//! The scheduler as the others hold it: the executor tells it of tries, people ask it for runs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use airlock_model::{
+    connection::Pool,
+    id::{BundleName, DagId, TaskInstanceKey, Token},
+    outcome::Report,
+    port::{Control, ControlError, DagStore, RunRow, SchedulerHealth, TriggerRun, TryEvents},
+    time::Timestamp,
+};
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::{Ending, Event, LiveDag};
+
+/// A way to tell the scheduler something. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) health: Arc<Mutex<SchedulerHealth>>,
+    pub(crate) dags: Arc<dyn DagStore>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// These are a bundle's DAGs now.
+    pub fn imported(&self, bundle: BundleName, dags: Vec<LiveDag>) {
+        self.tell(Event::Imported { bundle, dags });
+    }
+
+    /// These are the pools now.
+    pub fn pools(&self, pools: Vec<Pool>) {
+        self.tell(Event::Pools(pools));
+    }
+
+    fn tell(&self, event: Event) {
+        // A scheduler that is gone is a host that stops: what was in flight is adopted at the next start.
+        let _ = self.events.send(event);
+    }
+}
+
+impl TryEvents for Handle {
+    fn started(&self, key: TaskInstanceKey, token: Token, at: Timestamp) {
+        self.tell(Event::Started { key, token, at });
+    }
+
+    fn ended(&self, key: TaskInstanceKey, token: Token, at: Timestamp, report: Report) {
+        self.tell(Event::Ended(Box::new(Ending {
+            key,
+            token,
+            at,
+            report,
+            spilled: Vec::new(),
+        })));
+    }
+}
+
+#[async_trait]
+impl Control for Handle {
+    async fn trigger(&self, run: TriggerRun) -> Result<RunRow, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Event::Trigger(Box::new(run), reply));
+        answer.await.unwrap_or(Err(ControlError::ShuttingDown))
+    }
+
+    async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), ControlError> {
+        self.dags.set_paused(dag_id, paused).await?;
+        self.tell(Event::Paused(dag_id.clone(), paused));
+        Ok(())
+    }
+
+    fn health(&self) -> SchedulerHealth {
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}

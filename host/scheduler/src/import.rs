@@ -1,0 +1,373 @@
+//! The way in: a bundle version becomes live DAGs, or import errors that say what to do.
+//!
+//! A parse is a function of the component's bytes and the variables granted to it, so its result is kept
+//! under both and asked for again only when one of them changes. One DAG's mistake leaves the bundle's
+//! other DAGs live. A parse that failed for want of pool, time or memory is not an answer about the
+//! bundle: it is tried again and never kept.
+
+use std::{collections::HashMap, sync::Arc};
+
+use airlock_model::{
+    connection::Pool,
+    dag::{Dag, DagSpec},
+    id::{BundleHash, BundleName, DagId, PoolName, Scope, TeamName},
+    port::{
+        BundleStore, BundleVersion, Clock, DagStore, ImportError, ParseError, ParseKey,
+        ParseResult, Parser, PoolStore, StoreError, StoredDag, StoredRun,
+    },
+};
+
+use crate::engine::LiveDag;
+
+/// What an operator demands of a bundle's DAGs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportPolicy {
+    /// Every `dag_id` must begin with it.
+    pub dag_id_prefix: Option<String>,
+    /// New DAGs start paused.
+    pub paused_upon_creation: bool,
+}
+
+/// What an import gave.
+#[derive(Debug)]
+pub enum Imported {
+    /// The version is the active one of its bundle.
+    Live {
+        /// DAGs that may run.
+        dags: Vec<LiveDag>,
+        /// What is wrong with the others.
+        errors: Vec<ImportError>,
+        /// The parse was answered from what was kept.
+        from_cache: bool,
+    },
+    /// The version could not be parsed; the one before stays the active one.
+    Refused {
+        /// Why.
+        error: ImportError,
+        /// It was for want of pool, time or memory: worth another attempt.
+        again: bool,
+    },
+}
+
+/// Imports bundle versions.
+#[derive(Clone)]
+pub struct Importer {
+    /// Runs the parse phase.
+    pub parser: Arc<dyn Parser>,
+    /// Keeps versions and parse results.
+    pub bundles: Arc<dyn BundleStore>,
+    /// Keeps DAGs and import errors.
+    pub dags: Arc<dyn DagStore>,
+    /// Knows the pools that tasks may name.
+    pub pools: Arc<dyn PoolStore>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Importer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Importer").finish_non_exhaustive()
+    }
+}
+
+impl Importer {
+    /// Imports a version that is loaded in its team's pool. `inputs` stands for the variables granted to
+    /// the parse phase.
+    ///
+    /// # Errors
+    /// When the store fails; nothing has changed then.
+    pub async fn import(
+        &self,
+        version: &BundleVersion,
+        inputs: BundleHash,
+        policy: &ImportPolicy,
+    ) -> Result<Imported, StoreError> {
+        let key = ParseKey {
+            hash: version.hash,
+            inputs,
+        };
+        let kept = self.bundles.parse_result(&key).await?;
+        let from_cache = kept.is_some();
+        let parsed = match kept {
+            Some(result) => Ok(result),
+            None => match self
+                .parser
+                .parse(&version.team, &version.bundle, &version.hash)
+                .await
+            {
+                Ok(parsed) => {
+                    let result = ParseResult {
+                        dags: parsed.dags,
+                        errors: parsed.errors,
+                    };
+                    self.bundles.keep_parse_result(&key, &result).await?;
+                    Ok(result)
+                }
+                Err(error) => Err(error),
+            },
+        };
+        let result = match parsed {
+            Ok(result) => result,
+            Err(error) => {
+                let again = matches!(error, ParseError::Limit { .. } | ParseError::Unavailable(_));
+                let error = self.error(version, None, &error.to_string());
+                let live = self.live(&version.bundle).await?;
+                let errors = std::slice::from_ref(&error);
+                self.dags
+                    .replace(&version.team, &version.bundle, &live, errors)
+                    .await?;
+                return Ok(Imported::Refused { error, again });
+            }
+        };
+        let (mut dags, errors) = self.check(version, result, policy).await?;
+        let stored: Vec<StoredDag> = dags.iter().map(|live| self.stored(live)).collect();
+        self.bundles.activate(version).await?;
+        self.dags
+            .replace(&version.team, &version.bundle, &stored, &errors)
+            .await?;
+        for live in &mut dags {
+            if let Some(stored) = self.dags.dag(live.dag.id()).await? {
+                live.paused = stored.is_paused;
+            }
+        }
+        Ok(Imported::Live {
+            dags,
+            errors,
+            from_cache,
+        })
+    }
+
+    /// Notes that a bundle could not be loaded at all. Its DAGs stay as they were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn refuse(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        hash: Option<BundleHash>,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let error = ImportError {
+            team: team.clone(),
+            bundle: bundle.clone(),
+            hash,
+            dag_id: None,
+            code: code_of(message),
+            message: message.to_owned(),
+            at: self.clock.now(),
+        };
+        let live = self.live(bundle).await?;
+        self.dags.replace(team, bundle, &live, &[error]).await
+    }
+
+    async fn live(&self, bundle: &BundleName) -> Result<Vec<StoredDag>, StoreError> {
+        let filter = airlock_model::port::DagFilter {
+            bundle: Some(bundle.clone()),
+            ..Default::default()
+        };
+        Ok(self
+            .dags
+            .dags(&filter, airlock_model::port::Page::ALL)
+            .await?
+            .items)
+    }
+
+    fn stored(&self, live: &LiveDag) -> StoredDag {
+        StoredDag {
+            dag_id: live.dag.id().clone(),
+            team: live.team.clone(),
+            bundle: live.bundle.clone(),
+            hash: live.hash,
+            spec: live.dag.spec().clone(),
+            is_paused: live.paused,
+            is_stale: false,
+            last_parsed: self.clock.now(),
+        }
+    }
+
+    fn error(&self, version: &BundleVersion, dag_id: Option<&str>, message: &str) -> ImportError {
+        ImportError {
+            team: version.team.clone(),
+            bundle: version.bundle.clone(),
+            hash: Some(version.hash),
+            dag_id: dag_id.map(str::to_owned),
+            code: code_of(message),
+            message: message.to_owned(),
+            at: self.clock.now(),
+        }
+    }
+
+    async fn check(
+        &self,
+        version: &BundleVersion,
+        parsed: ParseResult,
+        policy: &ImportPolicy,
+    ) -> Result<(Vec<LiveDag>, Vec<ImportError>), StoreError> {
+        let mut errors = Vec::new();
+        for error in &parsed.errors {
+            let place = error
+                .location
+                .as_ref()
+                .map(|at| format!(" ({at})"))
+                .unwrap_or_default();
+            let message = format!("AL-0330: {}{place}", error.message);
+            errors.push(self.error(version, error.dag_id.as_deref(), &message));
+        }
+        let pools = self.pools.pools().await?;
+        let mut seen: HashMap<String, u32> = HashMap::new();
+        for spec in &parsed.dags {
+            *seen.entry(spec.dag_id.clone()).or_default() += 1;
+        }
+        let mut dags = Vec::new();
+        for spec in parsed.dags {
+            let id = spec.dag_id.clone();
+            if let Some(count) = seen.get_mut(&id).filter(|count| **count > 1) {
+                // Neither of the two is live; the error is told once.
+                if *count != u32::MAX {
+                    let text = format!(
+                        "AL-0331: the bundle has {count} DAGs named `{id}`; rename all but one"
+                    );
+                    errors.push(self.error(version, Some(&id), &text));
+                    *count = u32::MAX;
+                }
+                continue;
+            }
+            match self.check_dag(version, spec, policy, &pools).await? {
+                Ok(dag) => dags.push(LiveDag {
+                    dag: Arc::new(dag),
+                    team: version.team.clone(),
+                    bundle: version.bundle.clone(),
+                    hash: version.hash,
+                    paused: policy.paused_upon_creation,
+                }),
+                Err(found) => errors.extend(
+                    found
+                        .iter()
+                        .map(|text| self.error(version, Some(&id), text)),
+                ),
+            }
+        }
+        Ok((dags, errors))
+    }
+
+    async fn check_dag(
+        &self,
+        version: &BundleVersion,
+        spec: DagSpec,
+        policy: &ImportPolicy,
+        pools: &[Pool],
+    ) -> Result<Result<Dag, Vec<String>>, StoreError> {
+        let dag = match Dag::new(spec) {
+            Ok(dag) => dag,
+            Err(mistakes) => return Ok(Err(mistakes.iter().map(ToString::to_string).collect())),
+        };
+        let mut errors = pool_errors(&dag, &version.team, pools);
+        let id = dag.id();
+        if let Some(prefix) = policy
+            .dag_id_prefix
+            .as_deref()
+            .filter(|prefix| !id.as_str().starts_with(prefix))
+        {
+            errors.push(format!(
+                "AL-0332: `{id}` does not begin with `{prefix}`, which the operator's dag_id_prefix demands of bundle `{}`; rename the DAG",
+                version.bundle
+            ));
+        }
+        if self
+            .dags
+            .owner(id)
+            .await?
+            .is_some_and(|owner| owner != version.bundle)
+        {
+            errors.push(taken(id));
+        }
+        Ok(if errors.is_empty() {
+            Ok(dag)
+        } else {
+            Err(errors)
+        })
+    }
+}
+
+/// A `dag_id` belongs to one bundle. The error says that it is taken, never by whom: existence is the one
+/// thing about another team that may be learnt (AIP-67 discussion).
+fn taken(id: &DagId) -> String {
+    format!("AL-0333: the dag_id `{id}` is taken by another bundle; choose another one")
+}
+
+/// Tasks that could never run: no such pool for this team, or one that is too small.
+fn pool_errors(dag: &Dag, team: &TeamName, pools: &[Pool]) -> Vec<String> {
+    let find = |name: &PoolName| {
+        let of = |scope: &Scope| {
+            pools
+                .iter()
+                .find(|pool| pool.name == *name && pool.scope == *scope)
+        };
+        let own = of(&Scope::Team(team.clone())).or_else(|| of(&Scope::Global));
+        let default = (*name == PoolName::default_pool()).then_some(Pool::DEFAULT_SLOTS);
+        own.map(|pool| pool.slots).or(default)
+    };
+    let mistake = |(task, spec): (&airlock_model::dag::Task, &airlock_model::dag::TaskSpec)| {
+        let place = spec
+            .location
+            .as_ref()
+            .map(|at| format!(", {at}"))
+            .unwrap_or_default();
+        let whose = format!("(DAG `{}`, task `{}`{place})", dag.id(), task.id);
+        let pool = &task.pool;
+        match find(pool) {
+            None => Some(format!(
+                "AL-0334: team `{team}` has no pool `{pool}`; create it with `airlock pools set {pool} SLOTS --team {team}` or name another {whose}"
+            )),
+            Some(slots) if i64::from(slots) < i64::from(spec.pool_slots) && slots >= 0 => {
+                Some(format!(
+                    "AL-0335: pool_slots is {}, but pool `{pool}` has {slots}: the task could never run; make the pool larger or ask for less {whose}",
+                    spec.pool_slots
+                ))
+            }
+            Some(_) => None,
+        }
+    };
+    dag.tasks()
+        .iter()
+        .zip(&dag.spec().tasks)
+        .filter_map(mistake)
+        .collect()
+}
+
+/// The stable code at the beginning of a message.
+fn code_of(message: &str) -> String {
+    let at = message.find("AL-").and_then(|at| message.get(at..at + 7));
+    at.filter(|code| code.bytes().skip(3).all(|b| b.is_ascii_digit()))
+        .unwrap_or("AL-0330")
+        .to_owned()
+}
+
+/// A stored run with the DAG of the version that it is pinned to, its bundle, and whether it is paused; none
+/// when that definition is gone.
+///
+/// # Errors
+/// When the store fails or the definition cannot be read.
+pub async fn pinned(
+    dags: &dyn DagStore,
+    stored: StoredRun,
+) -> Result<Option<(StoredRun, Arc<Dag>, BundleName, bool)>, StoreError> {
+    let (id, hash) = (&stored.run.dag_id, &stored.run.hash);
+    let (Some(spec), Some(dag)) = (dags.definition(id, hash).await?, dags.dag(id).await?) else {
+        return Ok(None);
+    };
+    let (bundle, paused) = (dag.bundle, dag.is_paused);
+    match Dag::new(spec) {
+        Ok(dag) => Ok(Some((stored, Arc::new(dag), bundle, paused))),
+        Err(mistakes) => {
+            let text = mistakes
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            Err(StoreError::Corrupt(format!(
+                "the definition of `{id}` in version {hash:?}: {text}"
+            )))
+        }
+    }
+}
