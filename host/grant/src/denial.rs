@@ -1,0 +1,219 @@
+//! A no, with all that is needed to turn it into a yes.
+
+use std::fmt;
+
+use airlock_model::id::TeamName;
+
+use crate::{
+    effective::BundleLabel,
+    http::HttpTarget,
+    interface::Kind,
+    item::Access,
+    phase::{Caller, Phase, Phases},
+    quote::shown,
+    snippet::{self, Entry},
+};
+
+/// What a bundle wanted, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A variable's key.
+    Variable(String),
+    /// A connection's id, and what was to be done with it.
+    Connection(String, Access),
+    /// A directory's path.
+    Directory(String),
+    /// An HTTP call.
+    Http(HttpTarget),
+}
+
+impl Item {
+    /// Which capability it belongs to.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Variable(_) => Kind::Variable,
+            Self::Connection(..) => Kind::Connection,
+            Self::Directory(_) => Kind::Directory,
+            Self::Http(_) => Kind::Http,
+        }
+    }
+}
+
+/// In a few words, escaped and bounded.
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(key) => write!(f, "variable `{}`", shown(key)),
+            Self::Connection(id, access) => {
+                write!(f, "connection `{}`, {}", shown(id), access.as_str())
+            }
+            Self::Directory(path) => write!(f, "directory `{}`", shown(path)),
+            Self::Http(target) => f.write_str(&shown(&target.to_string())),
+        }
+    }
+}
+
+/// Why it was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// What was wanted cannot be granted, because it is no key, id or path; the text says what would be.
+    Malformed(String),
+    /// One side, or both, does not hold it.
+    NotHeld {
+        /// Whether `bundle.toml` asks for it.
+        asked: bool,
+        /// Whether the grant holds it.
+        held: bool,
+        /// The text to paste.
+        entry: Entry,
+        /// Whether the grant holds the item for others, so that this caller is to be added by name.
+        narrow: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Details {
+    pub(crate) team: TeamName,
+    pub(crate) bundle: BundleLabel,
+    pub(crate) caller: Caller,
+    pub(crate) item: Item,
+    pub(crate) why: Why,
+    /// All that the bundle asks for, of this kind.
+    pub(crate) asks: Vec<Entry>,
+    /// All that it is granted, of this kind.
+    pub(crate) grants: Vec<Entry>,
+}
+
+/// The decision that this bundle may not reach this item. Shown, it is the error's whole text, which a guest
+/// may see: it says nothing of whether the item exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial(pub(crate) Box<Details>);
+
+impl Denial {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match (&self.0.why, self.0.item.kind()) {
+            (Why::Malformed(_), _) => "AL-0416",
+            (_, Kind::Variable) => "AL-0411",
+            (_, Kind::Connection) => "AL-0412",
+            (_, Kind::Directory) => "AL-0413",
+            (_, Kind::Http) => "AL-0414",
+        }
+    }
+
+    /// Whose bundle asked.
+    #[must_use]
+    pub fn team(&self) -> &TeamName {
+        &self.0.team
+    }
+
+    /// Which bundle asked.
+    #[must_use]
+    pub fn bundle(&self) -> &BundleLabel {
+        &self.0.bundle
+    }
+
+    /// In which phase, and for which task.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    /// What was wanted.
+    #[must_use]
+    pub fn item(&self) -> &Item {
+        &self.0.item
+    }
+
+    /// Whether what was wanted is no key, id or path at all, so that nothing could allow it.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        matches!(self.0.why, Why::Malformed(_))
+    }
+
+    /// What to add to `bundle.toml`, unless it asks already.
+    #[must_use]
+    pub fn request_snippet(&self) -> Option<String> {
+        match &self.0.why {
+            Why::NotHeld {
+                asked: false,
+                entry,
+                ..
+            } => Some(entry.request(Phases::only(self.0.caller.phase))),
+            _ => None,
+        }
+    }
+
+    /// What to add to `airlock.toml` below the bundle's `[[team.bundle]]`, unless it is granted already.
+    #[must_use]
+    pub fn grant_snippet(&self) -> Option<String> {
+        match &self.0.why {
+            Why::NotHeld {
+                held: false,
+                entry,
+                narrow,
+                ..
+            } => Some(entry.grant(narrow.then_some(&self.0.caller))),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details {
+            team,
+            bundle,
+            caller,
+            item,
+            why,
+            asks,
+            grants,
+        } = &*self.0;
+        let noun = item.kind().noun();
+        write!(f, "{}: ", self.code())?;
+        match why {
+            Why::Malformed(problem) => f.write_str(problem)?,
+            Why::NotHeld {
+                asked: true,
+                held: false,
+                ..
+            } => write!(
+                f,
+                "this bundle asks for {noun} that its grant does not hold"
+            )?,
+            Why::NotHeld { held: true, .. } => {
+                write!(f, "this bundle uses {noun} that it does not ask for")?;
+            }
+            Why::NotHeld { .. } => write!(
+                f,
+                "this bundle uses {noun} that it neither asks for nor is granted"
+            )?,
+        }
+        write!(f, "\n  bundle   {bundle}, team {team}\n  phase    ")?;
+        match (caller.phase, &caller.task_id, &caller.dag_id) {
+            (Phase::Parse, ..) => f.write_str("parse")?,
+            (Phase::Task, Some(task), Some(dag)) => write!(f, "task `{task}` of DAG `{dag}`")?,
+            (Phase::Task, ..) => f.write_str("task")?,
+        }
+        write!(f, "\n  wanted   {item}")?;
+        if self.is_malformed() {
+            return Ok(());
+        }
+        let plural = item.kind().plural();
+        write!(f, "\n  asks for {}", snippet::list(asks, plural))?;
+        write!(f, "\n  granted  {}", snippet::list(grants, plural))?;
+        let place = bundle.place(team);
+        snippet::help(
+            f,
+            self.request_snippet().as_deref(),
+            self.grant_snippet()
+                .as_deref()
+                .map(|text| (text, place.as_str())),
+        )
+    }
+}
+
+impl std::error::Error for Denial {}

@@ -1,0 +1,556 @@
+//! What a bundle may reach in the end: what it asks for and what it is granted, both of them.
+
+use std::{fmt, path::Path};
+
+use airlock_model::id::{BundleHash, BundleName, ConnectionId, TeamName, VariableKey};
+
+use crate::{
+    denial::{Denial, Details, Item, Why},
+    grant::Grant,
+    http::HttpTarget,
+    interface::{self, InForce, Interface, Kind, LinkedInterface, Standing, UngrantedImport},
+    item::{Access, Directory, GuestPath, Mode, VariablePattern},
+    permit::Permit,
+    phase::{Caller, Phases},
+    quote::shown,
+    request::Request,
+    rule::{HttpRule, Narrowing, Table, Variables},
+    snippet::Entry,
+};
+
+/// A bundle as errors name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleLabel {
+    /// Its name.
+    pub name: BundleName,
+    /// The version that its `bundle.toml` claims.
+    pub version: String,
+    /// Its content.
+    pub hash: BundleHash,
+}
+
+impl BundleLabel {
+    /// Where in `airlock.toml` its grants stand.
+    pub(crate) fn place(&self, team: &TeamName) -> String {
+        format!(
+            "below the [[team.bundle]] named \"{}\" of team \"{team}\"",
+            self.name
+        )
+    }
+}
+
+impl fmt::Display for BundleLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, hash) = (&self.name, self.hash.short());
+        write!(f, "{name} {} (b3:{hash}…)", shown(&self.version))
+    }
+}
+
+/// One side's directory. The host's path is there on the granting side only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place<H> {
+    path: GuestPath,
+    mode: Mode,
+    host: H,
+}
+
+/// One side: what is asked for, or what is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Side<H> {
+    variables: Variables,
+    connections: Table<Access>,
+    directories: Table<Place<H>>,
+    http: Vec<HttpRule>,
+}
+
+impl<H> Side<H> {
+    fn entries(&self, kind: Kind) -> Vec<Entry> {
+        match kind {
+            Kind::Variable => self
+                .variables
+                .iter()
+                .map(|(pattern, _)| Entry::Variable {
+                    key: pattern.to_string(),
+                })
+                .collect(),
+            Kind::Connection => self
+                .connections
+                .iter()
+                .map(|(id, _, access)| Entry::Connection {
+                    id: id.to_owned(),
+                    access: *access,
+                })
+                .collect(),
+            Kind::Directory => self
+                .directories
+                .iter()
+                .map(|(path, _, place)| Entry::Directory {
+                    path: path.to_owned(),
+                    mode: place.mode,
+                })
+                .collect(),
+            Kind::Http => self
+                .http
+                .iter()
+                .map(|rule| Entry::Http {
+                    url: rule.url.to_string(),
+                    methods: rule.methods.iter().map(ToString::to_string).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A host's folder, and the one that it must stay in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HostFolder {
+    path: std::path::PathBuf,
+    within: Option<std::path::PathBuf>,
+}
+
+/// What one bundle of one team may reach. Made once per bundle version, asked on every call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    team: TeamName,
+    bundle: BundleLabel,
+    asked: Side<()>,
+    held: Side<HostFolder>,
+    automatic: bool,
+    force: [(Kind, Phases); 4],
+}
+
+impl Effective {
+    /// What `request` asks for and `grant` holds.
+    #[must_use]
+    pub fn new(team: TeamName, bundle: BundleLabel, request: &Request, grant: &Grant) -> Self {
+        let mut held = Side {
+            variables: Variables::default(),
+            connections: Table::default(),
+            directories: Table::default(),
+            http: Vec::new(),
+        };
+        for one in &grant.variable {
+            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+            held.variables.add(&one.key, narrowing);
+        }
+        for one in &grant.connection {
+            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+            held.connections.add(one.id.as_str(), narrowing, one.access);
+        }
+        for one in &grant.directory {
+            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+            let place = Place {
+                path: one.path.clone(),
+                mode: one.mode,
+                host: HostFolder {
+                    path: one.host.clone(),
+                    within: None,
+                },
+            };
+            held.directories.add(one.path.as_str(), narrowing, place);
+        }
+        held.http.extend(grant.http.iter().map(|one| HttpRule {
+            url: one.url.clone(),
+            methods: one.methods.clone(),
+            narrowing: Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref()),
+        }));
+        Self::of(team, bundle, request, held, false)
+    }
+
+    /// All that `request` asks for, for the default team when it is the only one: directories lie below
+    /// `folder`, which is the bundle's own, and nowhere else.
+    #[must_use]
+    pub fn grant_all(bundle: BundleLabel, request: &Request, folder: &Path) -> Self {
+        let asked = asked(request);
+        let mut directories = Table::default();
+        for one in &request.directory {
+            let place = Place {
+                path: one.path.clone(),
+                mode: one.mode,
+                host: HostFolder {
+                    path: folder.join(one.path.as_str()),
+                    within: Some(folder.to_owned()),
+                },
+            };
+            let narrowing = Narrowing::phases_only(one.phases);
+            directories.add(one.path.as_str(), narrowing, place);
+        }
+        let held = Side {
+            variables: asked.variables,
+            connections: asked.connections,
+            directories,
+            http: asked.http,
+        };
+        Self::of(TeamName::default_team(), bundle, request, held, true)
+    }
+
+    fn of(
+        team: TeamName,
+        bundle: BundleLabel,
+        request: &Request,
+        held: Side<HostFolder>,
+        automatic: bool,
+    ) -> Self {
+        let asked = asked(request);
+        let force = Kind::ALL.map(|kind| (kind, in_force(kind, &asked, &held)));
+        Self {
+            team,
+            bundle,
+            asked,
+            held,
+            automatic,
+            force,
+        }
+    }
+
+    /// Whose bundle it is.
+    #[must_use]
+    pub const fn team(&self) -> &TeamName {
+        &self.team
+    }
+
+    /// The bundle.
+    #[must_use]
+    pub const fn bundle(&self) -> &BundleLabel {
+        &self.bundle
+    }
+
+    /// Whether everything that was asked for was granted without a person's word.
+    #[must_use]
+    pub const fn is_automatic(&self) -> bool {
+        self.automatic
+    }
+
+    /// The phases in which anything of this kind may be reached.
+    #[must_use]
+    pub fn phases(&self, kind: Kind) -> Phases {
+        self.force
+            .iter()
+            .filter(|(each, _)| *each == kind)
+            .fold(Phases::NONE, |all, (_, phases)| all.or(*phases))
+    }
+
+    fn permit<T>(&self, item: T) -> Permit<T> {
+        Permit::new(self.team.clone(), self.bundle.name.clone(), item)
+    }
+
+    /// Whether this variable may be read.
+    ///
+    /// # Errors
+    /// A [`Denial`], the same whether or not the variable exists.
+    pub fn variable(&self, caller: &Caller, key: &str) -> Result<Permit<VariableKey>, Denial> {
+        let asked = self.asked.variables.allow(key, caller);
+        let held = self.held.variables.allow(key, caller);
+        let valid = match VariableKey::new(key) {
+            Ok(valid) if asked && held => return Ok(self.permit(valid)),
+            valid => valid,
+        };
+        let entry = Entry::Variable {
+            key: key.to_owned(),
+        };
+        let narrow = (self.held.variables.iter()).any(|(pattern, _)| pattern.matches(key));
+        let why = not_held(valid.err(), asked, held, entry, narrow);
+        Err(self.denial(caller, Item::Variable(key.to_owned()), why))
+    }
+
+    /// What parsing depends on: for each variable or prefix that may be read while parsing, the permit to
+    /// read it.
+    #[must_use]
+    pub fn parse_variables(&self) -> Vec<Permit<VariablePattern>> {
+        let caller = Caller::parse();
+        let mut patterns: Vec<VariablePattern> = Vec::new();
+        for (asked, narrowing) in self.asked.variables.iter() {
+            for (held, other) in self.held.variables.iter() {
+                if let Some(both) = asked.and(&held)
+                    && narrowing.admits(&caller)
+                    && other.admits(&caller)
+                    && !patterns.contains(&both)
+                {
+                    patterns.push(both);
+                }
+            }
+        }
+        patterns
+            .into_iter()
+            .map(|pattern| self.permit(pattern))
+            .collect()
+    }
+
+    /// Whether this may be done with this connection.
+    ///
+    /// # Errors
+    /// A [`Denial`], the same whether or not the connection exists.
+    pub fn connection(
+        &self,
+        caller: &Caller,
+        id: &str,
+        access: Access,
+    ) -> Result<Permit<ConnectionId>, Denial> {
+        let wanted = |have: &Access| *have == access;
+        let asked = self.asked.connections.find(id, caller, wanted).is_some();
+        let held = self.held.connections.find(id, caller, wanted).is_some();
+        let valid = match ConnectionId::new(id) {
+            Ok(valid) if asked && held => return Ok(self.permit(valid)),
+            valid => valid,
+        };
+        let entry = Entry::Connection {
+            id: id.to_owned(),
+            access,
+        };
+        let narrow = self.held.connections.iter().any(|(held, ..)| held == id);
+        let why = not_held(valid.err(), asked, held, entry, narrow);
+        Err(self.denial(caller, Item::Connection(id.to_owned(), access), why))
+    }
+
+    /// The directory that the guest knows as `path`; what may be done in it is the less of what is asked
+    /// for and what is granted.
+    ///
+    /// # Errors
+    /// A [`Denial`], the same whether or not the directory exists.
+    pub fn directory(&self, caller: &Caller, path: &str) -> Result<Permit<Directory>, Denial> {
+        let valid = GuestPath::new(path);
+        let name = valid.as_ref().map_or("", GuestPath::as_str);
+        let asked = self.asked.directories.find(name, caller, |_| true);
+        let held = self.held.directories.find(name, caller, |_| true);
+        if let (Some(asked), Some(held)) = (asked, held) {
+            return Ok(self.permit(both(asked, held)));
+        }
+        let mode_of = |entries: Vec<Entry>| {
+            entries.into_iter().find_map(|entry| match entry {
+                Entry::Directory { path, mode } if path == name => Some(mode),
+                _ => None,
+            })
+        };
+        let entry = Entry::Directory {
+            path: name.to_owned(),
+            mode: mode_of(self.asked.entries(Kind::Directory))
+                .or_else(|| mode_of(self.held.entries(Kind::Directory)))
+                .unwrap_or_default(),
+        };
+        let narrow = self.held.directories.iter().any(|(held, ..)| held == name);
+        let (asked, held) = (asked.is_some(), held.is_some());
+        let why = not_held(valid.err(), asked, held, entry, narrow);
+        Err(self.denial(caller, Item::Directory(path.to_owned()), why))
+    }
+
+    /// All directories that the caller may see, by path.
+    #[must_use]
+    pub fn directories(&self, caller: &Caller) -> Vec<Permit<Directory>> {
+        self.held
+            .directories
+            .iter()
+            .filter(|(_, narrowing, _)| narrowing.admits(caller))
+            .filter_map(|(path, _, held)| {
+                let asked = self.asked.directories.find(path, caller, |_| true)?;
+                Some(self.permit(both(asked, held)))
+            })
+            .collect()
+    }
+
+    /// Whether this HTTP call may be made.
+    ///
+    /// # Errors
+    /// A [`Denial`], the same whether or not the server exists.
+    pub fn http(&self, caller: &Caller, target: &HttpTarget) -> Result<Permit<HttpTarget>, Denial> {
+        let on = |rules: &[HttpRule]| {
+            rules
+                .iter()
+                .any(|rule| rule.narrowing.admits(caller) && rule.names(target))
+        };
+        let (asked, held) = (on(&self.asked.http), on(&self.held.http));
+        if asked && held {
+            return Ok(self.permit(target.clone()));
+        }
+        let url = format!(
+            "{}://{}{}",
+            target.scheme().as_str(),
+            target.authority(),
+            target.path()
+        );
+        let entry = Entry::Http {
+            url,
+            methods: vec![target.method().to_string()],
+        };
+        let narrow = self.held.http.iter().any(|rule| rule.names(target));
+        let why = not_held::<fmt::Error>(None, asked, held, entry, narrow);
+        Err(self.denial(caller, Item::Http(target.clone()), why))
+    }
+
+    fn denial(&self, caller: &Caller, item: Item, why: Why) -> Denial {
+        let kind = item.kind();
+        Denial(Box::new(Details {
+            team: self.team.clone(),
+            bundle: self.bundle.clone(),
+            caller: caller.clone(),
+            item,
+            why,
+            asks: self.asked.entries(kind),
+            grants: self.held.entries(kind),
+        }))
+    }
+
+    /// The interfaces that a component of this bundle may import.
+    pub fn interfaces(&self) -> impl Iterator<Item = &'static Interface> {
+        interface::interfaces()
+            .iter()
+            .filter(|interface| match interface.standing {
+                Standing::Inert => true,
+                Standing::Capability(kind) => !self.phases(kind).is_empty(),
+                Standing::Never => false,
+            })
+    }
+
+    /// What a component's imports mean, given as the component names them (`wasi:io/streams@0.2.6`).
+    ///
+    /// # Errors
+    /// All imports that must not be linked: a bundle with one of them does not load.
+    pub fn check_imports<S: AsRef<str>>(
+        &self,
+        imports: &[S],
+    ) -> Result<Vec<LinkedInterface>, Vec<UngrantedImport>> {
+        let mut linked = Vec::with_capacity(imports.len());
+        let mut refused = Vec::new();
+        for import in imports.iter().map(AsRef::as_ref) {
+            match interface::link(import, self) {
+                Ok(interface) => linked.push(interface),
+                Err(why) => refused.push(UngrantedImport {
+                    import: import.to_owned(),
+                    team: self.team.clone(),
+                    bundle: self.bundle.clone(),
+                    why,
+                }),
+            }
+        }
+        if refused.is_empty() {
+            Ok(linked)
+        } else {
+            Err(refused)
+        }
+    }
+}
+
+impl InForce for Effective {
+    fn phases(&self, kind: Kind) -> Phases {
+        Self::phases(self, kind)
+    }
+
+    fn missing(&self, kind: Kind) -> (Option<String>, Option<String>) {
+        let (mut asked, held) = (self.asked.entries(kind), self.held.entries(kind));
+        let request = asked.is_empty().then(|| {
+            asked.push(
+                held.first()
+                    .cloned()
+                    .unwrap_or_else(|| interface::example(kind)),
+            );
+            asked.first().map(|entry| entry.request(Phases::default()))
+        });
+        // What is held and yet not in force is held for others than those it is asked for.
+        let mut missing: Vec<&Entry> = asked.iter().filter(|one| !held.contains(one)).collect();
+        if missing.is_empty() && request.is_none() {
+            missing.extend(asked.first());
+        }
+        let tables: Vec<String> = missing.iter().map(|entry| entry.grant(None)).collect();
+        let grant = (!tables.is_empty()).then(|| tables.join("\n"));
+        (request.flatten(), grant)
+    }
+}
+
+fn asked(request: &Request) -> Side<()> {
+    let mut side = Side {
+        variables: Variables::default(),
+        connections: Table::default(),
+        directories: Table::default(),
+        http: Vec::new(),
+    };
+    for one in &request.variable {
+        let narrowing = Narrowing::phases_only(one.phases);
+        side.variables.add(&one.key, narrowing);
+    }
+    for one in &request.connection {
+        let narrowing = Narrowing::phases_only(one.phases);
+        side.connections.add(one.id.as_str(), narrowing, one.access);
+    }
+    for one in &request.directory {
+        let place = Place {
+            path: one.path.clone(),
+            mode: one.mode,
+            host: (),
+        };
+        let narrowing = Narrowing::phases_only(one.phases);
+        side.directories.add(one.path.as_str(), narrowing, place);
+    }
+    side.http.extend(request.http.iter().map(|one| HttpRule {
+        url: one.url.clone(),
+        methods: one.methods.clone(),
+        narrowing: Narrowing::phases_only(one.phases),
+    }));
+    side
+}
+
+fn both(asked: &Place<()>, held: &Place<HostFolder>) -> Directory {
+    Directory {
+        path: held.path.clone(),
+        host: held.host.path.clone(),
+        mode: asked.mode.min(held.mode),
+        within: held.host.within.clone(),
+    }
+}
+
+fn not_held<E: fmt::Display>(
+    malformed: Option<E>,
+    asked: bool,
+    held: bool,
+    entry: Entry,
+    narrow: bool,
+) -> Why {
+    match malformed {
+        Some(problem) => Why::Malformed(problem.to_string()),
+        None => Why::NotHeld {
+            asked,
+            held,
+            entry,
+            narrow,
+        },
+    }
+}
+
+/// The phases in which there is a caller for whom both sides hold a same item.
+fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> Phases {
+    let mut all = Phases::NONE;
+    let mut meet = |a: &Narrowing, b: &Narrowing, same: bool| {
+        if same && !a.is_empty() && !b.is_empty() && a.meets(b) {
+            all = all.or(a.phases().and(b.phases()));
+        }
+    };
+    match kind {
+        Kind::Variable => {
+            for (a, narrowing) in asked.variables.iter() {
+                for (b, other) in held.variables.iter() {
+                    meet(narrowing, other, a.and(&b).is_some());
+                }
+            }
+        }
+        Kind::Connection => {
+            for (a, narrowing, access) in asked.connections.iter() {
+                for (b, other, have) in held.connections.iter() {
+                    meet(narrowing, other, a == b && access == have);
+                }
+            }
+        }
+        Kind::Directory => {
+            for (a, narrowing, _) in asked.directories.iter() {
+                for (b, other, _) in held.directories.iter() {
+                    meet(narrowing, other, a == b);
+                }
+            }
+        }
+        Kind::Http => {
+            for a in &asked.http {
+                for b in &held.http {
+                    meet(&a.narrowing, &b.narrowing, a.meets(b));
+                }
+            }
+        }
+    }
+    all
+}

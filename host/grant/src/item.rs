@@ -1,0 +1,248 @@
+//! What can be asked for, besides HTTP targets: patterns of variables, access to connections, directories.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use airlock_model::id::VariableKey;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::quote::shown;
+
+/// The longest guest path, in bytes.
+pub(crate) const MAX_PATH_BYTES: usize = 1024;
+
+/// A text that names nothing that could be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ItemError {
+    /// Not a variable's key, nor a prefix.
+    #[error(
+        "`{}` is neither a variable's key nor a prefix such as `ledger.*`: use letters, digits and `_-./:`, with a `*` at the end only and something before it",
+        shown(.0)
+    )]
+    Variable(String),
+    /// Not a path inside the sandbox.
+    #[error(
+        "`{}` is not a directory that a guest could see: use a path such as `archive` or `data/in`, without `..`, of at most {MAX_PATH_BYTES} bytes",
+        shown(.0)
+    )]
+    Path(String),
+}
+
+/// Which variables: one key, or all that begin with a prefix (`ledger.*`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum VariablePattern {
+    /// This one.
+    Exact(VariableKey),
+    /// Every one whose key begins with this text, which is not empty.
+    Prefix(String),
+}
+
+impl VariablePattern {
+    /// The pattern that `text` writes.
+    ///
+    /// # Errors
+    /// [`ItemError::Variable`].
+    pub fn new(text: &str) -> Result<Self, ItemError> {
+        let wrong = || ItemError::Variable(text.to_owned());
+        match text.strip_suffix('*') {
+            None => VariableKey::new(text).map(Self::Exact).map_err(|_| wrong()),
+            // A prefix is the beginning of a key: it has a key's characters, though it may be `.` or `..`.
+            Some(prefix) => VariableKey::new(format!("{prefix}x"))
+                .ok()
+                .filter(|_| !prefix.is_empty())
+                .map(|_| Self::Prefix(prefix.to_owned()))
+                .ok_or_else(wrong),
+        }
+    }
+
+    /// Whether it names this variable.
+    #[must_use]
+    pub fn matches(&self, key: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact.as_str() == key,
+            Self::Prefix(prefix) => key.starts_with(prefix.as_str()),
+        }
+    }
+
+    /// What both name.
+    pub(crate) fn and(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Prefix(a), Self::Prefix(b)) => {
+                match (a.starts_with(&**b), b.starts_with(&**a)) {
+                    (true, _) => Some(self.clone()),
+                    (_, true) => Some(other.clone()),
+                    _ => None,
+                }
+            }
+            (Self::Exact(key), pattern) | (pattern, Self::Exact(key)) => pattern
+                .matches(key.as_str())
+                .then(|| Self::Exact(key.clone())),
+        }
+    }
+}
+
+impl fmt::Display for VariablePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(key) => f.write_str(key.as_str()),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+impl TryFrom<String> for VariablePattern {
+    type Error = ItemError;
+    fn try_from(text: String) -> Result<Self, ItemError> {
+        Self::new(&text)
+    }
+}
+impl From<VariablePattern> for String {
+    fn from(pattern: VariablePattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+/// What may be done with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// The bundle's code sees the connection, its password included.
+    #[default]
+    Read,
+}
+
+impl Access {
+    /// The word for it in `bundle.toml` and `airlock.toml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Access {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "read" => Ok(Self::Read),
+            "use" => Err(D::Error::custom(
+                "access `use` (the secret stays with the host) is not available yet: ask for `read`, with which the bundle sees the secret",
+            )),
+            other => Err(D::Error::custom(format_args!(
+                "`{}` is no access to a connection: write `read`",
+                shown(other)
+            ))),
+        }
+    }
+}
+
+/// What may be done in a directory. Ordered: the smaller allows less.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Files are listed and read.
+    #[default]
+    Read,
+    /// Files are also created, written, renamed and removed.
+    ReadWrite,
+}
+
+impl Mode {
+    /// The word for it in `bundle.toml` and `airlock.toml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadWrite => "read-write",
+        }
+    }
+}
+
+/// A path inside the sandbox, relative to its root and in one spelling: `archive`, `data/in`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GuestPath(String);
+
+impl GuestPath {
+    /// The path that `text` spells; `/archive/`, `./archive` and `archive` are the same.
+    ///
+    /// # Errors
+    /// [`ItemError::Path`] for the root itself, `..`, a backslash, a control character, or too long a text.
+    pub fn new(text: &str) -> Result<Self, ItemError> {
+        let wrong = || ItemError::Path(text.to_owned());
+        if text.len() > MAX_PATH_BYTES || text.contains(|c: char| c.is_control() || c == '\\') {
+            return Err(wrong());
+        }
+        let parts: Vec<&str> = text
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+            .collect();
+        if parts.is_empty() || parts.contains(&"..") {
+            return Err(wrong());
+        }
+        Ok(Self(parts.join("/")))
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GuestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl TryFrom<String> for GuestPath {
+    type Error = ItemError;
+    fn try_from(text: String) -> Result<Self, ItemError> {
+        Self::new(&text)
+    }
+}
+impl From<GuestPath> for String {
+    fn from(path: GuestPath) -> Self {
+        path.0
+    }
+}
+
+/// A directory of the host, as a guest may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    pub(crate) path: GuestPath,
+    pub(crate) host: PathBuf,
+    pub(crate) mode: Mode,
+    pub(crate) within: Option<PathBuf>,
+}
+
+impl Directory {
+    /// Where the guest sees it.
+    #[must_use]
+    pub const fn path(&self) -> &GuestPath {
+        &self.path
+    }
+
+    /// Where it is on the host.
+    #[must_use]
+    pub fn host(&self) -> &Path {
+        &self.host
+    }
+
+    /// What may be done in it.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The folder which it must not be outside of, symbolic links followed; none where a person wrote the
+    /// host's path into the configuration.
+    #[must_use]
+    pub fn within(&self) -> Option<&Path> {
+        self.within.as_deref()
+    }
+}

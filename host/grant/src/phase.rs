@@ -1,0 +1,147 @@
+//! Phases: why a component is running. What is granted is granted per phase.
+
+use airlock_model::id::{DagId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// Why a component is running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// It tells its DAGs. Pure: of all capabilities only variables can be granted to it.
+    Parse,
+    /// It runs one try of a task.
+    Task,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 2] = [Self::Parse, Self::Task];
+
+    /// The word for it in `bundle.toml` and `airlock.toml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::Task => "task",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of phases; as it is written, a list that is not empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Phase>", into = "Vec<Phase>")]
+pub struct Phases(u8);
+
+impl Phases {
+    /// No phase at all.
+    pub(crate) const NONE: Self = Self(0);
+    /// Every phase.
+    pub const ALL: Self = Self(Phase::Parse.bit() | Phase::Task.bit());
+
+    /// The set of one phase.
+    #[must_use]
+    pub const fn only(phase: Phase) -> Self {
+        Self(phase.bit())
+    }
+
+    /// Whether `phase` is in it.
+    #[must_use]
+    pub const fn contains(self, phase: Phase) -> bool {
+        self.0 & phase.bit() != 0
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This without `phase`.
+    #[must_use]
+    pub const fn without(self, phase: Phase) -> Self {
+        Self(self.0 & !phase.bit())
+    }
+
+    /// The phases in it, in their order.
+    pub fn iter(self) -> impl Iterator<Item = Phase> {
+        Phase::ALL
+            .into_iter()
+            .filter(move |phase| self.contains(*phase))
+    }
+}
+
+/// Where nothing is said, a task's: what is pure stays pure unless somebody says otherwise.
+impl Default for Phases {
+    fn default() -> Self {
+        Self::only(Phase::Task)
+    }
+}
+
+impl TryFrom<Vec<Phase>> for Phases {
+    type Error = &'static str;
+    fn try_from(phases: Vec<Phase>) -> Result<Self, Self::Error> {
+        if phases.is_empty() {
+            return Err(
+                "an empty list of phases allows nothing: name a phase, or leave `phases` out",
+            );
+        }
+        Ok(phases
+            .into_iter()
+            .fold(Self::NONE, |set, phase| set.or(Self::only(phase))))
+    }
+}
+
+impl From<Phases> for Vec<Phase> {
+    fn from(phases: Phases) -> Self {
+        phases.iter().collect()
+    }
+}
+
+/// Who is asking: the phase, and in the task phase for which task of which DAG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Why the component is running.
+    pub phase: Phase,
+    /// The DAG of the try; none while parsing.
+    pub dag_id: Option<DagId>,
+    /// The task of the try; none while parsing.
+    pub task_id: Option<TaskId>,
+}
+
+impl Caller {
+    /// A component that tells its DAGs.
+    #[must_use]
+    pub const fn parse() -> Self {
+        Self {
+            phase: Phase::Parse,
+            dag_id: None,
+            task_id: None,
+        }
+    }
+
+    /// A component that runs a try of this task.
+    #[must_use]
+    pub const fn task(dag_id: DagId, task_id: TaskId) -> Self {
+        Self {
+            phase: Phase::Task,
+            dag_id: Some(dag_id),
+            task_id: Some(task_id),
+        }
+    }
+}

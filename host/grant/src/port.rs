@@ -1,0 +1,181 @@
+//! What permits open: the ports that stand behind the capabilities.
+
+use std::{sync::Arc, time::Duration};
+
+use airlock_model::{
+    connection::{Connection, Variable},
+    id::{ConnectionId, VariableKey},
+    port::StoreError,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+
+use crate::{http::HttpTarget, item::VariablePattern, permit::Permit};
+
+/// Variables: the team's own, else the global one.
+#[async_trait]
+pub trait Variables: Send + Sync {
+    /// The variable, or none.
+    ///
+    /// # Errors
+    /// A [`StoreError`] when the store cannot answer.
+    async fn get(&self, permit: Permit<VariableKey>) -> Result<Option<Variable>, StoreError>;
+
+    /// All variables that the pattern names, each key once, by key: what a parse depends on.
+    ///
+    /// # Errors
+    /// A [`StoreError`] when the store cannot answer.
+    async fn matching(&self, permit: Permit<VariablePattern>) -> Result<Vec<Variable>, StoreError>;
+}
+
+/// Connections: the team's own, else the global one.
+#[async_trait]
+pub trait Connections: Send + Sync {
+    /// The connection, or none.
+    ///
+    /// # Errors
+    /// A [`StoreError`] when the store cannot answer.
+    async fn get(&self, permit: Permit<ConnectionId>) -> Result<Option<Connection>, StoreError>;
+}
+
+/// A body on its way in or out.
+pub type Body = UnsyncBoxBody<Bytes, EgressError>;
+
+/// Bounds of one HTTP call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EgressLimits {
+    /// For finding the server's address, reaching it, and the TLS handshake.
+    pub connect: Duration,
+    /// From the request's first byte to the response's headers.
+    pub first_byte: Duration,
+    /// Between two parts of the response's body.
+    pub between_bytes: Duration,
+    /// The whole call, to the last byte of the response.
+    pub total: Duration,
+    /// Bytes of the response's status line and headers; at least 8 KiB.
+    pub response_header_bytes: usize,
+    /// Bytes of the response's body.
+    pub response_body_bytes: u64,
+    /// Bytes of the request's body.
+    pub request_body_bytes: u64,
+}
+
+impl Default for EgressLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(60),
+            between_bytes: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+            response_header_bytes: 64 * 1024,
+            response_body_bytes: 64 * 1024 * 1024,
+            request_body_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why an HTTP call gave no response, or not all of it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EgressError {
+    /// The server's name resolves to an address that is not on the public internet.
+    #[error(
+        "AL-0421: `{host}` is at a private, loopback or otherwise special address; only a grant that writes the address itself (such as `http://127.0.0.1:9999/*`) can allow that"
+    )]
+    Private {
+        /// As it was asked for.
+        host: String,
+    },
+    /// The name has no address, or could not be asked for.
+    #[error("AL-0422: the address of `{host}` was not found: {reason}")]
+    Resolve {
+        /// As it was asked for.
+        host: String,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// No connection came about.
+    #[error("AL-0423: `{host}` cannot be reached: {source}")]
+    Connect {
+        /// As it was asked for.
+        host: String,
+        /// Why.
+        source: Arc<std::io::Error>,
+    },
+    /// The server's certificate or its TLS was not accepted.
+    #[error("AL-0424: no trusted connection to `{host}`: {source}")]
+    Tls {
+        /// As it was asked for.
+        host: String,
+        /// Why.
+        source: Arc<std::io::Error>,
+    },
+    /// It took too long.
+    #[error("AL-0425: the HTTP call took longer than {limit:?} ({part})")]
+    Timeout {
+        /// What took long.
+        part: TimedPart,
+        /// The bound.
+        limit: Duration,
+    },
+    /// The response's or the request's body is too large.
+    #[error("AL-0426: the {direction} has more than {limit} bytes")]
+    TooLarge {
+        /// Which: `request body`, `response body`.
+        direction: &'static str,
+        /// The bound.
+        limit: u64,
+    },
+    /// The server, or the guest's own body, did not keep to the protocol.
+    #[error("AL-0427: the HTTP exchange broke off: {0}")]
+    Protocol(Arc<str>),
+}
+
+/// Which part of a call a time-out ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimedPart {
+    /// Finding and reaching the server.
+    Connect,
+    /// Waiting for the response's headers.
+    FirstByte,
+    /// Waiting for the next part of the response.
+    BetweenBytes,
+    /// The whole.
+    Total,
+}
+
+impl std::fmt::Display for TimedPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "reaching the server",
+            Self::FirstByte => "waiting for the response",
+            Self::BetweenBytes => "waiting for more of the response",
+            Self::Total => "the whole call",
+        })
+    }
+}
+
+/// Outgoing HTTP.
+#[async_trait]
+pub trait Egress: Send + Sync {
+    /// Sends one request to the permit's target, and follows no redirect. Method, server, path and query
+    /// are the permit's, whatever `request` says; its headers and body are sent.
+    ///
+    /// # Errors
+    /// An [`EgressError`]; the response's body can end with one too.
+    async fn send(
+        &self,
+        permit: Permit<HttpTarget>,
+        request: http::Request<Body>,
+        limits: EgressLimits,
+    ) -> Result<http::Response<Body>, EgressError>;
+}
+
+impl Permit<HttpTarget> {
+    /// Whether the server may have an address that is not on the public internet: only where the grant
+    /// writes that very address.
+    #[must_use]
+    pub const fn may_reach_private(&self) -> bool {
+        matches!(self.item().host(), crate::http::Host::Address(_))
+    }
+}

@@ -1,0 +1,185 @@
+//! What both sides of a decision have in common: named items, each narrowed to phases, DAGs and tasks, in a
+//! form that is looked up rather than searched.
+
+use std::collections::HashMap;
+
+use airlock_model::id::{DagId, TaskId};
+
+use crate::{
+    http::{HttpPattern, HttpTarget, Method},
+    item::VariablePattern,
+    phase::{Caller, Phase, Phases},
+};
+
+/// For whom a rule counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Narrowing {
+    phases: Phases,
+    dags: Option<Vec<DagId>>,
+    tasks: Option<Vec<TaskId>>,
+}
+
+impl Narrowing {
+    pub(crate) const fn phases_only(phases: Phases) -> Self {
+        Self {
+            phases,
+            dags: None,
+            tasks: None,
+        }
+    }
+
+    /// While parsing there is no DAG and no task yet: what is narrowed to some does not count there.
+    pub(crate) fn new(
+        phases: Option<Phases>,
+        dags: Option<&Vec<DagId>>,
+        tasks: Option<&Vec<TaskId>>,
+    ) -> Self {
+        let mut phases = phases.unwrap_or(Phases::ALL);
+        if dags.is_some() || tasks.is_some() {
+            phases = phases.without(Phase::Parse);
+        }
+        Self {
+            phases,
+            dags: dags.cloned(),
+            tasks: tasks.cloned(),
+        }
+    }
+
+    pub(crate) const fn phases(&self) -> Phases {
+        self.phases
+    }
+
+    /// Whether it counts for nobody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.phases.is_empty()
+            || self.dags.as_ref().is_some_and(Vec::is_empty)
+            || self.tasks.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    pub(crate) fn admits(&self, caller: &Caller) -> bool {
+        fn named<T: PartialEq>(set: Option<&Vec<T>>, id: Option<&T>) -> bool {
+            set.is_none_or(|set| id.is_some_and(|id| set.contains(id)))
+        }
+        self.phases.contains(caller.phase)
+            && named(self.dags.as_ref(), caller.dag_id.as_ref())
+            && named(self.tasks.as_ref(), caller.task_id.as_ref())
+    }
+
+    /// Whether both count for one same caller.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        fn common<T: PartialEq>(a: Option<&Vec<T>>, b: Option<&Vec<T>>) -> bool {
+            match (a, b) {
+                (Some(a), Some(b)) => a.iter().any(|item| b.contains(item)),
+                _ => true,
+            }
+        }
+        !self.phases.and(other.phases).is_empty()
+            && common(self.dags.as_ref(), other.dags.as_ref())
+            && common(self.tasks.as_ref(), other.tasks.as_ref())
+    }
+}
+
+/// Named items with what is to be known of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Table<V> {
+    items: HashMap<Box<str>, Vec<(Narrowing, V)>>,
+}
+
+impl<V> Default for Table<V> {
+    fn default() -> Self {
+        Self {
+            items: HashMap::new(),
+        }
+    }
+}
+
+impl<V> Table<V> {
+    pub(crate) fn add(&mut self, name: &str, narrowing: Narrowing, value: V) {
+        self.items
+            .entry(name.into())
+            .or_default()
+            .push((narrowing, value));
+    }
+
+    /// The first rule of this name that counts for the caller and has the value wanted.
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        caller: &Caller,
+        wanted: impl Fn(&V) -> bool,
+    ) -> Option<&V> {
+        let rules = self.items.get(name)?;
+        rules
+            .iter()
+            .find(|(narrowing, value)| narrowing.admits(caller) && wanted(value))
+            .map(|(_, value)| value)
+    }
+
+    /// All rules, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Narrowing, &V)> {
+        let mut names: Vec<_> = self.items.iter().collect();
+        names.sort_unstable_by_key(|(name, _)| *name);
+        names.into_iter().flat_map(|(name, rules)| {
+            rules
+                .iter()
+                .map(move |(narrowing, value)| (&**name, narrowing, value))
+        })
+    }
+}
+
+/// Variables: looked up by key, then by the few prefixes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Variables {
+    exact: Table<()>,
+    prefixes: Vec<(String, Narrowing)>,
+}
+
+impl Variables {
+    pub(crate) fn add(&mut self, pattern: &VariablePattern, narrowing: Narrowing) {
+        match pattern {
+            VariablePattern::Exact(key) => self.exact.add(key.as_str(), narrowing, ()),
+            VariablePattern::Prefix(prefix) => self.prefixes.push((prefix.clone(), narrowing)),
+        }
+    }
+
+    pub(crate) fn allow(&self, key: &str, caller: &Caller) -> bool {
+        self.exact.find(key, caller, |()| true).is_some()
+            || self.prefixes.iter().any(|(prefix, narrowing)| {
+                key.starts_with(prefix.as_str()) && narrowing.admits(caller)
+            })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (VariablePattern, &Narrowing)> {
+        let exact = self
+            .exact
+            .iter()
+            .filter_map(|(key, narrowing, ())| Some((VariablePattern::new(key).ok()?, narrowing)));
+        let prefixes = self
+            .prefixes
+            .iter()
+            .map(|(prefix, narrowing)| (VariablePattern::Prefix(prefix.clone()), narrowing));
+        exact.chain(prefixes)
+    }
+}
+
+/// What an HTTP rule says besides for whom it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpRule {
+    pub(crate) url: HttpPattern,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) narrowing: Narrowing,
+}
+
+impl HttpRule {
+    pub(crate) fn names(&self, target: &HttpTarget) -> bool {
+        self.methods.contains(target.method()) && self.url.matches(target)
+    }
+
+    /// Whether one same call is named by both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.methods
+            .iter()
+            .any(|method| other.methods.contains(method))
+            && self.url.meets(&other.url)
+    }
+}
