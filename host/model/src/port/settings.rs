@@ -127,6 +127,12 @@ pub trait Settings: Send + Sync {
         team: &TeamName,
         key: &VariableKey,
     ) -> Result<Option<Revealed<Variable>>, StoreError>;
+    /// All variables whose key begins with `prefix`, each key once, by key.
+    async fn variables(
+        &self,
+        team: &TeamName,
+        prefix: &str,
+    ) -> Result<Vec<Revealed<Variable>>, StoreError>;
     /// A connection.
     async fn connection(
         &self,
