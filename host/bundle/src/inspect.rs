@@ -15,7 +15,7 @@ use crate::{
 pub const DEFAULT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How many imports, exports, and functions of one import are listed; more are an error.
-const MAX_LISTED: usize = 1_000;
+const MAX_LISTED: usize = 500;
 /// How many producers are listed; more are left out.
 const MAX_PRODUCERS: usize = 64;
 
