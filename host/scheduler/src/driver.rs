@@ -69,6 +69,7 @@ pub struct Scheduler {
     handle: Handle,
     options: crate::Options,
     store_ok: bool,
+    due_to_renew: Instant,
     due_to_reap: Instant,
 }
 
@@ -122,6 +123,7 @@ impl Scheduler {
         handle: Handle,
         events: mpsc::UnboundedReceiver<Event>,
     ) -> Self {
+        let due_to_renew = Instant::now() + options.heartbeat;
         let due_to_reap = Instant::now() + options.zombie_detection_interval;
         Self {
             engine,
@@ -130,6 +132,7 @@ impl Scheduler {
             handle,
             options,
             store_ok: true,
+            due_to_renew,
             due_to_reap,
         }
     }
@@ -145,13 +148,7 @@ impl Scheduler {
             for kill in self.engine.take_kills() {
                 self.kill(kill);
             }
-            if Instant::now() >= self.due_to_reap {
-                let executor = Arc::clone(&self.ports.executor);
-                self.engine
-                    .reap(now, |key, token| executor.holds(key, token));
-                self.due_to_reap = Instant::now() + self.options.zombie_detection_interval;
-                continue;
-            }
+            self.look_for_zombies(now);
             self.tell_health(now);
             let asked = *shutdown.borrow_and_update();
             if asked >= Shutdown::Drain && drain_until.is_none() {
@@ -187,6 +184,22 @@ impl Scheduler {
         }
     }
 
+    /// Heartbeats and the search for zombies, when they are due. Without tries in flight neither wakes the
+    /// loop.
+    fn look_for_zombies(&mut self, now: Timestamp) {
+        let instant = Instant::now();
+        if instant >= self.due_to_renew {
+            let executor = Arc::clone(&self.ports.executor);
+            self.engine
+                .renew(now, |key, token| executor.holds(key, token));
+            self.due_to_renew = instant + self.options.heartbeat;
+        }
+        if instant >= self.due_to_reap {
+            self.engine.reap(now);
+            self.due_to_reap = instant + self.options.zombie_detection_interval;
+        }
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
         self.engine.batch_due().is_some_and(|due| due <= now)
     }
@@ -199,7 +212,7 @@ impl Scheduler {
         let from_now = model.map_or(Duration::from_secs(3600), |at| at.since(now));
         let mut at = Instant::now() + from_now;
         if self.engine.in_flight() > 0 {
-            at = at.min(self.due_to_reap);
+            at = at.min(self.due_to_reap).min(self.due_to_renew);
         }
         drain_until.map_or(at, |until| at.min(until))
     }

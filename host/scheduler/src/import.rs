@@ -19,13 +19,15 @@ use airlock_model::{
 
 use crate::engine::LiveDag;
 
-/// What an operator demands of a bundle's DAGs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What an operator demands of a bundle's DAGs, and what stands for those that do not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportPolicy {
     /// Every `dag_id` must begin with it.
     pub dag_id_prefix: Option<String>,
-    /// New DAGs start paused.
-    pub paused_upon_creation: bool,
+    /// Runs at once of a DAG that does not say.
+    pub max_active_runs: u32,
+    /// Tasks at once in a run of a DAG that does not say.
+    pub max_active_tasks: u32,
 }
 
 /// What an import gave.
@@ -239,7 +241,7 @@ impl Importer {
                     team: version.team.clone(),
                     bundle: version.bundle.clone(),
                     hash: version.hash,
-                    paused: policy.paused_upon_creation,
+                    paused: false,
                 }),
                 Err(found) => errors.extend(
                     found
@@ -254,10 +256,12 @@ impl Importer {
     async fn check_dag(
         &self,
         version: &BundleVersion,
-        spec: DagSpec,
+        mut spec: DagSpec,
         policy: &ImportPolicy,
         pools: &[Pool],
     ) -> Result<Result<Dag, Vec<String>>, StoreError> {
+        spec.max_active_runs.get_or_insert(policy.max_active_runs);
+        spec.max_active_tasks.get_or_insert(policy.max_active_tasks);
         let dag = match Dag::new(spec) {
             Ok(dag) => dag,
             Err(mistakes) => return Ok(Err(mistakes.iter().map(ToString::to_string).collect())),

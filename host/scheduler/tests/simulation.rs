@@ -297,7 +297,8 @@ impl World {
     fn lose_and_reap(&mut self) {
         self.running.clear();
         self.now = self.now.after(Duration::from_secs(31));
-        self.engine.reap(self.now, |_, _| false);
+        self.engine.renew(self.now, |_, _| false);
+        self.engine.reap(self.now);
     }
 
     fn check_bounds(&mut self) -> Result<(), TestCaseError> {

@@ -37,8 +37,10 @@ pub use work::Dispatch;
 pub struct Options {
     /// Tries at once over all teams.
     pub parallelism: u32,
-    /// How often tries in flight are checked for a sign of life.
+    /// How often tries without a sign of life are looked for.
     pub zombie_detection_interval: Duration,
+    /// How often tries in flight are asked for a sign of life.
+    pub heartbeat: Duration,
     /// How long a try without a sign of life is believed to live.
     pub lease: Duration,
     /// How long a shutdown waits for tries in flight.
@@ -52,6 +54,7 @@ impl Default for Options {
         Self {
             parallelism: 32,
             zombie_detection_interval: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(10),
             lease: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             spill_bytes: 64 << 10,

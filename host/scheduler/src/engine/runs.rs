@@ -306,18 +306,24 @@ impl Engine {
         std::mem::take(&mut self.kills)
     }
 
-    /// Looks for tries that show no sign of life: `alive` says whether the executor still has one. A try
-    /// that it has gets a new lease; one that it has lost and whose lease is over has failed as a zombie,
-    /// with whatever its retries allow.
-    pub fn reap(&mut self, now: Timestamp, alive: impl Fn(TaskInstanceKey, Token) -> bool) {
-        let mut dead = Vec::new();
+    /// A heartbeat: `alive` says whether the executor still has a try, which renews its lease.
+    pub fn renew(&mut self, now: Timestamp, alive: impl Fn(TaskInstanceKey, Token) -> bool) {
         for active in self.runs.values_mut() {
             for (&task, in_flight) in &mut active.in_flight {
-                let key = active.run.instance_key(task);
-                if alive(key, in_flight.token) {
+                if alive(active.run.instance_key(task), in_flight.token) {
                     in_flight.lease_until = now.after(self.options.lease);
-                } else if in_flight.lease_until <= now {
-                    dead.push((key, in_flight.token));
+                }
+            }
+        }
+    }
+
+    /// Gives up tries whose lease is over: they have failed as zombies, with whatever their retries allow.
+    pub fn reap(&mut self, now: Timestamp) {
+        let mut dead = Vec::new();
+        for active in self.runs.values() {
+            for (&task, in_flight) in &active.in_flight {
+                if in_flight.lease_until <= now {
+                    dead.push((active.run.instance_key(task), in_flight.token));
                 }
             }
         }
