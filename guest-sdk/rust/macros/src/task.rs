@@ -279,7 +279,7 @@ fn runner(
     output: &ReturnType,
     fallible: bool,
 ) -> TokenStream {
-    let (ctx, rest, result) = (local("context"), local("arguments"), local("result"));
+    let (ctx, rest, mut result) = (local("context"), local("arguments"), local("result"));
     let context_argument = context.then(|| quote!(#ctx,));
     let count = arguments.len();
     let decode = arguments.iter().map(|Argument { name, owned, .. }| {
@@ -298,6 +298,8 @@ fn runner(
         ReturnType::Default => name.span(),
         ReturnType::Type(_, ty) => ty.span(),
     };
+    // What has no JSON form is an error at the type that the author wrote.
+    result.set_span(result.span().located_at(span));
     let finish = match fallible {
         true => quote_spanned!(span=> ::airlock_sdk::__private::finish_result(#result)),
         false => quote_spanned!(span=> ::airlock_sdk::__private::finish_value(&#result)),

@@ -2,14 +2,14 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Output, Result, fail};
+use crate::{Output, Result, fail, graph::Node};
 
 /// An argument on its way into the graph.
 #[derive(Debug)]
 #[doc(hidden)]
 pub enum Wire {
     Literal(String),
-    Output(usize),
+    Output(Node),
     Invalid(String),
 }
 
@@ -42,25 +42,25 @@ impl IntoArgument<String> for &str {
 
 impl<T> IntoArgument<T> for Output<T> {
     fn into_argument(self) -> Wire {
-        Wire::Output(self.index())
+        Wire::Output(self.node())
     }
 }
 
 impl<T> IntoArgument<T> for &Output<T> {
     fn into_argument(self) -> Wire {
-        Wire::Output(self.index())
+        Wire::Output(self.node())
     }
 }
 
 impl<T> IntoArgument<Option<T>> for Output<T> {
     fn into_argument(self) -> Wire {
-        Wire::Output(self.index())
+        Wire::Output(self.node())
     }
 }
 
 impl<T> IntoArgument<Option<T>> for &Output<T> {
     fn into_argument(self) -> Wire {
-        Wire::Output(self.index())
+        Wire::Output(self.node())
     }
 }
 

@@ -170,7 +170,9 @@ fn context_of(from: tasks::Context) -> Result<Context, Error> {
     // Without jiff's own text, which would put the printing of every kind of date error into each bundle.
     let time = |micros: i64| match Timestamp::from_microsecond(micros) {
         Ok(time) => Ok(time),
-        Err(_) => Err(fail(format_args!("{micros} microseconds since 1970 are beyond the calendar"))),
+        Err(_) => Err(fail(format_args!(
+            "{micros} microseconds since 1970 are beyond the calendar"
+        ))),
     };
     let start = from.data_interval_start.map(time).transpose()?;
     let end = from.data_interval_end.map(time).transpose()?;

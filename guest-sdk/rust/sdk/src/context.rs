@@ -33,7 +33,6 @@ impl Context {
     /// assert_eq!(ctx.param::<u32>("limit")?, 10);
     /// # Ok::<(), Error>(())
     /// ```
-    #[must_use]
     pub fn builder() -> ContextBuilder {
         ContextBuilder::default()
     }

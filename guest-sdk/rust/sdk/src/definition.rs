@@ -221,6 +221,10 @@ impl fmt::Display for DefinitionError {
 impl std::error::Error for DefinitionError {}
 
 /// What `#[dag]` makes of a function: a type of its name that stands for the DAG.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no DAG",
+    note = "`bundle!` names functions that bear `#[dag]`"
+)]
 pub trait DagSource {
     /// What the attribute says.
     const SPEC: &'static DagSpec;

@@ -2,10 +2,15 @@
 //! call of a task adds one.
 //!
 //! The graph lies in a thread-local while that function runs, so that a call of a task is an ordinary call
-//! and its result a handle of four bytes ([`Output`]). Mistakes are collected, so that a parse names all of
-//! them, and only then is the DAG given up.
+//! and its result a small handle ([`Output`]). Mistakes are collected, so that a parse names all of them,
+//! and only then is the DAG given up.
 
-use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, panic::Location};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    panic::Location,
+};
 
 use crate::{
     argument::Wire,
@@ -19,9 +24,22 @@ const MAX_ID_BYTES: usize = 250;
 
 thread_local! {
     static GRAPH: RefCell<Option<Graph>> = const { RefCell::new(None) };
+    static BUILT: Cell<u32> = const { Cell::new(0) };
 }
 
+/// A task of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct Node {
+    /// Which graph: a handle that an author smuggles out of one DAG function is no task of another.
+    graph: u32,
+    index: usize,
+}
+
+type Site = &'static Location<'static>;
+
 struct Graph {
+    number: u32,
     spec: &'static DagSpec,
     tasks: Vec<Task>,
     ids: BTreeMap<Cow<'static, str>, usize>,
@@ -30,14 +48,16 @@ struct Graph {
 
 /// Runs a DAG's function and gives its graph, or all its mistakes.
 pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>> {
-    let graph = Graph {
+    let number = BUILT.get();
+    BUILT.set(number.wrapping_add(1));
+    // Whatever graph a panic left behind on this thread is nobody's.
+    GRAPH.replace(Some(Graph {
+        number,
         spec,
         tasks: Vec::new(),
         ids: BTreeMap::new(),
         errors: Vec::new(),
-    };
-    // A DAG function may not build another DAG; one that was left behind by a panic is nobody's.
-    GRAPH.replace(Some(graph));
+    }));
     let result = (spec.graph)();
     let Some(Graph {
         tasks, mut errors, ..
@@ -46,11 +66,10 @@ pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>>
         return Err(Vec::new());
     };
     if let Err(error) = result {
-        let location = error.location();
         errors.push(DefinitionError {
             dag_id: spec.dag_id,
             message: format!("{error:#}"),
-            location,
+            location: error.location(),
         });
     }
     match errors.is_empty() {
@@ -61,23 +80,24 @@ pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>>
 
 /// Adds a task to the graph.
 #[track_caller]
+#[doc(hidden)]
 #[expect(
     clippy::panic,
-    reason = "a programming error that nothing could be returned for"
+    reason = "a slip of the author's, with nothing that could be returned instead"
 )]
 pub fn add<T>(spec: &'static TaskSpec, task_id: Option<String>, arguments: Vec<Wire>) -> Output<T> {
-    let location = Location::caller();
+    let site = Location::caller();
     let added = GRAPH.with_borrow_mut(|graph| {
         graph
             .as_mut()
-            .map(|graph| graph.add(spec, task_id, arguments, location))
+            .map(|graph| graph.add(spec, task_id, arguments, site))
     });
     match added {
-        Some(index) => Output::new(index),
+        Some(node) => Output::new(node),
         None => {
-            let name = spec.entry.rsplit("::").next().unwrap_or(spec.entry);
+            let name = name(spec);
             panic!(
-                "`{name}(…)` adds a task to a DAG and was called outside of a #[dag] function; to run the task's code, call `{name}::run(…)`"
+                "`{name}(…)` adds a task to a DAG, and was called outside of a #[dag] function; to run the task's code, call `{name}::run(…)`"
             )
         }
     }
@@ -85,22 +105,27 @@ pub fn add<T>(spec: &'static TaskSpec, task_id: Option<String>, arguments: Vec<W
 
 /// Makes `later` wait for `earlier`.
 #[track_caller]
-pub(crate) fn order(earlier: usize, later: usize) {
-    let location = Location::caller();
+pub(crate) fn order(earlier: Node, later: Node) {
+    let site = Location::caller();
     GRAPH.with_borrow_mut(|graph| {
         if let Some(graph) = graph {
-            graph.order(earlier, later, location);
+            graph.order(earlier, later, site);
         }
     });
 }
 
+/// The task function's name.
+fn name(spec: &TaskSpec) -> &'static str {
+    spec.entry.rsplit("::").next().unwrap_or(spec.entry)
+}
+
 impl Graph {
-    fn mistake(&mut self, message: String, location: &'static Location<'static>) {
+    fn mistake(&mut self, message: String, site: Site) {
         let dag_id = self.spec.dag_id;
         self.errors.push(DefinitionError {
             dag_id,
             message,
-            location: location.into(),
+            location: site.into(),
         });
     }
 
@@ -109,27 +134,20 @@ impl Graph {
         spec: &'static TaskSpec,
         task_id: Option<String>,
         arguments: Vec<Wire>,
-        location: &'static Location<'static>,
-    ) -> usize {
+        site: Site,
+    ) -> Node {
         let index = self.tasks.len();
         let task_id = task_id.map_or(Cow::Borrowed(spec.task_id), Cow::Owned);
-        self.check(spec, &task_id, location);
+        self.check(spec, &task_id, site);
         let arguments = arguments
             .into_iter()
             .filter_map(|wire| match wire {
                 Wire::Literal(json) => Some(Argument::Literal(json)),
-                Wire::Output(upstream) => match self.tasks.get(upstream) {
-                    Some(task) => Some(Argument::Output(task.task_id.to_string())),
-                    None => {
-                        self.foreign(&task_id, location);
-                        None
-                    }
-                },
+                Wire::Output(upstream) => self.id(upstream, site).map(Argument::Output),
                 Wire::Invalid(why) => {
-                    self.mistake(
-                        format!("an argument of task `{task_id}` has no JSON form: {why}"),
-                        location,
-                    );
+                    let message =
+                        format!("an argument of task `{task_id}` has no JSON form: {why}");
+                    self.mistake(message, site);
                     None
                 }
             })
@@ -140,68 +158,64 @@ impl Graph {
             task_id,
             arguments,
             upstream: Vec::new(),
-            location: location.into(),
+            location: site.into(),
         });
-        index
+        Node {
+            graph: self.number,
+            index,
+        }
     }
 
-    fn check(
-        &mut self,
-        spec: &'static TaskSpec,
-        task_id: &str,
-        location: &'static Location<'static>,
-    ) {
+    fn check(&mut self, spec: &'static TaskSpec, task_id: &str, site: Site) {
         if let Some(first) = self
             .ids
             .get(task_id)
             .and_then(|first| self.tasks.get(*first))
         {
-            let name = spec.entry.rsplit("::").next().unwrap_or(spec.entry);
-            self.mistake(
-                format!(
-                    "there already is a task `{task_id}`, added at {}; give this call an id of its own: `{name}::with_id(\"{task_id}_2\", …)`",
-                    first.location
-                ),
-                location,
+            let (name, first) = (name(spec), first.location);
+            let message = format!(
+                "there already is a task `{task_id}`, added at {first}; give this call an id of its own: `{name}::with_id(\"{task_id}_2\", …)`"
             );
+            self.mistake(message, site);
         }
         let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        if task_id.is_empty()
-            || task_id.len() > MAX_ID_BYTES
-            || matches!(task_id, "." | "..")
-            || !task_id.chars().all(good)
-        {
-            self.mistake(
-                format!(
-                    "\"{}\" is no task_id; use 1 to {MAX_ID_BYTES} letters (a to z, A to Z), digits, `_`, `-` and `.`",
-                    task_id.escape_debug()
-                ),
-                location,
+        let fits = (1..=MAX_ID_BYTES).contains(&task_id.len()) && !matches!(task_id, "." | "..");
+        if !fits || !task_id.chars().all(good) {
+            let shown = task_id.escape_debug();
+            let message = format!(
+                "\"{shown}\" is no task_id; use 1 to {MAX_ID_BYTES} letters (a to z, A to Z), digits, `_`, `-` and `.`"
             );
+            self.mistake(message, site);
         }
         if !registry::holds(spec) {
-            self.mistake(
-                format!(
-                    "the code of task `{task_id}` (`{}`) cannot be told from another's, or was dropped by the linker; rename the function, or move it to the bundle's own crate",
-                    spec.entry
-                ),
-                location,
+            let entry = spec.entry;
+            let message = format!(
+                "a try of task `{task_id}` would not find its code: `{entry}` is the name of two task functions, or the linker dropped it; rename the function, or move it to the bundle's own crate"
             );
+            self.mistake(message, site);
         }
     }
 
-    fn foreign(&mut self, task_id: &str, location: &'static Location<'static>) {
-        self.mistake(
-            format!("task `{task_id}` is wired to a task of another DAG; call that task in this DAG function"),
-            location,
-        );
+    /// The id of a task of this graph.
+    fn id(&mut self, node: Node, site: Site) -> Option<String> {
+        let own = self
+            .tasks
+            .get(node.index)
+            .filter(|_| node.graph == self.number);
+        let id = own.map(|task| task.task_id.to_string());
+        if id.is_none() {
+            let message = "this uses the output of a task of another DAG; call that task in this DAG function too";
+            self.mistake(message.to_owned(), site);
+        }
+        id
     }
 
-    fn order(&mut self, earlier: usize, later: usize, location: &'static Location<'static>) {
-        let earlier = self.tasks.get(earlier).map(|task| task.task_id.to_string());
-        match (earlier, self.tasks.get_mut(later)) {
-            (Some(earlier), Some(later)) => later.upstream.push(earlier),
-            _ => self.foreign("?", location),
+    fn order(&mut self, earlier: Node, later: Node, site: Site) {
+        let (Some(earlier), Some(_)) = (self.id(earlier, site), self.id(later, site)) else {
+            return;
+        };
+        if let Some(later) = self.tasks.get_mut(later.index) {
+            later.upstream.push(earlier);
         }
     }
 }

@@ -100,6 +100,8 @@ mod output;
 mod registry;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "wasm32")]
 #[path = "host/wasm.rs"]

@@ -2,41 +2,39 @@
 
 use std::{fmt, marker::PhantomData};
 
-use crate::graph;
+use crate::graph::{self, Node};
 
 /// What a task will have returned: the handle that calling it in a DAG function gives.
 ///
 /// Passing it to another task's call wires the two; [`Tasks::before`] and [`Tasks::after`] order them
-/// without data. It is a number underneath, and `Copy`.
+/// without data. Where it is needed more than once, lend it: `report(&count)`.
 pub struct Output<T> {
-    index: usize,
+    node: Node,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> Output<T> {
-    pub(crate) const fn new(index: usize) -> Self {
+    pub(crate) const fn new(node: Node) -> Self {
         Self {
-            index,
+            node,
             value: PhantomData,
         }
     }
 
-    pub(crate) const fn index(self) -> usize {
-        self.index
+    pub(crate) const fn node(&self) -> Node {
+        self.node
     }
 }
 
 impl<T> Clone for Output<T> {
     fn clone(&self) -> Self {
-        *self
+        Self::new(self.node)
     }
 }
 
-impl<T> Copy for Output<T> {}
-
 impl<T> fmt::Debug for Output<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Output(task {})", self.index)
+        write!(f, "Output({:?})", self.node)
     }
 }
 
@@ -50,36 +48,35 @@ impl<T> fmt::Debug for Output<T> {
 /// # #[task] fn notify() {}
 /// #[dag]
 /// fn nightly() {
-///     let load = load();
-///     load.before((clean(), report()).before(notify())); // load → clean and report → notify
+///     let (clean, report) = (clean(), report());
+///     load().before((&clean, &report)); // load → clean and load → report
+///     notify().after([clean, report]); // clean → notify and report → notify
 /// }
 /// ```
 pub trait Tasks: Sized {
-    /// Calls `each` with the position of every task.
+    /// Calls `each` with every task.
     #[doc(hidden)]
-    fn each(&self, each: &mut dyn FnMut(usize));
+    fn each(&self, each: &mut dyn FnMut(Node));
 
-    /// Makes all of `later` wait for all of these. Gives these back, so that calls can be nested.
+    /// Makes all of `later` wait for all of these.
     #[track_caller]
-    fn before(self, later: impl Tasks) -> Self {
-        link(&self, &later);
-        self
+    fn before(&self, later: impl Tasks) {
+        link(self, &later);
     }
 
-    /// Makes all of these wait for all of `earlier`. Gives these back, so that calls can be nested.
+    /// Makes all of these wait for all of `earlier`.
     #[track_caller]
-    fn after(self, earlier: impl Tasks) -> Self {
-        link(&earlier, &self);
-        self
+    fn after(&self, earlier: impl Tasks) {
+        link(&earlier, self);
     }
 }
 
 #[track_caller]
 fn link(earlier: &impl Tasks, later: &impl Tasks) {
-    // The positions first, since the closure below cannot see the caller's location.
+    // The tasks first, since a closure could not see the caller's location.
     let (mut first, mut second) = (Vec::new(), Vec::new());
-    earlier.each(&mut |index| first.push(index));
-    later.each(&mut |index| second.push(index));
+    earlier.each(&mut |node| first.push(node));
+    later.each(&mut |node| second.push(node));
     for earlier in first {
         for later in &second {
             graph::order(earlier, *later);
@@ -88,31 +85,31 @@ fn link(earlier: &impl Tasks, later: &impl Tasks) {
 }
 
 impl<T> Tasks for Output<T> {
-    fn each(&self, each: &mut dyn FnMut(usize)) {
-        each(self.index);
+    fn each(&self, each: &mut dyn FnMut(Node)) {
+        each(self.node);
     }
 }
 
 impl<T: Tasks> Tasks for &T {
-    fn each(&self, each: &mut dyn FnMut(usize)) {
+    fn each(&self, each: &mut dyn FnMut(Node)) {
         (**self).each(each);
     }
 }
 
 impl<T: Tasks> Tasks for &[T] {
-    fn each(&self, each: &mut dyn FnMut(usize)) {
+    fn each(&self, each: &mut dyn FnMut(Node)) {
         self.iter().for_each(|tasks| tasks.each(each));
     }
 }
 
 impl<T: Tasks> Tasks for Vec<T> {
-    fn each(&self, each: &mut dyn FnMut(usize)) {
+    fn each(&self, each: &mut dyn FnMut(Node)) {
         self.iter().for_each(|tasks| tasks.each(each));
     }
 }
 
 impl<T: Tasks, const N: usize> Tasks for [T; N] {
-    fn each(&self, each: &mut dyn FnMut(usize)) {
+    fn each(&self, each: &mut dyn FnMut(Node)) {
         self.iter().for_each(|tasks| tasks.each(each));
     }
 }
@@ -120,7 +117,7 @@ impl<T: Tasks, const N: usize> Tasks for [T; N] {
 macro_rules! tuples {
     ($(($($name:ident)+))+) => {$(
         impl<$($name: Tasks),+> Tasks for ($($name,)+) {
-            fn each(&self, each: &mut dyn FnMut(usize)) {
+            fn each(&self, each: &mut dyn FnMut(Node)) {
                 #[expect(non_snake_case, reason = "the type parameters' names serve as the values'")]
                 let ($($name,)+) = self;
                 $($name.each(each);)+

@@ -4,7 +4,7 @@
 //! and never runs a DAG function: a graph of a thousand tasks costs a try nothing, and what a DAG function
 //! reads (variables of the parse phase, say) is read in the parse phase only.
 
-use crate::{__private::Outcome, Context, Result, definition::TaskSpec, fail};
+use crate::definition::TaskSpec;
 
 /// The entry of one `#[task]` function.
 pub struct Registered(pub &'static TaskSpec);
@@ -23,10 +23,15 @@ pub(crate) fn holds(spec: &'static TaskSpec) -> bool {
 }
 
 /// Runs one try of the task whose code is called `entry`, with its arguments as JSON texts.
-pub(crate) fn run(entry: &str, context: &Context, arguments: Vec<String>) -> Result<Outcome> {
+#[cfg(any(test, target_arch = "wasm32"))]
+pub(crate) fn run(
+    entry: &str,
+    context: &crate::Context,
+    arguments: Vec<String>,
+) -> crate::Result<crate::outcome::Outcome> {
     match find(entry) {
         Some(spec) => (spec.run)(context, arguments),
-        None => Err(fail(format!(
+        None => Err(crate::fail(format_args!(
             "this version of the bundle has no task code `{entry}`: it was renamed or removed after the run began"
         ))),
     }

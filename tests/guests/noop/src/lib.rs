@@ -7,7 +7,9 @@ use airlock_sdk::prelude::*;
 fn chain50() {
     let mut last = noop::with_id("step_01");
     for step in 2..=50 {
-        last = noop::with_id(format!("step_{step:02}")).after(last);
+        let next = noop::with_id(format!("step_{step:02}"));
+        next.after(last);
+        last = next;
     }
 }
 

@@ -225,7 +225,9 @@ impl Response {
 }
 
 fn find<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
-    let found = headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+    let found = headers
+        .iter()
+        .find(|(other, _)| other.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.as_slice())
 }
 
