@@ -59,6 +59,8 @@ impl fmt::Display for Item {
 pub(crate) enum Why {
     /// What was wanted cannot be granted, because it is no key, id or path; the text says what would be.
     Malformed(String),
+    /// Parsing is pure, and this is no variable.
+    WhileParsing,
     /// One side, or both, does not hold it.
     NotHeld {
         /// Whether `bundle.toml` asks for it.
@@ -176,6 +178,7 @@ impl fmt::Display for Denial {
         write!(f, "{}: ", self.code())?;
         match why {
             Why::Malformed(problem) => f.write_str(problem)?,
+            Why::WhileParsing => write!(f, "this bundle uses {noun} while it is parsed")?,
             Why::NotHeld {
                 asked: true,
                 held: false,
@@ -201,6 +204,11 @@ impl fmt::Display for Denial {
         write!(f, "\n  wanted   {item}")?;
         if self.is_malformed() {
             return Ok(());
+        }
+        if *why == Why::WhileParsing {
+            return f.write_str(
+                "\n  help     only variables can be had while parsing, which depends on nothing else: do this in a task",
+            );
         }
         let plural = item.kind().plural();
         write!(f, "\n  asks for {}", snippet::list(asks, plural))?;

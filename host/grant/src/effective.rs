@@ -11,7 +11,7 @@ use crate::{
     interface::{self, InForce, Interface, Kind, LinkedInterface, Standing, UngrantedImport},
     item::{Access, Directory, GuestPath, Mode, VariablePattern},
     permit::Permit,
-    phase::{Caller, Phases},
+    phase::{Caller, Phase, Phases},
     quote::shown,
     request::Request,
     rule::{HttpRule, Narrowing, Table, Variables},
@@ -378,6 +378,12 @@ impl Effective {
 
     fn denial(&self, caller: &Caller, item: Item, why: Why) -> Denial {
         let kind = item.kind();
+        let why = match why {
+            Why::NotHeld { .. } if caller.phase == Phase::Parse && kind != Kind::Variable => {
+                Why::WhileParsing
+            }
+            why => why,
+        };
         Denial(Box::new(Details {
             team: self.team.clone(),
             bundle: self.bundle.clone(),
@@ -554,3 +560,6 @@ fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> Phases {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -604,3 +604,6 @@ pub(crate) fn example(kind: Kind) -> Entry {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ pub(crate) fn twice<'a>(
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

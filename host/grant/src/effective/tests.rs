@@ -1,0 +1,537 @@
+//! Decisions, by table and by property.
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::*;
+use crate::grant::{ConnectionGrant, DirectoryGrant, HttpGrant, VariableGrant};
+use airlock_model::id::{DagId, TaskId};
+
+fn label() -> BundleLabel {
+    BundleLabel {
+        name: BundleName::new("weather").unwrap(),
+        version: "0.1.0".into(),
+        hash: BundleHash::from_bytes([0x9f; 32]),
+    }
+}
+
+fn request(text: &str) -> Request {
+    Request::from_bundle_toml(text).unwrap()
+}
+
+/// Reads grants as the configuration nests them.
+fn grant(text: &str) -> Grant {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        team: Vec<Team>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Team {
+        bundle: Vec<Bundle>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Bundle {
+        #[serde(default)]
+        grant: Grant,
+    }
+    let config: Config = toml::from_str(&format!("[[team]]\n[[team.bundle]]\n{text}"))
+        .unwrap_or_else(|error| panic!("{error}\n{text}"));
+    config.team[0].bundle[0].grant.clone()
+}
+
+fn effective(asks: &str, grants: &str) -> Effective {
+    Effective::new(
+        TeamName::new("default").unwrap(),
+        label(),
+        &request(asks),
+        &grant(grants),
+    )
+}
+
+fn task(dag: &str, task: &str) -> Caller {
+    Caller::task(DagId::new(dag).unwrap(), TaskId::new(task).unwrap())
+}
+
+#[test]
+fn a_denied_connection_reads_as_the_manual_shows() {
+    let both = effective("", "");
+    let caller = task("weather", "write_daily");
+    let denial = both
+        .connection(&caller, "warehouse", Access::Read)
+        .unwrap_err();
+    assert_eq!(
+        denial.to_string(),
+        "\
+AL-0412: this bundle uses a connection that it neither asks for nor is granted
+  bundle   weather 0.1.0 (b3:9f9f9f9f…), team default
+  phase    task `write_daily` of DAG `weather`
+  wanted   connection `warehouse`, read
+  asks for (no connections)
+  granted  (no connections)
+  help     ask for it in bundle.toml:
+             [[request.connection]]
+             id = \"warehouse\"
+             access = \"read\"
+           and grant it in airlock.toml, below the [[team.bundle]] named \"weather\" of team \"default\":
+             [[team.bundle.grant.connection]]
+             id = \"warehouse\"
+             access = \"read\""
+    );
+    assert_eq!(denial.code(), "AL-0412");
+    assert_eq!(denial.caller(), &caller);
+    let asked = effective("[[request.connection]]\nid = \"warehouse\"\n", "");
+    let denial = asked
+        .connection(&caller, "warehouse", Access::Read)
+        .unwrap_err();
+    assert!(
+        denial
+            .to_string()
+            .starts_with("AL-0412: this bundle asks for a connection that its grant does not hold")
+    );
+    assert_eq!(denial.request_snippet(), None);
+}
+
+#[test]
+fn both_sides_must_name_it() {
+    let asks = "
+[[request.connection]]
+id = \"both\"
+[[request.connection]]
+id = \"asked\"
+[[request.variable]]
+key = \"ledger.*\"
+[[request.directory]]
+path = \"reports\"
+mode = \"read-write\"
+[[request.http]]
+url = \"https://*.example.com/*\"
+methods = [\"GET\", \"POST\"]
+";
+    let grants = "
+[[team.bundle.grant.connection]]
+id = \"both\"
+[[team.bundle.grant.connection]]
+id = \"granted\"
+[[team.bundle.grant.variable]]
+key = \"ledger.currency\"
+[[team.bundle.grant.directory]]
+path = \"/reports/\"
+host = \"/srv/reports\"
+[[team.bundle.grant.http]]
+url = \"https://api.example.com/v1/*\"
+";
+    let effective = effective(asks, grants);
+    let caller = task("d", "t");
+    let connection = |id| effective.connection(&caller, id, Access::Read).is_ok();
+    assert!(connection("both"));
+    assert!(!connection("asked") && !connection("granted") && !connection("neither"));
+    assert!(effective.variable(&caller, "ledger.currency").is_ok());
+    assert!(effective.variable(&caller, "ledger.other").is_err());
+
+    let permit = effective.directory(&caller, "./reports").unwrap();
+    assert_eq!(permit.team().as_str(), "default");
+    assert_eq!(permit.item().mode(), Mode::Read, "the less of the two");
+    assert_eq!(permit.item().host(), Path::new("/srv/reports"));
+    assert_eq!(effective.directories(&caller), [permit]);
+    assert!(effective.directories(&Caller::parse()).is_empty());
+
+    let http = |method, url| {
+        let target = HttpTarget::parse(method, url).unwrap();
+        effective.http(&caller, &target)
+    };
+    let permit = http("GET", "https://api.example.com/v1/x").unwrap();
+    assert!(!permit.may_reach_private());
+    assert!(http("POST", "https://api.example.com/v1/x").is_err());
+    assert!(http("GET", "https://api.example.com/v2").is_err());
+    assert!(http("GET", "https://www.example.com/v1/x").is_err());
+}
+
+#[test]
+fn a_grant_can_be_narrowed_to_dags_tasks_and_phases() {
+    let asks = "[[request.variable]]\nkey = \"k\"\nphases = [\"parse\", \"task\"]\n";
+    let allowed = |narrowing: &str, caller: &Caller| {
+        let grants = format!("[[team.bundle.grant.variable]]\nkey = \"k\"\n{narrowing}");
+        effective(asks, &grants).variable(caller, "k").is_ok()
+    };
+    let callers = [
+        Caller::parse(),
+        task("a", "x"),
+        task("a", "y"),
+        task("b", "x"),
+    ];
+    for (narrowing, expected) in [
+        ("", [true, true, true, true]),
+        ("phases = [\"parse\"]", [true, false, false, false]),
+        ("phases = [\"task\"]", [false, true, true, true]),
+        ("dags = [\"a\"]", [false, true, true, false]),
+        ("tasks = [\"x\"]", [false, true, false, true]),
+        (
+            "dags = [\"a\"]\ntasks = [\"x\"]",
+            [false, true, false, false],
+        ),
+        ("dags = []", [false; 4]),
+        ("dags = [\"a\"]\nphases = [\"parse\"]", [false; 4]),
+    ] {
+        for (caller, expected) in callers.iter().zip(expected) {
+            assert_eq!(
+                allowed(narrowing, caller),
+                expected,
+                "{narrowing} {caller:?}"
+            );
+        }
+    }
+    // Asked for in the task phase only, where nothing is said.
+    let unsaid = effective(
+        "[[request.variable]]\nkey = \"k\"\n",
+        "[[team.bundle.grant.variable]]\nkey = \"k\"\n",
+    );
+    assert!(unsaid.variable(&callers[0], "k").is_err());
+    assert!(unsaid.variable(&callers[1], "k").is_ok());
+}
+
+#[test]
+fn while_parsing_only_variables_can_be_had_and_the_denial_says_so() {
+    let effective = effective(
+        "[[request.connection]]\nid = \"c\"\n",
+        "[[team.bundle.grant.connection]]\nid = \"c\"\n",
+    );
+    let denial = effective
+        .connection(&Caller::parse(), "c", Access::Read)
+        .unwrap_err();
+    let text = denial.to_string();
+    assert!(text.starts_with("AL-0412"), "{text}");
+    assert!(text.contains("do this in a task"), "{text}");
+    assert_eq!(
+        (denial.request_snippet(), denial.grant_snippet()),
+        (None, None)
+    );
+}
+
+#[test]
+fn the_automatic_grant_holds_what_is_asked_for_below_the_bundles_folder() {
+    let request = request(
+        "[[request.directory]]\npath = \"/data/in\"\n[[request.connection]]\nid = \"c\"\n
+         [[request.variable]]\nkey = \"v\"\nphases = [\"parse\"]\n
+         [[request.http]]\nurl = \"http://127.0.0.1:9999/*\"\n",
+    );
+    let all = Effective::grant_all(label(), &request, Path::new("/srv/weather"));
+    assert!(all.is_automatic());
+    let caller = task("d", "t");
+    let permit = all.directory(&caller, "data/in").unwrap();
+    assert_eq!(permit.item().host(), Path::new("/srv/weather/data/in"));
+    assert_eq!(permit.item().within(), Some(Path::new("/srv/weather")));
+    assert!(all.connection(&caller, "c", Access::Read).is_ok());
+    assert!(all.variable(&Caller::parse(), "v").is_ok());
+    assert!(all.variable(&caller, "v").is_err());
+    let target = HttpTarget::parse("GET", "http://127.0.0.1:9999/x").unwrap();
+    assert!(all.http(&caller, &target).unwrap().may_reach_private());
+    for climbing in ["..", "../x", "a/../../x", "a\\b", "", "/", ".", "a\0b"] {
+        assert!(GuestPath::new(climbing).is_err(), "{climbing:?}");
+    }
+}
+
+#[test]
+fn what_parsing_depends_on_is_what_both_sides_name_for_it() {
+    let effective = effective(
+        "[[request.variable]]\nkey = \"a.*\"\nphases = [\"parse\"]
+         [[request.variable]]\nkey = \"b\"\nphases = [\"parse\", \"task\"]
+         [[request.variable]]\nkey = \"c\"",
+        "[[team.bundle.grant.variable]]\nkey = \"a.b.*\"
+         [[team.bundle.grant.variable]]\nkey = \"a.x\"
+         [[team.bundle.grant.variable]]\nkey = \"b*\"
+         [[team.bundle.grant.variable]]\nkey = \"c\"
+         [[team.bundle.grant.variable]]\nkey = \"d\"",
+    );
+    let mut names: Vec<String> = (effective.parse_variables().iter())
+        .map(|permit| permit.item().to_string())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["a.b.*", "a.x", "b"]);
+}
+
+#[test]
+fn what_a_guest_writes_is_shown_escaped_and_bounded_and_gets_no_snippet_when_nothing_could_allow_it()
+ {
+    let effective = effective("", "");
+    let hostile = format!("\x1b[2J\"]\n[[request.http]]{}", "x".repeat(10_000));
+    let caller = task("d", "t");
+    for denial in [
+        effective
+            .connection(&caller, &hostile, Access::Read)
+            .unwrap_err(),
+        effective.variable(&caller, &hostile).unwrap_err(),
+        effective.directory(&caller, &hostile).unwrap_err(),
+        effective.directory(&caller, "../etc").unwrap_err(),
+        effective.variable(&caller, "").unwrap_err(),
+    ] {
+        let text = denial.to_string();
+        assert!(
+            denial.is_malformed() && text.starts_with("AL-0416"),
+            "{text}"
+        );
+        assert!(!text.contains('\x1b') && text.len() < 1500, "{text}");
+        assert_eq!(
+            (denial.request_snippet(), denial.grant_snippet()),
+            (None, None)
+        );
+    }
+}
+
+#[test]
+fn a_denial_is_the_same_whether_or_not_the_thing_exists() {
+    // Nothing here could look: what differs between two denials is the word that was asked for.
+    let effective = effective("", "");
+    let caller = task("d", "t");
+    let denied = |key: &str| effective.variable(&caller, key).unwrap_err().to_string();
+    assert_eq!(denied("real"), denied("none").replace("none", "real"));
+}
+
+const KEYS: [&str; 5] = ["a", "a.b", "a.b.c", "b", "ab"];
+const PATTERNS: [&str; 6] = ["a", "a.b", "a.*", "a*", "b", "a.b.*"];
+const URLS: [&str; 5] = [
+    "https://h.example.com/a",
+    "https://h.example.com/a/*",
+    "https://*.example.com/*",
+    "http://127.0.0.1:81/*",
+    "https://h.example.com/a/b%2A",
+];
+const TARGETS: [&str; 5] = [
+    "https://h.example.com/a",
+    "https://h.example.com/a/b*?q=1",
+    "https://x.example.com/",
+    "http://127.0.0.1:81/x",
+    "https://h.example.com/*",
+];
+
+fn phases() -> impl Strategy<Value = Phases> {
+    subsequence(Phase::ALL.to_vec(), 1..=2).prop_map(|phases| Phases::try_from(phases).unwrap())
+}
+
+fn ids<T: Clone + std::fmt::Debug + 'static>(
+    make: impl Fn(&str) -> T,
+) -> impl Strategy<Value = Option<Vec<T>>> {
+    proptest::option::of(subsequence(vec![make("a"), make("b")], 0..=2))
+}
+
+prop_compose! {
+    fn requests()(
+        variable in proptest::collection::vec((select(&PATTERNS[..]), phases()), 0..4),
+        connection in subsequence(KEYS.to_vec(), 0..3),
+        directory in subsequence(KEYS.to_vec(), 0..3),
+        http in subsequence(URLS.to_vec(), 0..3),
+    ) -> Request {
+        use crate::request::{ConnectionRequest, DirectoryRequest, HttpRequest, VariableRequest};
+        let (reason, phases) = (None, Phases::default());
+        Request {
+            variable: variable.into_iter().map(|(key, phases)| VariableRequest {
+                key: VariablePattern::new(key).unwrap(), reason: None, phases,
+            }).collect(),
+            connection: connection.into_iter().map(|id| ConnectionRequest {
+                id: ConnectionId::new(id).unwrap(), access: Access::Read, reason: reason.clone(), phases,
+            }).collect(),
+            directory: directory.into_iter().map(|path| DirectoryRequest {
+                path: GuestPath::new(path).unwrap(), mode: Mode::ReadWrite, reason: reason.clone(), phases,
+            }).collect(),
+            http: http.into_iter().map(|url| HttpRequest {
+                url: crate::http::HttpPattern::new(url).unwrap(), methods: crate::request::get(),
+                reason: reason.clone(), phases,
+            }).collect(),
+        }
+    }
+}
+
+prop_compose! {
+    fn grants()(
+        variable in proptest::collection::vec((select(&PATTERNS[..]), proptest::option::of(phases())), 0..4),
+        connection in subsequence(KEYS.to_vec(), 0..3),
+        directory in subsequence(KEYS.to_vec(), 0..3),
+        http in subsequence(URLS.to_vec(), 0..3),
+        dags in ids(|id| DagId::new(id).unwrap()),
+        tasks in ids(|id| TaskId::new(id).unwrap()),
+    ) -> Grant {
+        Grant {
+            variable: variable.into_iter().map(|(key, phases)| VariableGrant {
+                key: VariablePattern::new(key).unwrap(), phases, dags: dags.clone(), tasks: tasks.clone(),
+            }).collect(),
+            connection: connection.into_iter().map(|id| ConnectionGrant {
+                id: ConnectionId::new(id).unwrap(), access: Access::Read, phases: None,
+                dags: dags.clone(), tasks: tasks.clone(),
+            }).collect(),
+            directory: directory.into_iter().map(|path| DirectoryGrant {
+                path: GuestPath::new(path).unwrap(), host: "/srv".into(), mode: Mode::ReadWrite,
+                phases: None, dags: dags.clone(), tasks: tasks.clone(),
+            }).collect(),
+            http: http.into_iter().map(|url| HttpGrant {
+                url: crate::http::HttpPattern::new(url).unwrap(), methods: crate::request::get(),
+                phases: None, dags: dags.clone(), tasks: tasks.clone(),
+            }).collect(),
+        }
+    }
+}
+
+fn callers() -> Vec<Caller> {
+    let mut callers = vec![Caller::parse()];
+    for dag in ["a", "b"] {
+        callers.extend(["a", "b"].map(|id| task(dag, id)));
+    }
+    callers
+}
+
+fn items() -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for key in KEYS {
+        items.push(Item::Variable(key.to_owned()));
+        items.push(Item::Connection(key.to_owned(), Access::Read));
+        items.push(Item::Directory(key.to_owned()));
+    }
+    for url in TARGETS {
+        for method in ["GET", "POST"] {
+            items.push(Item::Http(HttpTarget::parse(method, url).unwrap()));
+        }
+    }
+    items
+}
+
+fn decide(effective: &Effective, caller: &Caller, item: &Item) -> Result<(), Denial> {
+    match item {
+        Item::Variable(key) => effective.variable(caller, key).map(drop),
+        Item::Connection(id, access) => effective.connection(caller, id, *access).map(drop),
+        Item::Directory(path) => effective.directory(caller, path).map(drop),
+        Item::Http(target) => effective.http(caller, target).map(drop),
+    }
+}
+
+/// Every decision there is.
+fn decisions(effective: &Effective) -> Vec<(Caller, Item, bool)> {
+    let mut all = Vec::new();
+    for caller in callers() {
+        for item in items() {
+            let yes = decide(effective, &caller, &item).is_ok();
+            all.push((caller.clone(), item, yes));
+        }
+    }
+    all
+}
+
+fn with(request: &Request, grant: &Grant) -> Effective {
+    Effective::new(TeamName::default_team(), label(), request, grant)
+}
+
+/// Whether one side names the item for the caller, said again in the plainest way.
+fn named(item: &Item, caller: &Caller, request: &Request) -> bool {
+    match item {
+        Item::Variable(key) => (request.variable.iter())
+            .any(|one| one.key.matches(key) && one.phases.contains(caller.phase)),
+        Item::Connection(id, _) => (request.connection.iter())
+            .any(|one| one.id.as_str() == id && one.phases.contains(caller.phase)),
+        Item::Directory(path) => (request.directory.iter())
+            .any(|one| one.path.as_str() == path && one.phases.contains(caller.phase)),
+        Item::Http(target) => request.http.iter().any(|one| {
+            one.url.matches(target)
+                && one.methods.contains(target.method())
+                && one.phases.contains(caller.phase)
+        }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_not_asked_for_is_denied_whatever_is_granted(request in requests(), grant in grants()) {
+        for (caller, item, yes) in decisions(&with(&request, &grant)) {
+            prop_assert!(!yes || named(&item, &caller, &request));
+        }
+        for (_, _, yes) in decisions(&with(&Request::default(), &grant)) {
+            prop_assert!(!yes);
+        }
+        for (_, _, yes) in decisions(&with(&request, &Grant::default())) {
+            prop_assert!(!yes);
+        }
+    }
+
+    #[test]
+    fn the_automatic_grant_allows_what_is_asked_for_and_no_more(request in requests()) {
+        let all = Effective::grant_all(label(), &request, Path::new("/b"));
+        for (caller, item, yes) in decisions(&all) {
+            prop_assert_eq!(yes, named(&item, &caller, &request));
+        }
+    }
+
+    #[test]
+    fn narrowing_never_widens(request in requests(), grant in grants(), dag in select(vec!["a", "b"])) {
+        let before = decisions(&with(&request, &grant));
+        let mut narrowed = grant;
+        let only = Some(vec![DagId::new(dag).unwrap()]);
+        let meet = |dags: &mut Option<Vec<DagId>>| match dags {
+            Some(dags) => dags.retain(|one| only.as_ref().unwrap().contains(one)),
+            none => none.clone_from(&only),
+        };
+        narrowed.variable.iter_mut().for_each(|one| meet(&mut one.dags));
+        narrowed.connection.iter_mut().for_each(|one| meet(&mut one.dags));
+        narrowed.directory.iter_mut().for_each(|one| meet(&mut one.dags));
+        narrowed.http.iter_mut().for_each(|one| meet(&mut one.dags));
+        for ((caller, item, was), (.., is)) in before.iter().zip(decisions(&with(&request, &narrowed))) {
+            prop_assert!(!is || *was, "{:?} {:?}", caller, item);
+            prop_assert!(!is || caller.dag_id == Some(DagId::new(dag).unwrap()));
+        }
+    }
+
+    #[test]
+    fn pasting_what_a_denial_prints_allows_that_call(
+        request in requests(), grant in grants(),
+        caller in select(callers()), item in select(items()),
+    ) {
+        let before = with(&request, &grant);
+        let Err(denial) = decide(&before, &caller, &item) else { return Ok(()) };
+        // Parsing may have variables only; there nothing is to be pasted for the others.
+        if caller.phase == Phase::Parse && !matches!(item, Item::Variable(_)) {
+            return Ok(());
+        }
+        let (request_text, grant_text) = (denial.request_snippet(), denial.grant_snippet());
+        prop_assert!(request_text.is_some() || grant_text.is_some());
+        let text = denial.to_string();
+        for line in [&request_text, &grant_text].into_iter().flatten().flat_map(|text| text.lines()) {
+            prop_assert!(text.contains(line), "{} is not in {}", line, text);
+        }
+        // Pasted at the end of the files as they are.
+        let asks = format!("[bundle]\n{}\n{}", nested("request", &request), request_text.unwrap_or_default());
+        let grants = format!("{}\n{}", nested("team.bundle.grant", &grant), grant_text.unwrap_or_default());
+        let after = effective(&asks, &grants);
+        prop_assert!(decide(&after, &caller, &item).is_ok(), "{}\n{}", asks, grants);
+        // And no call that is about something else.
+        for ((other, thing, was), (.., is)) in decisions(&before).iter().zip(decisions(&after)) {
+            prop_assert!(was == &is || thing == &item, "{:?} {:?}", other, thing);
+            prop_assert!(!was || is);
+        }
+    }
+
+    #[test]
+    fn an_interface_is_linked_just_when_some_call_through_it_is_allowed(
+        request in requests(), grant in grants(),
+    ) {
+        let effective = with(&request, &grant);
+        for (kind, import) in [
+            (Kind::Variable, "airlock:capability/variables@0.1.0"),
+            (Kind::Connection, "airlock:capability/connections@0.1.0"),
+            (Kind::Directory, "airlock:capability/directories@0.1.0"),
+            (Kind::Http, "wasi:http/outgoing-handler@0.2.6"),
+        ] {
+            let allowed = decisions(&effective).iter()
+                .any(|(_, item, yes)| *yes && item.kind() == kind);
+            let linked = effective.check_imports(&[import]).is_ok();
+            // The few items tried here are not all that a prefix or a pattern allows.
+            prop_assert!(linked || !allowed);
+            if matches!(kind, Kind::Connection | Kind::Directory) {
+                prop_assert_eq!(linked, allowed);
+            }
+            prop_assert_eq!(linked, !effective.phases(kind).is_empty());
+        }
+    }
+}
+
+/// The tables of a request or grant as TOML, each below its full name.
+fn nested(path: &str, tables: &impl serde::Serialize) -> String {
+    let plain = toml::to_string(tables).unwrap();
+    plain.replace("[[", &format!("[[{path}."))
+}
