@@ -143,13 +143,6 @@ impl Scheduler {
         let mut drain_until: Option<Instant> = None;
         loop {
             let now = self.ports.clock.now();
-            self.engine.tick(now);
-            self.engine.admit(now);
-            for kill in self.engine.take_kills() {
-                self.kill(kill);
-            }
-            self.look_for_zombies(now);
-            self.tell_health(now);
             let asked = *shutdown.borrow_and_update();
             if asked >= Shutdown::Drain && drain_until.is_none() {
                 info!(
@@ -159,6 +152,13 @@ impl Scheduler {
                 self.engine.drain();
                 drain_until = Some(Instant::now() + self.options.drain_timeout);
             }
+            self.engine.tick(now);
+            self.engine.admit(now);
+            for kill in self.engine.take_kills() {
+                self.kill(kill);
+            }
+            self.look_for_zombies(now);
+            self.tell_health(now);
             let waited_enough = drain_until.is_some_and(|until| Instant::now() >= until);
             let stop = asked == Shutdown::Now
                 || drain_until.is_some() && (self.engine.in_flight() == 0 || waited_enough);

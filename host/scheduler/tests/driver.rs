@@ -1,0 +1,548 @@
+//! The loop around the engine, with a store that can be told to fail and an executor that answers at once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use airlock_model::{
+    dag::{Argument, Dag, DagSpec, Schedule, TaskSpec},
+    id::{
+        BundleHash, BundleName, DagId, MapIndex, RunId, RunKey, TaskId, TaskIndex, TaskInstanceKey,
+        TeamName, Token,
+    },
+    outcome::{Outcome, Report},
+    port::{
+        Batch, Blobs, Clock, CommitError, Control, ControlError, DagFilter, DagProgress, DagStore,
+        Executor, ImportError, Page, Paged, RunFilter, RunRow, RunStore, StoreError, StoredDag,
+        StoredRun, SystemClock, TaskRow, TriggerRun, TryEvents, Work, XcomAddress, XcomRow,
+        XcomStore,
+    },
+    state::{RunState, TaskState},
+    time::Timestamp,
+    trigger_rule::TriggerRule,
+};
+use airlock_scheduler::{
+    Engine, Handle, LiveDag, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
+    engine::RandomKeys,
+};
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+/// A store in memory, which fails when it is told to.
+#[derive(Default)]
+struct Memory {
+    rows: Mutex<HashMap<RunKey, (RunRow, Vec<TaskRow>)>>,
+    xcoms: Mutex<HashMap<(RunKey, TaskIndex), Arc<str>>>,
+    blobs: Mutex<HashMap<BundleHash, Vec<u8>>>,
+    commits: AtomicU32,
+    full: AtomicBool,
+    /// Refuse the next change of this run, as if another host had moved it.
+    fence: Mutex<Option<RunKey>>,
+    dag: Mutex<Option<StoredDag>>,
+}
+
+#[async_trait]
+impl RunStore for Memory {
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        if self.full.load(SeqCst) {
+            return Err(StoreError::Full("no room".into()).into());
+        }
+        let mut rows = self.rows.lock().unwrap();
+        let twice = batch.new_runs.iter().filter(|new| {
+            rows.values()
+                .any(|(run, _)| (&run.dag_id, &run.run_id) == (&new.run.dag_id, &new.run.run_id))
+        });
+        let twice: Vec<RunKey> = twice.map(|new| new.run.key).collect();
+        if !twice.is_empty() {
+            return Err(CommitError::RunExists(twice));
+        }
+        let fence = self
+            .fence
+            .lock()
+            .unwrap()
+            .take_if(|run| batch.tasks.iter().any(|c| c.key.run == *run));
+        if let Some(run) = fence {
+            let keys = batch
+                .tasks
+                .iter()
+                .filter(|c| c.key.run == run)
+                .map(|c| c.key)
+                .collect();
+            return Err(CommitError::Fenced(keys));
+        }
+        self.commits.fetch_add(1, SeqCst);
+        for new in &batch.new_runs {
+            rows.insert(new.run.key, (new.run.clone(), new.tasks.clone()));
+        }
+        for change in &batch.tasks {
+            let row = &mut rows.get_mut(&change.key.run).unwrap().1[change.key.task.get()];
+            if row.fields.token != change.expected {
+                return Err(CommitError::Fenced(vec![change.key]));
+            }
+            row.fields = change.fields.clone();
+        }
+        for change in &batch.runs {
+            rows.get_mut(&change.key).unwrap().0.state = change.state;
+        }
+        for xcom in &batch.xcoms {
+            let text = match &xcom.spilled {
+                Some(hash) => String::from_utf8(self.blobs.lock().unwrap()[hash].clone())
+                    .unwrap()
+                    .into(),
+                None => xcom.value.clone().unwrap(),
+            };
+            self.xcoms
+                .lock()
+                .unwrap()
+                .insert((xcom.key.run, xcom.key.task), text);
+        }
+        Ok(())
+    }
+    async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
+        Ok(vec![])
+    }
+    async fn stored_run(&self, key: RunKey) -> Result<Option<StoredRun>, StoreError> {
+        let rows = self.rows.lock().unwrap();
+        Ok(rows.get(&key).map(|(run, tasks)| StoredRun {
+            run: run.clone(),
+            tasks: tasks.clone(),
+        }))
+    }
+    async fn progress(&self) -> Result<Vec<DagProgress>, StoreError> {
+        Ok(vec![])
+    }
+    async fn run(&self, _: &DagId, run_id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        let rows = self.rows.lock().unwrap();
+        Ok(rows
+            .values()
+            .map(|(run, _)| run)
+            .find(|run| run.run_id == *run_id)
+            .cloned())
+    }
+    async fn run_at(&self, _: &DagId, _: Timestamp) -> Result<Option<RunRow>, StoreError> {
+        Ok(None)
+    }
+    async fn runs(&self, _: &RunFilter, _: Page) -> Result<Paged<RunRow>, StoreError> {
+        Ok(Paged {
+            items: vec![],
+            total: 0,
+        })
+    }
+    async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError> {
+        Ok(self.rows.lock().unwrap()[&run].1.clone())
+    }
+    async fn run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
+        Ok(vec![])
+    }
+}
+
+#[async_trait]
+impl DagStore for Memory {
+    async fn replace(
+        &self,
+        _: &TeamName,
+        _: &BundleName,
+        _: &[StoredDag],
+        _: &[ImportError],
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn owner(&self, _: &DagId) -> Result<Option<BundleName>, StoreError> {
+        Ok(None)
+    }
+    async fn dag(&self, _: &DagId) -> Result<Option<StoredDag>, StoreError> {
+        Ok(self.dag.lock().unwrap().clone())
+    }
+    async fn dags(&self, _: &DagFilter, _: Page) -> Result<Paged<StoredDag>, StoreError> {
+        Ok(Paged {
+            items: vec![],
+            total: 0,
+        })
+    }
+    async fn definition(&self, _: &DagId, _: &BundleHash) -> Result<Option<DagSpec>, StoreError> {
+        Ok(self.dag.lock().unwrap().clone().map(|dag| dag.spec))
+    }
+    async fn set_paused(&self, _: &DagId, _: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn import_errors(&self, _: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError> {
+        Ok(vec![])
+    }
+}
+
+#[async_trait]
+impl XcomStore for Memory {
+    async fn xcom(&self, _: &TeamName, _: &XcomAddress) -> Result<Option<Arc<str>>, StoreError> {
+        Ok(None)
+    }
+    async fn xcom_of(
+        &self,
+        run: RunKey,
+        task: TaskIndex,
+        _: MapIndex,
+        _: &str,
+    ) -> Result<Option<Arc<str>>, StoreError> {
+        Ok(self.xcoms.lock().unwrap().get(&(run, task)).cloned())
+    }
+    async fn xcoms(
+        &self,
+        _: &DagId,
+        _: &RunId,
+        _: &TaskId,
+        _: MapIndex,
+    ) -> Result<Vec<XcomRow>, StoreError> {
+        Ok(vec![])
+    }
+}
+
+#[async_trait]
+impl Blobs for Memory {
+    async fn put(&self, bytes: &[u8]) -> Result<BundleHash, StoreError> {
+        let mut blobs = self.blobs.lock().unwrap();
+        let hash = BundleHash::from_bytes([u8::try_from(blobs.len()).unwrap(); 32]);
+        blobs.insert(hash, bytes.to_vec());
+        Ok(hash)
+    }
+    async fn get(&self, hash: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.blobs.lock().unwrap().get(hash).cloned())
+    }
+}
+
+/// Ends every try at once with what the test says, or keeps it.
+struct Instant {
+    events: Handle,
+    answer: Box<dyn Fn(&Work) -> Option<Outcome> + Send + Sync>,
+    held: Mutex<HashSet<(TaskInstanceKey, Token)>>,
+    seen: Mutex<Vec<Work>>,
+}
+
+impl Executor for Instant {
+    fn dispatch(&self, work: Work) {
+        self.events.started(work.key, work.token, SystemClock.now());
+        match (self.answer)(&work) {
+            Some(outcome) => {
+                let report = Report {
+                    outcome,
+                    waited: Duration::ZERO,
+                    ran: Duration::ZERO,
+                };
+                self.events
+                    .ended(work.key, work.token, SystemClock.now(), report);
+            }
+            None => drop(self.held.lock().unwrap().insert((work.key, work.token))),
+        }
+        self.seen.lock().unwrap().push(work);
+    }
+    fn kill(&self, _: TaskInstanceKey, _: Token) {}
+    fn holds(&self, key: TaskInstanceKey, token: Token) -> bool {
+        self.held.lock().unwrap().contains(&(key, token))
+    }
+}
+
+struct Bench {
+    memory: Arc<Memory>,
+    handle: Handle,
+    executor: Arc<Instant>,
+    shutdown: watch::Sender<Shutdown>,
+    scheduler: tokio::task::JoinHandle<()>,
+}
+
+fn value(text: &str) -> Outcome {
+    Outcome::Success {
+        xcoms: vec![("return_value".into(), text.into())],
+    }
+}
+
+fn chain(length: usize) -> DagSpec {
+    let tasks = (0..length).map(|i| TaskSpec {
+        task_id: format!("t{i}"),
+        entry: "t".into(),
+        arguments: if i > 0 {
+            vec![Argument::Output(format!("t{}", i - 1))]
+        } else {
+            vec![]
+        },
+        upstream: vec![],
+        trigger_rule: TriggerRule::AllSuccess,
+        retries: 0,
+        retry_delay: Duration::from_secs(1),
+        retry_exponential_backoff: 0.0,
+        max_retry_delay: None,
+        execution_timeout: None,
+        pool: None,
+        pool_slots: 1,
+        priority_weight: 1,
+        doc: None,
+        location: None,
+    });
+    DagSpec {
+        dag_id: "chain".into(),
+        description: None,
+        schedule: Schedule::None,
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        max_active_runs: None,
+        max_active_tasks: None,
+        dagrun_timeout: None,
+        tags: vec![],
+        owners: vec![],
+        params: vec![],
+        tasks: tasks.collect(),
+        location: None,
+    }
+}
+
+fn start(
+    length: usize,
+    answer: impl Fn(&Work) -> Option<Outcome> + Send + Sync + 'static,
+) -> Bench {
+    let memory = Arc::new(Memory::default());
+    let team = TeamName::default_team();
+    let (handle, events) = Scheduler::channel(memory.clone(), SystemClock.now());
+    let answer = Box::new(answer);
+    let executor = Arc::new(Instant {
+        events: handle.clone(),
+        answer,
+        held: Mutex::default(),
+        seen: Mutex::default(),
+    });
+    let options = Options {
+        spill_bytes: 100,
+        drain_timeout: Duration::from_millis(200),
+        ..Options::default()
+    };
+    let setup = TeamSetup {
+        name: team.clone(),
+        weight: 1,
+        capacity: 8,
+    };
+    let engine = Engine::new(options.clone(), &[setup], &[], vec![], Box::new(RandomKeys));
+    let ports = Ports {
+        runs: memory.clone(),
+        dags: memory.clone(),
+        xcoms: memory.clone(),
+        blobs: memory.clone(),
+        executor: executor.clone(),
+        clock: Arc::new(SystemClock),
+    };
+    let (shutdown, asked) = watch::channel(Shutdown::No);
+    let scheduler = Scheduler::new(engine, options, ports, handle.clone(), events);
+    let scheduler = tokio::spawn(scheduler.run(asked));
+    let spec = chain(length);
+    let (bundle, hash) = (
+        BundleName::new("b").unwrap(),
+        BundleHash::from_bytes([1; 32]),
+    );
+    *memory.dag.lock().unwrap() = Some(StoredDag {
+        dag_id: DagId::new("chain").unwrap(),
+        team: team.clone(),
+        bundle: bundle.clone(),
+        hash,
+        spec: spec.clone(),
+        is_paused: false,
+        is_stale: false,
+        last_parsed: SystemClock.now(),
+    });
+    let dag = Arc::new(Dag::new(spec).unwrap());
+    handle.imported(
+        bundle.clone(),
+        vec![LiveDag {
+            dag,
+            team,
+            bundle,
+            hash,
+            paused: false,
+        }],
+    );
+    Bench {
+        memory,
+        handle,
+        executor,
+        shutdown,
+        scheduler,
+    }
+}
+
+impl Bench {
+    async fn trigger(&self, run_id: &str) -> Result<RunRow, ControlError> {
+        self.handle
+            .trigger(TriggerRun {
+                dag_id: DagId::new("chain").unwrap(),
+                run_id: Some(RunId::new(run_id).unwrap()),
+                logical_date: None,
+                run_after: None,
+                conf: serde_json::Map::new(),
+            })
+            .await
+    }
+
+    async fn until(&self, what: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !what(self) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .expect("it comes to pass");
+    }
+
+    fn run_state(&self, run: RunKey) -> Option<RunState> {
+        self.memory
+            .rows
+            .lock()
+            .unwrap()
+            .get(&run)
+            .map(|(run, _)| run.state)
+    }
+}
+
+#[tokio::test]
+async fn one_step_of_a_chain_is_one_commit() {
+    let bench = start(50, |_| Some(value("1")));
+    let run = bench.trigger("r").await.unwrap();
+    bench
+        .until(|b| b.run_state(run.key) == Some(RunState::Success))
+        .await;
+    // One that makes the run, and one for each end.
+    assert_eq!(bench.memory.commits.load(SeqCst), 51);
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_everything_and_loses_nothing() {
+    let bench = start(3, |_| Some(value("1")));
+    bench.memory.full.store(true, SeqCst);
+    let mut asked = std::pin::pin!(bench.trigger("r"));
+    let early = tokio::time::timeout(Duration::from_millis(150), asked.as_mut()).await;
+    assert!(
+        early.is_err(),
+        "nobody is told of a run that is not durable"
+    );
+    assert!(
+        bench.executor.seen.lock().unwrap().is_empty(),
+        "nothing is started"
+    );
+    assert!(!bench.handle.health().store_ok);
+    bench.memory.full.store(false, SeqCst);
+    let run = asked.await.unwrap();
+    bench
+        .until(|b| b.run_state(run.key) == Some(RunState::Success))
+        .await;
+    assert!(bench.handle.health().store_ok);
+}
+
+#[tokio::test]
+async fn a_run_that_exists_is_refused_and_its_neighbours_go_on() {
+    let bench = start(2, |_| Some(value("1")));
+    let first = bench.trigger("same").await.unwrap();
+    let (again, other) = tokio::join!(bench.trigger("same"), bench.trigger("other"));
+    assert!(
+        matches!(again, Err(ControlError::RunExists { .. })),
+        "{again:?}"
+    );
+    let other = other.unwrap();
+    for run in [first.key, other.key] {
+        bench
+            .until(|b| b.run_state(run) == Some(RunState::Success))
+            .await;
+    }
+    bench.until(|b| b.handle.health().active_runs == 0).await;
+}
+
+#[tokio::test]
+async fn a_run_that_somebody_else_moved_is_read_again_and_ends() {
+    let bench = start(3, |_| Some(value("1")));
+    let run = bench.trigger("r0").await.unwrap();
+    bench
+        .until(|b| b.run_state(run.key) == Some(RunState::Success))
+        .await;
+    let held = start(3, |work| {
+        (work.names.try_number > 1 || work.token.get() > 1).then(|| value("1"))
+    });
+    let run = held.trigger("r").await.unwrap();
+    held.until(|b| !b.executor.seen.lock().unwrap().is_empty())
+        .await;
+    *held.memory.fence.lock().unwrap() = Some(run.key);
+    let work = held.executor.seen.lock().unwrap()[0].clone();
+    let report = Report {
+        outcome: value("1"),
+        waited: Duration::ZERO,
+        ran: Duration::ZERO,
+    };
+    held.handle
+        .ended(work.key, work.token, SystemClock.now(), report);
+    held.until(|b| b.executor.seen.lock().unwrap().len() > 1)
+        .await;
+    let again = held.executor.seen.lock().unwrap()[1].clone();
+    assert_eq!(again.key, work.key);
+    assert!(again.token > work.token, "the same try under a new token");
+}
+
+#[tokio::test]
+async fn a_large_value_goes_round_by_the_content_store_and_arrives_whole() {
+    let large = format!("\"{}\"", "x".repeat(1000));
+    let answer = large.clone();
+    let bench = start(2, move |work| {
+        Some(if work.arguments.is_empty() {
+            value(&answer)
+        } else {
+            value("1")
+        })
+    });
+    let run = bench.trigger("r").await.unwrap();
+    bench
+        .until(|b| b.run_state(run.key) == Some(RunState::Success))
+        .await;
+    assert_eq!(bench.memory.blobs.lock().unwrap().len(), 1);
+    let seen = bench.executor.seen.lock().unwrap();
+    assert_eq!(*seen[1].arguments[0], *large);
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_tries_in_flight_and_starts_no_others() {
+    let bench = start(2, |_| None);
+    let run = bench.trigger("r").await.unwrap();
+    bench
+        .until(|b| b.executor.seen.lock().unwrap().len() == 1)
+        .await;
+    bench.shutdown.send(Shutdown::Drain).unwrap();
+    bench.until(|b| !b.scheduler.is_finished()).await;
+    let work = bench.executor.seen.lock().unwrap()[0].clone();
+    let report = Report {
+        outcome: value("1"),
+        waited: Duration::ZERO,
+        ran: Duration::ZERO,
+    };
+    bench
+        .handle
+        .ended(work.key, work.token, SystemClock.now(), report);
+    bench.until(|b| b.scheduler.is_finished()).await;
+    let rows = bench.memory.rows.lock().unwrap();
+    let states: Vec<_> = rows[&run.key]
+        .1
+        .iter()
+        .map(|task| task.fields.state)
+        .collect();
+    assert_eq!(
+        states,
+        [Some(TaskState::Success), Some(TaskState::Scheduled)]
+    );
+    assert_eq!(bench.executor.seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_ever() {
+    let bench = start(1, |_| None);
+    bench.trigger("r").await.unwrap();
+    bench
+        .until(|b| b.executor.seen.lock().unwrap().len() == 1)
+        .await;
+    bench.shutdown.send(Shutdown::Drain).unwrap();
+    bench.until(|b| b.scheduler.is_finished()).await;
+}
