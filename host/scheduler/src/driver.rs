@@ -5,13 +5,7 @@
 //! written (a full disk, a lost connection) is written again until it can, and nothing is built on it
 //! before: the scheduler stands still rather than forget.
 
-use std::{
-    collections::HashSet,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use airlock_model::{
     id::{MapIndex, RunKey},
@@ -65,8 +59,7 @@ pub enum Shutdown {
 pub struct Scheduler {
     engine: Engine,
     ports: Ports,
-    events: mpsc::UnboundedReceiver<Event>,
-    handle: Handle,
+    channel: Channel,
     options: crate::Options,
     store_ok: bool,
     due_to_renew: Instant,
@@ -81,6 +74,15 @@ impl std::fmt::Debug for Scheduler {
     }
 }
 
+/// The scheduler's end of its [`Handle`].
+#[derive(Debug)]
+pub struct Channel {
+    events: mpsc::UnboundedReceiver<Event>,
+    /// For events that make a detour and come back.
+    again: mpsc::UnboundedSender<Event>,
+    health: watch::Sender<SchedulerHealth>,
+}
+
 type Write = Pin<Box<dyn Future<Output = (Result<(), CommitError>, Batch, AfterCommit)> + Send>>;
 
 /// Events taken in before timers, writes and signals are looked at again.
@@ -89,47 +91,42 @@ const EVENTS_PER_ROUND: usize = 4096;
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 impl Scheduler {
-    /// A scheduler around an engine into which unfinished runs have been [restored](Engine::restore), and
-    /// the handle by which others reach it. Made before its executor is known, which needs the handle.
+    /// The handle by which others reach a scheduler, and what [`Scheduler::new`] takes of it. Made before
+    /// the scheduler, because its executor needs the handle.
     #[must_use]
-    pub fn channel(
-        dags: Arc<dyn DagStore>,
-        now: Timestamp,
-    ) -> (Handle, mpsc::UnboundedReceiver<Event>) {
+    pub fn channel(dags: Arc<dyn DagStore>, now: Timestamp) -> (Handle, Channel) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let health = SchedulerHealth {
+        let (tell, health) = watch::channel(SchedulerHealth {
             last_heartbeat: now,
             store_ok: true,
             active_runs: 0,
             commits: 0,
             teams: Vec::new(),
+        });
+        let channel = Channel {
+            events: receiver,
+            again: events.clone(),
+            health: tell,
         };
         (
             Handle {
                 events,
-                health: Arc::new(Mutex::new(health)),
+                health,
                 dags,
             },
-            receiver,
+            channel,
         )
     }
 
-    /// Puts the parts together.
+    /// A scheduler around an engine into which unfinished runs have been [restored](Engine::restore).
     #[must_use]
-    pub fn new(
-        engine: Engine,
-        options: crate::Options,
-        ports: Ports,
-        handle: Handle,
-        events: mpsc::UnboundedReceiver<Event>,
-    ) -> Self {
+    pub fn new(engine: Engine, options: crate::Options, ports: Ports, channel: Channel) -> Self {
         let due_to_renew = Instant::now() + options.heartbeat;
         let due_to_reap = Instant::now() + options.zombie_detection_interval;
         Self {
             engine,
             ports,
-            events,
-            handle,
+            channel,
             options,
             store_ok: true,
             due_to_renew,
@@ -174,7 +171,7 @@ impl Scheduler {
                 done = async { match write.as_mut() { Some(write) => write.await, None => std::future::pending().await } } => {
                     write = self.written(done).await;
                 }
-                event = self.events.recv() => {
+                event = self.channel.events.recv() => {
                     let Some(event) = event else { return };
                     self.take_in(event);
                 }
@@ -227,7 +224,7 @@ impl Scheduler {
             }
             taken += 1;
             next = if taken < EVENTS_PER_ROUND {
-                self.events.try_recv().ok()
+                self.channel.events.try_recv().ok()
             } else {
                 None
             };
@@ -254,7 +251,7 @@ impl Scheduler {
         if large.is_empty() {
             return Some(Event::Ended(ending));
         }
-        let (blobs, events) = (Arc::clone(&self.ports.blobs), self.handle.events.clone());
+        let (blobs, events) = (Arc::clone(&self.ports.blobs), self.channel.again.clone());
         tokio::spawn(async move {
             for (position, value) in large {
                 let hash = until_written(|| blobs.put(value.as_bytes())).await;
@@ -416,12 +413,9 @@ impl Scheduler {
     }
 
     fn tell_health(&self, now: Timestamp) {
-        let health = self.engine.health(now, self.store_ok);
-        *self
-            .handle
+        self.channel
             .health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = health;
+            .send_replace(self.engine.health(now, self.store_ok));
     }
 }
 

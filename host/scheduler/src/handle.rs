@@ -1,6 +1,6 @@
 //! The scheduler as the others hold it: the executor tells it of tries, people ask it for runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use airlock_model::{
     connection::Pool,
@@ -10,7 +10,7 @@ use airlock_model::{
     time::Timestamp,
 };
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{Ending, Event, LiveDag};
 
@@ -18,7 +18,7 @@ use crate::engine::{Ending, Event, LiveDag};
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    pub(crate) health: Arc<Mutex<SchedulerHealth>>,
+    pub(crate) health: watch::Receiver<SchedulerHealth>,
     pub(crate) dags: Arc<dyn DagStore>,
 }
 
@@ -32,6 +32,12 @@ impl Handle {
     /// These are a bundle's DAGs now.
     pub fn imported(&self, bundle: BundleName, dags: Vec<LiveDag>) {
         self.tell(Event::Imported { bundle, dags });
+    }
+
+    /// How the scheduler is, with word of each change: it changes with every batch that is written.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<SchedulerHealth> {
+        self.health.clone()
     }
 
     /// These are the pools now.
@@ -76,9 +82,6 @@ impl Control for Handle {
     }
 
     fn health(&self) -> SchedulerHealth {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.health.borrow().clone()
     }
 }

@@ -13,7 +13,7 @@ pub mod engine;
 mod handle;
 pub mod import;
 
-pub use driver::{Ports, Scheduler};
+pub use driver::{Channel, Ports, Scheduler};
 pub use engine::{Engine, LiveDag, Options, TeamSetup};
 pub use handle::Handle;
 pub use import::{ImportPolicy, Importer};

@@ -332,7 +332,7 @@ fn start(
         clock: Arc::new(SystemClock),
     };
     let (shutdown, asked) = watch::channel(Shutdown::No);
-    let scheduler = Scheduler::new(engine, options, ports, handle.clone(), events);
+    let scheduler = Scheduler::new(engine, options, ports, events);
     let scheduler = tokio::spawn(scheduler.run(asked));
     let spec = chain(length);
     let (bundle, hash) = (
