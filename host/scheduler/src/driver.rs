@@ -181,8 +181,8 @@ impl Scheduler {
         }
     }
 
-    /// Heartbeats and the search for zombies, when they are due. Without tries in flight neither wakes the
-    /// loop.
+    /// Heartbeats and the search for zombies, when they are due. The heartbeat wakes the loop; the search is
+    /// made at the first round after it is due, which is at most a heartbeat later.
     fn look_for_zombies(&mut self, now: Timestamp) {
         let instant = Instant::now();
         if instant >= self.due_to_renew {
@@ -201,17 +201,17 @@ impl Scheduler {
         self.engine.batch_due().is_some_and(|due| due <= now)
     }
 
-    /// When there is something to do even if nothing happens.
+    /// When there is something to do even if nothing happens: at the latest at the next heartbeat, by which
+    /// others see that the loop lives.
     fn wake_at(&self, now: Timestamp, drain_until: Option<Instant>, writing: bool) -> Instant {
         let timer = self.engine.next_timer();
         let batch = self.engine.batch_due().filter(|_| !writing);
-        let model = [timer, batch].into_iter().flatten().min();
-        let from_now = model.map_or(Duration::from_secs(3600), |at| at.since(now));
-        let mut at = Instant::now() + from_now;
-        if self.engine.in_flight() > 0 {
-            at = at.min(self.due_to_reap).min(self.due_to_renew);
-        }
-        drain_until.map_or(at, |until| at.min(until))
+        let due = [timer, batch].into_iter().flatten().min();
+        let due = due.map(|at| Instant::now() + at.since(now).min(self.options.heartbeat));
+        [due, drain_until]
+            .into_iter()
+            .flatten()
+            .fold(self.due_to_renew, Instant::min)
     }
 
     /// Takes in an event and whatever else has come in the meantime.

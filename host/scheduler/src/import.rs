@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use airlock_model::{
     connection::Pool,
-    dag::{Dag, DagSpec},
+    dag::{Dag, DagSpec, Schedule},
     id::{BundleHash, BundleName, DagId, PoolName, Scope, TeamName},
     port::{
         BundleStore, BundleVersion, Clock, DagStore, ImportError, ParseError, ParseKey,
@@ -28,6 +28,8 @@ pub struct ImportPolicy {
     pub max_active_runs: u32,
     /// Tasks at once in a run of a DAG that does not say.
     pub max_active_tasks: u32,
+    /// Runs are made by hand only, whatever the schedules say: for trying a DAG out.
+    pub by_hand: bool,
 }
 
 /// What an import gave.
@@ -262,7 +264,11 @@ impl Importer {
     ) -> Result<Result<Dag, Vec<String>>, StoreError> {
         spec.max_active_runs.get_or_insert(policy.max_active_runs);
         spec.max_active_tasks.get_or_insert(policy.max_active_tasks);
-        let dag = match Dag::new(spec) {
+        let valid = Dag::new(spec.clone());
+        if policy.by_hand && valid.is_ok() {
+            spec.schedule = Schedule::None;
+        }
+        let dag = match valid.and_then(|_| Dag::new(spec)) {
             Ok(dag) => dag,
             Err(mistakes) => return Ok(Err(mistakes.iter().map(ToString::to_string).collect())),
         };

@@ -1,0 +1,277 @@
+//! The one place where the rooms are wired: from a configuration to a scheduler that runs, with the sandbox,
+//! the store and the bundles behind it. `standalone` puts the API before it; `bundle test` lives in one that
+//! is thrown away.
+
+mod bundles;
+mod figures;
+mod pages;
+mod settings;
+
+use std::{
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use airlock_bundle::Content;
+use airlock_capability as capability;
+use airlock_model::{
+    connection::Pool,
+    port::{Clock, PoolStore, RunStore, StoreError, SystemClock},
+};
+use airlock_sandbox::{CompileLimits, Compiler, Sandbox};
+use airlock_scheduler::{
+    Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup,
+    driver::Shutdown,
+    engine::RandomKeys,
+    import,
+};
+use airlock_secret::Vault;
+use airlock_store::{BlobFiles, HomeLock, LogFiles, Store};
+use tokio::sync::watch;
+use tracing::{error, info};
+
+pub(crate) use bundles::Shelf;
+pub(crate) use figures::Figures;
+pub(crate) use pages::Pages;
+pub(crate) use settings::{KEY_FILE, Keeper, VaultError, WatchedPools};
+
+use crate::config::Config;
+
+/// Why the house cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HouseError {
+    /// The home folder cannot be made.
+    #[error("AL-0801: the folder `{}` cannot be made or kept from others: {source}; set AIRLOCK_HOME to a folder that belongs to you", path.display())]
+    Home {
+        /// The folder.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// Another host works in it.
+    #[error(transparent)]
+    Lock(#[from] airlock_store::HomeError),
+    /// The database or a folder of the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] airlock_sandbox::SandboxError),
+    /// A team's pool.
+    #[error(transparent)]
+    Team(#[from] airlock_sandbox::TeamError),
+    /// The program that compiles.
+    #[error("AL-0803: this program's own file cannot be found, which compiles components: {0}")]
+    Compiler(#[source] std::io::Error),
+    /// A thread.
+    #[error("AL-0802: the scheduler's thread was not started: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a house is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To serve: schedules make runs.
+    Serve,
+    /// To try a DAG out: runs are made by hand only.
+    Test,
+}
+
+/// The rooms, wired.
+pub(crate) struct House {
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) logs: Arc<LogFiles>,
+    pub(crate) handle: Handle,
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lock: HomeLock,
+    shutdown: watch::Sender<Shutdown>,
+    scheduler: Option<JoinHandle<()>>,
+}
+
+/// Threads of the scheduler and the store go before those of the teams when all want the machine; this is
+/// how far below them the teams' are (see the sandbox).
+const SCHEDULER_THREAD: &str = "scheduler";
+
+impl House {
+    /// Opens the house: locks the home folder, brings the database up to date, adopts what a host before
+    /// left unfinished, and starts the scheduler. Bundles are not loaded yet.
+    pub(crate) async fn open(config: Config, purpose: Purpose) -> Result<Self, HouseError> {
+        let config = Arc::new(config);
+        let home = config.home.clone();
+        private_folder(&home)?;
+        let lock = HomeLock::acquire(&home)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let blobs = Arc::new(BlobFiles::open(home.join("content"))?);
+        let store = Arc::new(Store::open(config.database_url().reveal(), blobs.clone()).await?);
+        store.migrate().await?;
+        let vault = Arc::new(settings::vault(&config, &home, &store)?);
+        let logs = Arc::new(LogFiles::new(home.join("logs")));
+        sync_pools(&config, &store).await?;
+
+        let content = Arc::new(Content::new(blobs.clone(), bundles::most_bytes(&config)));
+        let shelf = Arc::new(Shelf::new(&config, purpose, store.clone(), content));
+        let compiler = Compiler::this_program(CompileLimits::default()).map_err(HouseError::Compiler)?;
+        let ports = airlock_sandbox::Ports {
+            clock: clock.clone(),
+            logs: logs.clone(),
+            xcoms: store.clone(),
+            variables: Arc::new(capability::Variables::new(vault.clone())),
+            connections: Arc::new(capability::Connections::new(vault.clone())),
+            egress: Arc::new(capability::Egress::new()),
+        };
+        let cache = home.join("cache");
+        let sandbox = airlock_sandbox::Options { cache, compiler, source: shelf.clone(), ports };
+        let sandbox = Arc::new(Sandbox::new(sandbox)?);
+        for team in &config.teams {
+            sandbox.add_team(team.name.clone(), team.limits.team_limits())?;
+        }
+
+        let (handle, channel) = Scheduler::channel(store.clone(), clock.now());
+        sandbox.set_events(Arc::new(handle.clone()));
+        let options = scheduler_options(&config);
+        let mut engine = engine(&config, &options, &store).await?;
+        adopt(&mut engine, &store, &*clock).await?;
+        let ports = Ports {
+            runs: store.clone(),
+            dags: store.clone(),
+            xcoms: store.clone(),
+            blobs,
+            executor: sandbox.clone(),
+            clock: clock.clone(),
+        };
+        let (shutdown, asked) = watch::channel(Shutdown::No);
+        let scheduler = Scheduler::new(engine, options, ports, channel);
+        let thread = std::thread::Builder::new().name(SCHEDULER_THREAD.into());
+        let scheduler = thread.spawn(move || drive(scheduler, asked)).map_err(HouseError::Thread)?;
+        let importer = Importer {
+            parser: sandbox.clone(),
+            bundles: store.clone(),
+            dags: store.clone(),
+            pools: store.clone(),
+            clock: clock.clone(),
+        };
+        shelf.open(importer, sandbox.clone(), handle.clone(), capability::Variables::new(vault.clone()));
+        let scheduler = Some(scheduler);
+        Ok(Self { config, store, vault, sandbox, logs, handle, shelf, clock, lock, shutdown, scheduler })
+    }
+
+    /// Asks the scheduler to stop: to drain, or at once.
+    pub(crate) fn ask(&self, how: Shutdown) {
+        self.shutdown.send_modify(|asked| *asked = how.max(*asked));
+    }
+
+    /// Waits until the scheduler has written its last batch.
+    pub(crate) async fn stopped(&mut self) {
+        let Some(scheduler) = self.scheduler.take() else { return };
+        if tokio::task::spawn_blocking(move || scheduler.join()).await.is_err() {
+            error!("the scheduler's thread could not be waited for");
+        }
+    }
+}
+
+/// The scheduler's thread has a runtime of its own, so that nothing that the API does delays a task.
+fn drive(scheduler: Scheduler, asked: watch::Receiver<Shutdown>) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(scheduler.run(asked)),
+        Err(error) => error!(%error, "the scheduler has no runtime"),
+    }
+}
+
+/// Makes a folder that nobody else may look into.
+fn private_folder(path: &Path) -> Result<(), HouseError> {
+    let failed = |source| HouseError::Home { path: path.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
+}
+
+fn scheduler_options(config: &Config) -> Options {
+    Options {
+        parallelism: config.scheduler.parallelism,
+        zombie_detection_interval: config.scheduler.zombie_detection_interval,
+        heartbeat: config.scheduler.heartbeat,
+        lease: config.scheduler.lease,
+        drain_timeout: config.scheduler.drain_timeout,
+        ..Options::default()
+    }
+}
+
+/// What the configuration demands of a bundle's DAGs.
+fn policy(config: &Config, purpose: Purpose, prefix: Option<&str>) -> ImportPolicy {
+    ImportPolicy {
+        dag_id_prefix: prefix.map(str::to_owned),
+        max_active_runs: config.scheduler.max_active_runs_per_dag,
+        max_active_tasks: config.scheduler.max_active_tasks_per_dag,
+        by_hand: purpose == Purpose::Test,
+    }
+}
+
+/// Pools of the configuration win over those of the database, and stand in it for all to see.
+async fn sync_pools(config: &Config, store: &Store) -> Result<(), StoreError> {
+    let there = store.pools().await?;
+    for (scope, settings) in config.settings() {
+        for pool in &settings.pools {
+            if !there.contains(pool) {
+                store.set_pool(pool).await?;
+            }
+        }
+        let default = Pool {
+            scope,
+            name: airlock_model::id::PoolName::default_pool(),
+            slots: Pool::DEFAULT_SLOTS,
+            description: Some("for tasks that name no pool".into()),
+            include_deferred: false,
+        };
+        let named = |pool: &Pool| pool.scope == default.scope && pool.name == default.name;
+        let is_team = default.scope != airlock_model::id::Scope::Global;
+        if is_team && !there.iter().any(named) && !settings.pools.iter().any(named) {
+            store.set_pool(&default).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn engine(config: &Config, options: &Options, store: &Store) -> Result<Engine, StoreError> {
+    let teams: Vec<TeamSetup> = (config.teams.iter())
+        .map(|team| TeamSetup {
+            name: team.name.clone(),
+            weight: team.weight,
+            capacity: team.limits.instances,
+        })
+        .collect();
+    let (pools, progress) = (store.pools().await?, store.progress().await?);
+    Ok(Engine::new(options.clone(), &teams, &pools, progress, Box::new(RandomKeys)))
+}
+
+/// Runs that a host before has not ended go on where they were.
+async fn adopt(engine: &mut Engine, store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
+    let unfinished = store.unfinished().await?;
+    if unfinished.is_empty() {
+        return Ok(());
+    }
+    info!(runs = unfinished.len(), "adopting runs that have not ended");
+    for stored in unfinished {
+        let (dag_id, run_id) = (stored.run.dag_id.clone(), stored.run.run_id.clone());
+        match import::pinned(store, stored).await {
+            Ok(Some((stored, dag, bundle, paused))) => {
+                engine.restore(stored, dag, bundle, paused, clock.now());
+            }
+            Ok(None) => error!(%dag_id, %run_id, "the run's definition is gone; the run stays as it is"),
+            Err(StoreError::Corrupt(reason)) => error!(%dag_id, %run_id, reason, "the run stays as it is"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// How long a stop may take beyond the scheduler's own patience.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
