@@ -1,0 +1,173 @@
+-- Times are UTC microseconds. A team of '' is the global scope. Texts that name a state are the model's own names.
+
+CREATE TABLE bundle_version (
+    bundle     TEXT NOT NULL,
+    hash       BLOB NOT NULL,
+    team       TEXT NOT NULL,
+    version    TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    active     INTEGER NOT NULL,
+    PRIMARY KEY (bundle, hash)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX bundle_version_active ON bundle_version (bundle) WHERE active;
+CREATE INDEX bundle_version_hash ON bundle_version (hash);
+
+CREATE TABLE parse_result (
+    hash   BLOB NOT NULL,
+    inputs BLOB NOT NULL,
+    result TEXT NOT NULL,
+    PRIMARY KEY (hash, inputs)
+) STRICT;
+
+CREATE TABLE dag (
+    dag_id      TEXT NOT NULL PRIMARY KEY,
+    team        TEXT NOT NULL,
+    bundle      TEXT NOT NULL,
+    hash        BLOB NOT NULL,
+    is_paused   INTEGER NOT NULL,
+    is_stale    INTEGER NOT NULL,
+    last_parsed INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dag_bundle ON dag (bundle);
+
+CREATE TABLE dag_definition (
+    dag_id TEXT NOT NULL,
+    hash   BLOB NOT NULL,
+    spec   TEXT NOT NULL,
+    PRIMARY KEY (dag_id, hash)
+) STRICT;
+
+CREATE TABLE dag_tag (
+    dag_id TEXT NOT NULL,
+    tag    TEXT NOT NULL,
+    PRIMARY KEY (dag_id, tag)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dag_progress (
+    dag_id         TEXT NOT NULL PRIMARY KEY,
+    interval_start INTEGER NOT NULL,
+    interval_end   INTEGER NOT NULL,
+    run_after      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE import_error (
+    bundle   TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    team     TEXT NOT NULL,
+    hash     BLOB,
+    dag_id   TEXT,
+    code     TEXT NOT NULL,
+    message  TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (bundle, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dag_run (
+    key            BLOB NOT NULL PRIMARY KEY,
+    dag_id         TEXT NOT NULL,
+    run_id         TEXT NOT NULL,
+    team           TEXT NOT NULL,
+    run_type       TEXT NOT NULL,
+    state          TEXT NOT NULL,
+    hash           BLOB NOT NULL,
+    logical_date   INTEGER,
+    interval_start INTEGER,
+    interval_end   INTEGER,
+    run_after      INTEGER NOT NULL,
+    queued_at      INTEGER NOT NULL,
+    started_at     INTEGER,
+    ended_at       INTEGER,
+    conf           TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX dag_run_id ON dag_run (dag_id, run_id);
+CREATE UNIQUE INDEX dag_run_logical_date ON dag_run (dag_id, logical_date);
+CREATE INDEX dag_run_of_dag ON dag_run (dag_id, key, state);
+CREATE INDEX dag_run_of_team ON dag_run (team, key, state);
+-- What a restart asks for. It holds the unfinished runs only, so it stays small whatever the table grows to.
+CREATE INDEX dag_run_unfinished ON dag_run (key) WHERE state IN ('queued', 'running');
+
+-- Only ever reached through a run, so the primary key is its one index.
+CREATE TABLE task_instance (
+    run         BLOB NOT NULL,
+    task        INTEGER NOT NULL,
+    map_index   INTEGER NOT NULL,
+    task_id     TEXT NOT NULL,
+    pool        TEXT NOT NULL,
+    pool_slots  INTEGER NOT NULL,
+    priority    INTEGER NOT NULL,
+    state       TEXT,
+    try_number  INTEGER NOT NULL,
+    max_tries   INTEGER NOT NULL,
+    token       INTEGER NOT NULL,
+    queued_at   INTEGER,
+    started_at  INTEGER,
+    ended_at    INTEGER,
+    next_try_at INTEGER,
+    note        TEXT,
+    failure     TEXT,
+    PRIMARY KEY (run, task, map_index)
+) STRICT, WITHOUT ROWID;
+
+-- Ended tries that a later one has superseded. The newest try stands in task_instance alone.
+CREATE TABLE task_try (
+    run        BLOB NOT NULL,
+    task       INTEGER NOT NULL,
+    map_index  INTEGER NOT NULL,
+    token      INTEGER NOT NULL,
+    try_number INTEGER NOT NULL,
+    state      TEXT NOT NULL,
+    queued_at  INTEGER,
+    started_at INTEGER,
+    ended_at   INTEGER NOT NULL,
+    note       TEXT,
+    failure    TEXT,
+    PRIMARY KEY (run, task, map_index, token)
+) STRICT, WITHOUT ROWID;
+
+-- Exactly one of value and spilled is there.
+CREATE TABLE xcom (
+    run       BLOB NOT NULL,
+    task      INTEGER NOT NULL,
+    map_index INTEGER NOT NULL,
+    name      TEXT NOT NULL,
+    value     TEXT,
+    spilled   BLOB,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (run, task, map_index, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE variable (
+    team        TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    sealed      BLOB NOT NULL,
+    description TEXT,
+    PRIMARY KEY (team, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE connection (
+    team        TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    conn_type   TEXT NOT NULL,
+    description TEXT,
+    host        TEXT,
+    port        INTEGER,
+    login       TEXT,
+    db_schema   TEXT,
+    sealed      BLOB NOT NULL,
+    PRIMARY KEY (team, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pool (
+    team             TEXT NOT NULL,
+    name             TEXT NOT NULL,
+    slots            INTEGER NOT NULL,
+    description      TEXT,
+    include_deferred INTEGER NOT NULL,
+    PRIMARY KEY (team, name)
+) STRICT, WITHOUT ROWID;
+
+-- Always empty: writing a row fails, which is how a script of statements ends itself when a count is not
+-- the expected one.
+CREATE TABLE fence (
+    broken TEXT NOT NULL CONSTRAINT fence_holds CHECK (broken IS NULL)
+) STRICT;

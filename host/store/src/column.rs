@@ -1,0 +1,144 @@
+//! Between the model's types and the columns of both databases.
+//!
+//! Numbers are signed 64-bit, times microseconds, ids and states their own names. What is read is checked
+//! again on the way in: a database that somebody edited must not put an unsafe id into the house.
+
+use std::{borrow::Cow, fmt::Display, str::FromStr};
+
+use airlock_model::{
+    id::{BundleHash, Scope, TeamName, Token},
+    outcome::FailureKind,
+    port::StoreError,
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+
+use crate::error::corrupt;
+
+/// An id, state or other name.
+pub(crate) fn name<T: FromStr<Err: Display>>(text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(corrupt)
+}
+
+/// A point in time.
+pub(crate) fn time(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_micros(micros).map_err(corrupt)
+}
+
+/// A point in time that may be missing.
+pub(crate) fn maybe_time(micros: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
+    micros.map(time).transpose()
+}
+
+/// A data interval, both ends or none.
+pub(crate) fn interval(
+    start: Option<i64>,
+    end: Option<i64>,
+) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    start
+        .zip(end)
+        .map(|(start, end)| Ok((time(start)?, time(end)?)))
+        .transpose()
+}
+
+/// A number of a narrower type.
+pub(crate) fn number<T: TryFrom<i64, Error: Display>>(value: i64) -> Result<T, StoreError> {
+    T::try_from(value).map_err(corrupt)
+}
+
+/// A fencing token.
+pub(crate) fn token(value: i64) -> Result<Token, StoreError> {
+    number(value).map(Token::stored)
+}
+
+/// A count or position as the databases take it.
+pub(crate) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A hash.
+pub(crate) fn hash(bytes: &[u8]) -> Result<BundleHash, StoreError> {
+    bytes
+        .try_into()
+        .map(BundleHash::from_bytes)
+        .map_err(|_| corrupt(format!("a hash of {} bytes", bytes.len())))
+}
+
+/// A scope as a column: the team's name, or nothing. No team's name is empty.
+pub(crate) fn scope_text(scope: &Scope) -> &str {
+    match scope {
+        Scope::Global => "",
+        Scope::Team(team) => team.as_str(),
+    }
+}
+
+/// A scope from its column.
+pub(crate) fn scope(text: &str) -> Result<Scope, StoreError> {
+    if text.is_empty() {
+        return Ok(Scope::Global);
+    }
+    TeamName::new(text).map(Scope::Team).map_err(corrupt)
+}
+
+/// Text that both databases can hold. PostgreSQL has no NUL in texts, and a guest must not be able to spoil
+/// a batch with one, so it becomes the replacement character in both.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        text.replace('\0', "\u{FFFD}").into()
+    } else {
+        text.into()
+    }
+}
+
+/// What ended a try: `trap`, or `limit.memory` for one of the limits.
+pub(crate) fn failure_text(kind: FailureKind) -> String {
+    match serde_json::to_value(kind) {
+        Ok(Value::String(kind)) => kind,
+        Ok(Value::Object(limit)) => limit
+            .iter()
+            .map(|(key, value)| format!("{key}.{}", value.as_str().unwrap_or_default()))
+            .collect(),
+        _ => String::new(),
+    }
+}
+
+/// What ended a try, from its column.
+pub(crate) fn failure(text: &str) -> Result<FailureKind, StoreError> {
+    let value = match text.split_once('.') {
+        Some((key, limit)) => json!({ key: limit }),
+        None => json!(text),
+    };
+    serde_json::from_value(value).map_err(corrupt)
+}
+
+#[cfg(test)]
+mod tests {
+    use airlock_model::outcome::Limit;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_failure_survives_its_column() {
+        for kind in [
+            FailureKind::Error,
+            FailureKind::Final,
+            FailureKind::Limit(Limit::TeamMemory),
+            FailureKind::Killed,
+        ] {
+            assert_eq!(failure(&failure_text(kind)).unwrap(), kind);
+        }
+        assert_eq!(
+            failure_text(FailureKind::Limit(Limit::CpuTime)),
+            "limit.cpu_time"
+        );
+        assert!(failure("limit.").is_err());
+    }
+
+    #[test]
+    fn a_scope_of_a_team_never_reads_as_the_global_one() {
+        let team = Scope::Team(TeamName::default_team());
+        assert_eq!(scope(scope_text(&team)).unwrap(), team);
+        assert_eq!(scope(scope_text(&Scope::Global)).unwrap(), Scope::Global);
+        assert!(scope("a/b").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! Runs and task instances.
+//!
+//! Writing is one batch at a time ([`encode`] turns it into JSON parameters, [`sqlite`] and [`postgres`] hold
+//! the statements), reading is for people and for a restart ([`read`]).
+
+mod encode;
+mod postgres;
+mod read;
+mod sqlite;
+
+#[cfg(test)]
+pub(crate) use read::plans as read_plans;
+#[cfg(test)]
+pub(crate) use sqlite::plans as commit_plans;
+
+pub use read::PastTry;
+
+use std::collections::HashSet;
+
+use airlock_model::{
+    id::{DagId, RunId, RunKey},
+    port::{
+        Batch, CommitError, DagProgress, Page, Paged, RunFilter, RunRow, RunStore, StoreError,
+        StoredRun, TaskRow,
+    },
+    state::RunState,
+    time::Timestamp,
+};
+use async_trait::async_trait;
+
+use crate::{Store, database::Database};
+
+/// New runs of a batch that collide with an earlier one of the same batch. Both databases would notice, but
+/// only after having written the first.
+fn twins(batch: &Batch) -> Vec<RunKey> {
+    if batch.new_runs.len() < 2 {
+        return Vec::new();
+    }
+    let (mut keys, mut ids, mut dates) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let runs = batch.new_runs.iter().map(|new| &new.run);
+    runs.filter(|run| {
+        let known_key = !keys.insert(run.key);
+        let known_id = !ids.insert((&run.dag_id, &run.run_id));
+        let known_date = run
+            .logical_date
+            .is_some_and(|at| !dates.insert((&run.dag_id, at)));
+        known_key || known_id || known_date
+    })
+    .map(|run| run.key)
+    .collect()
+}
+
+/// A batch that names a row twice, or a run that is not there: the writer's mistake.
+fn unmatched() -> StoreError {
+    StoreError::Refused(
+        "a batch moves something twice, or a run that does not exist; nothing of it was written"
+            .into(),
+    )
+}
+
+#[async_trait]
+impl RunStore for Store {
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let twins = twins(batch);
+        if !twins.is_empty() {
+            return Err(CommitError::RunExists(twins));
+        }
+        match &self.database {
+            Database::Sqlite(file) => sqlite::commit(file, batch).await,
+            Database::Postgres { pool, undecided } => {
+                postgres::commit(pool, undecided, batch).await
+            }
+        }
+    }
+
+    async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
+        self.read_unfinished().await
+    }
+
+    async fn stored_run(&self, key: RunKey) -> Result<Option<StoredRun>, StoreError> {
+        self.read_stored_run(key).await
+    }
+
+    async fn progress(&self) -> Result<Vec<DagProgress>, StoreError> {
+        self.read_progress().await
+    }
+
+    async fn run(&self, dag_id: &DagId, run_id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        self.read_run(dag_id, run_id).await
+    }
+
+    async fn run_at(
+        &self,
+        dag_id: &DagId,
+        logical_date: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError> {
+        self.read_run_at(dag_id, logical_date).await
+    }
+
+    async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<RunRow>, StoreError> {
+        self.read_runs(filter, page).await
+    }
+
+    async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError> {
+        self.read_task_instances(run).await
+    }
+
+    async fn run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
+        self.read_run_counts().await
+    }
+}

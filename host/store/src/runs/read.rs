@@ -1,0 +1,396 @@
+//! Reading runs and task instances.
+
+use std::{collections::HashMap, sync::Arc};
+
+use airlock_model::{
+    id::{DagId, MapIndex, RunId, RunKey, TaskIndex, TaskInstanceKey, Token},
+    outcome::FailureKind,
+    port::{
+        DagProgress, Page, Paged, RunFilter, RunRow, StoreError, StoredRun, TaskFields, TaskRow,
+    },
+    state::{RunState, TaskState},
+    time::Timestamp,
+};
+use sqlx::{FromRow, QueryBuilder};
+use uuid::Uuid;
+
+use crate::{
+    Store, column,
+    database::{read, snapshot},
+};
+
+/// `dag_run` as it is read.
+#[derive(FromRow)]
+struct RunRecord {
+    key: Uuid,
+    dag_id: String,
+    run_id: String,
+    team: String,
+    run_type: String,
+    state: String,
+    hash: Vec<u8>,
+    logical_date: Option<i64>,
+    interval_start: Option<i64>,
+    interval_end: Option<i64>,
+    run_after: i64,
+    queued_at: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+    conf: String,
+}
+
+impl TryFrom<RunRecord> for RunRow {
+    type Error = StoreError;
+    fn try_from(row: RunRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: RunKey(row.key),
+            dag_id: column::name(&row.dag_id)?,
+            run_id: column::name(&row.run_id)?,
+            team: column::name(&row.team)?,
+            run_type: column::name(&row.run_type)?,
+            state: column::name(&row.state)?,
+            hash: column::hash(&row.hash)?,
+            logical_date: column::maybe_time(row.logical_date)?,
+            data_interval: column::interval(row.interval_start, row.interval_end)?,
+            run_after: column::time(row.run_after)?,
+            queued_at: column::time(row.queued_at)?,
+            started_at: column::maybe_time(row.started_at)?,
+            ended_at: column::maybe_time(row.ended_at)?,
+            conf: row.conf.into(),
+        })
+    }
+}
+
+/// `task_instance` as it is read.
+#[derive(FromRow)]
+struct TaskRecord {
+    run: Uuid,
+    task: i32,
+    map_index: i32,
+    task_id: String,
+    pool: String,
+    pool_slots: i64,
+    priority: i64,
+    state: Option<String>,
+    try_number: i64,
+    max_tries: i64,
+    token: i64,
+    queued_at: Option<i64>,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+    next_try_at: Option<i64>,
+    note: Option<String>,
+    failure: Option<String>,
+}
+
+impl TryFrom<TaskRecord> for TaskRow {
+    type Error = StoreError;
+    fn try_from(row: TaskRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            run: RunKey(row.run),
+            task: TaskIndex(column::number(row.task.into())?),
+            task_id: column::name(&row.task_id)?,
+            map_index: MapIndex(row.map_index),
+            pool: column::name(&row.pool)?,
+            pool_slots: column::number(row.pool_slots)?,
+            priority: row.priority,
+            fields: TaskFields {
+                state: row.state.as_deref().map(column::name).transpose()?,
+                try_number: column::number(row.try_number)?,
+                max_tries: column::number(row.max_tries)?,
+                token: column::token(row.token)?,
+                queued_at: column::maybe_time(row.queued_at)?,
+                started_at: column::maybe_time(row.started_at)?,
+                ended_at: column::maybe_time(row.ended_at)?,
+                next_try_at: column::maybe_time(row.next_try_at)?,
+                note: row.note.map(Into::into),
+                failure: row.failure.as_deref().map(column::failure).transpose()?,
+            },
+        })
+    }
+}
+
+/// An ended try that a later one has superseded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastTry {
+    /// Counted from one.
+    pub try_number: u32,
+    /// The claim under which it ran.
+    pub token: Token,
+    /// How it ended: success, failed or skipped.
+    pub state: TaskState,
+    /// When it was claimed.
+    pub queued_at: Option<Timestamp>,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Why it did not succeed, for people.
+    pub note: Option<Arc<str>>,
+    /// What ended it, where it failed.
+    pub failure: Option<FailureKind>,
+}
+
+#[derive(FromRow)]
+struct PastTryRecord {
+    token: i64,
+    try_number: i64,
+    state: String,
+    queued_at: Option<i64>,
+    started_at: Option<i64>,
+    ended_at: i64,
+    note: Option<String>,
+    failure: Option<String>,
+}
+
+impl TryFrom<PastTryRecord> for PastTry {
+    type Error = StoreError;
+    fn try_from(row: PastTryRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            try_number: column::number(row.try_number)?,
+            token: column::token(row.token)?,
+            state: column::name(&row.state)?,
+            queued_at: column::maybe_time(row.queued_at)?,
+            started_at: column::maybe_time(row.started_at)?,
+            ended_at: column::time(row.ended_at)?,
+            note: row.note.map(Into::into),
+            failure: row.failure.as_deref().map(column::failure).transpose()?,
+        })
+    }
+}
+
+fn all<R, T: TryFrom<R, Error = StoreError>>(rows: Vec<R>) -> Result<Vec<T>, StoreError> {
+    rows.into_iter().map(T::try_from).collect()
+}
+
+/// The condition is, word for word, that of the partial index.
+const UNFINISHED: &str = "SELECT * FROM dag_run WHERE state IN ('queued', 'running') ORDER BY key";
+const UNFINISHED_TASKS_SQLITE: &str = "
+SELECT t.* FROM dag_run AS r INDEXED BY dag_run_unfinished CROSS JOIN task_instance AS t ON t.run = r.key
+WHERE r.state IN ('queued', 'running')";
+/// The keys come from the query before it, so that PostgreSQL's planner knows how many there are.
+const UNFINISHED_TASKS_POSTGRES: &str = "SELECT * FROM task_instance WHERE run = ANY($1)";
+const BY_KEY: &str = "SELECT * FROM dag_run WHERE key = $1";
+const BY_NAME: &str = "SELECT * FROM dag_run WHERE dag_id = $1 AND run_id = $2";
+const BY_DATE: &str = "SELECT * FROM dag_run WHERE dag_id = $1 AND logical_date = $2";
+const TASKS: &str = "SELECT * FROM task_instance WHERE run = $1 ORDER BY task, map_index";
+const PAST_TRIES: &str = "
+SELECT token, try_number, state, queued_at, started_at, ended_at, note, failure FROM task_try
+WHERE run = $1 AND task = $2 AND map_index = $3 ORDER BY token";
+const PROGRESS: &str =
+    "SELECT dag_id, interval_start, interval_end, run_after FROM dag_progress ORDER BY dag_id";
+const COUNTS: &str =
+    "SELECT dag_id, state, COUNT(*) FROM dag_run GROUP BY dag_id, state ORDER BY dag_id, state";
+
+/// `WHERE …` for a filter; a macro because the builder's type differs between the databases.
+macro_rules! filtered {
+    ($select:expr, $filter:expr) => {{
+        let filter: &RunFilter = $filter;
+        let mut query = QueryBuilder::new($select);
+        query.push(" WHERE TRUE");
+        if let Some(dag_id) = &filter.dag_id {
+            query
+                .push(" AND dag_id = ")
+                .push_bind(dag_id.as_str().to_owned());
+        }
+        if let Some(team) = &filter.team {
+            query
+                .push(" AND team = ")
+                .push_bind(team.as_str().to_owned());
+        }
+        if !filter.states.is_empty() {
+            query.push(" AND state IN (");
+            let mut states = query.separated(", ");
+            for state in &filter.states {
+                states.push_bind(state.as_str());
+            }
+            query.push(")");
+        }
+        query
+    }};
+}
+
+impl Store {
+    pub(super) async fn read_unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
+        use crate::database::Database;
+        let (runs, tasks): (Vec<RunRecord>, Vec<TaskRecord>) = match &self.database {
+            Database::Sqlite(_) => snapshot!(self, db => {
+                let runs = sqlx::query_as(UNFINISHED).fetch_all(&mut *db).await?;
+                let tasks = sqlx::query_as(UNFINISHED_TASKS_SQLITE).fetch_all(&mut *db).await?;
+                Ok((runs, tasks))
+            }),
+            Database::Postgres { pool, .. } => postgres_unfinished(pool).await,
+        }?;
+        let mut of_run: HashMap<Uuid, Vec<TaskRow>> = HashMap::with_capacity(runs.len());
+        for task in tasks {
+            of_run.entry(task.run).or_default().push(task.try_into()?);
+        }
+        runs.into_iter()
+            .map(|run| {
+                let mut tasks = of_run.remove(&run.key).unwrap_or_default();
+                tasks.sort_by_key(|task| (task.task, task.map_index));
+                Ok(StoredRun {
+                    run: run.try_into()?,
+                    tasks,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn read_stored_run(
+        &self,
+        key: RunKey,
+    ) -> Result<Option<StoredRun>, StoreError> {
+        let (run, tasks): (Option<RunRecord>, Vec<TaskRecord>) = snapshot!(self, db => {
+            let run = sqlx::query_as(BY_KEY).bind(key.0).fetch_optional(&mut *db).await?;
+            let tasks = sqlx::query_as(TASKS).bind(key.0).fetch_all(&mut *db).await?;
+            Ok((run, tasks))
+        })?;
+        run.map(|run| {
+            Ok(StoredRun {
+                run: run.try_into()?,
+                tasks: all(tasks)?,
+            })
+        })
+        .transpose()
+    }
+
+    pub(super) async fn read_progress(&self) -> Result<Vec<DagProgress>, StoreError> {
+        let rows: Vec<(String, i64, i64, i64)> =
+            read!(self, db => { Ok(sqlx::query_as(PROGRESS).fetch_all(db).await?) })?;
+        rows.into_iter()
+            .map(|(dag_id, start, end, run_after)| {
+                Ok(DagProgress {
+                    dag_id: column::name(&dag_id)?,
+                    last_interval: (column::time(start)?, column::time(end)?),
+                    last_run_after: column::time(run_after)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn read_run(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+    ) -> Result<Option<RunRow>, StoreError> {
+        let row: Option<RunRecord> = read!(self, db => {
+            Ok(sqlx::query_as(BY_NAME)
+                .bind(dag_id.as_str())
+                .bind(run_id.as_str())
+                .fetch_optional(db)
+                .await?)
+        })?;
+        row.map(RunRow::try_from).transpose()
+    }
+
+    pub(super) async fn read_run_at(
+        &self,
+        dag_id: &DagId,
+        logical_date: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError> {
+        let row: Option<RunRecord> = read!(self, db => {
+            Ok(sqlx::query_as(BY_DATE)
+                .bind(dag_id.as_str())
+                .bind(logical_date.micros())
+                .fetch_optional(db)
+                .await?)
+        })?;
+        row.map(RunRow::try_from).transpose()
+    }
+
+    pub(super) async fn read_runs(
+        &self,
+        filter: &RunFilter,
+        page: Page,
+    ) -> Result<Paged<RunRow>, StoreError> {
+        let (rows, total): (Vec<RunRecord>, i64) = snapshot!(self, db => {
+            let mut query = filtered!("SELECT * FROM dag_run", filter);
+            query.push(if filter.newest_first { " ORDER BY key DESC" } else { " ORDER BY key" });
+            query.push(" LIMIT ").push_bind(i64::from(page.limit));
+            query.push(" OFFSET ").push_bind(i64::from(page.offset));
+            let rows = query.build_query_as().fetch_all(&mut *db).await?;
+            let mut query = filtered!("SELECT COUNT(*) FROM dag_run", filter);
+            let total = query.build_query_scalar().fetch_one(&mut *db).await?;
+            Ok((rows, total))
+        })?;
+        Ok(Paged {
+            items: all(rows)?,
+            total: column::number(total)?,
+        })
+    }
+
+    pub(super) async fn read_task_instances(
+        &self,
+        run: RunKey,
+    ) -> Result<Vec<TaskRow>, StoreError> {
+        let rows: Vec<TaskRecord> = read!(self, db => {
+            Ok(sqlx::query_as(TASKS).bind(run.0).fetch_all(db).await?)
+        })?;
+        all(rows)
+    }
+
+    pub(super) async fn read_run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
+        let rows: Vec<(String, String, i64)> =
+            read!(self, db => { Ok(sqlx::query_as(COUNTS).fetch_all(db).await?) })?;
+        rows.into_iter()
+            .map(|(dag_id, state, runs)| {
+                Ok((
+                    column::name(&dag_id)?,
+                    column::name(&state)?,
+                    column::number(runs)?,
+                ))
+            })
+            .collect()
+    }
+
+    /// The ended tries of a task instance but the newest, which the task instance itself tells of; oldest
+    /// first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn past_tries(&self, of: TaskInstanceKey) -> Result<Vec<PastTry>, StoreError> {
+        let rows: Vec<PastTryRecord> = read!(self, db => {
+            Ok(sqlx::query_as(PAST_TRIES)
+                .bind(of.run.0)
+                .bind(i64::from(of.task.0))
+                .bind(of.map_index.0)
+                .fetch_all(db)
+                .await?)
+        })?;
+        all(rows)
+    }
+}
+
+async fn postgres_unfinished(
+    pool: &sqlx::PgPool,
+) -> Result<(Vec<RunRecord>, Vec<TaskRecord>), StoreError> {
+    let read = async {
+        let mut db = pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        let runs: Vec<RunRecord> = sqlx::query_as(UNFINISHED).fetch_all(&mut *db).await?;
+        let keys: Vec<Uuid> = runs.iter().map(|run| run.key).collect();
+        let tasks = sqlx::query_as(UNFINISHED_TASKS_POSTGRES)
+            .bind(keys)
+            .fetch_all(&mut *db)
+            .await?;
+        Ok((runs, tasks))
+    };
+    read.await
+        .map_err(|e: sqlx::Error| crate::error::Error::from(e).into())
+}
+
+/// What the scheduler and a restart ask on SQLite.
+#[cfg(test)]
+pub(crate) fn plans() -> Vec<&'static str> {
+    vec![
+        UNFINISHED,
+        UNFINISHED_TASKS_SQLITE,
+        BY_KEY,
+        BY_NAME,
+        BY_DATE,
+        TASKS,
+        PAST_TRIES,
+    ]
+}

@@ -1,0 +1,292 @@
+//! Fresh databases, and things to put into them.
+
+use std::{future::Future, path::Path, process::Command, sync::Arc};
+
+use airlock_model::{
+    dag::{DagSpec, Schedule, TaskSpec},
+    id::*,
+    port::*,
+    state::{RunState, RunType, TaskState},
+    time::Timestamp,
+};
+use airlock_store::{BlobFiles, Store};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// A database with its schema in place.
+pub(crate) struct Fresh {
+    pub(crate) store: Arc<Store>,
+    pub(crate) blobs: Arc<BlobFiles>,
+    pub(crate) url: String,
+    _home: TempDir,
+}
+
+impl Fresh {
+    async fn new(home: TempDir, url: String) -> Self {
+        let blobs = Arc::new(BlobFiles::open(home.path().join("blobs")).unwrap());
+        let store = open(&url, &blobs).await;
+        store.migrate().await.unwrap();
+        Self {
+            store: Arc::new(store),
+            blobs,
+            url,
+            _home: home,
+        }
+    }
+
+    /// Another host's view of the same database.
+    pub(crate) async fn another(&self) -> Store {
+        open(&self.url, &self.blobs).await
+    }
+}
+
+async fn open(url: &str, blobs: &Arc<BlobFiles>) -> Store {
+    Store::open(url, Arc::clone(blobs) as Arc<dyn Blobs>)
+        .await
+        .unwrap()
+}
+
+pub(crate) fn sqlite_url(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("airlock.db").display())
+}
+
+/// Runs a test on a file of its own.
+pub(crate) async fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Fresh) -> F) {
+    let home = tempfile::tempdir().unwrap();
+    let url = sqlite_url(home.path());
+    test(Fresh::new(home, url).await).await;
+}
+
+/// The server to test on: the one of `AIRLOCK_TEST_POSTGRES_URL`, else a private one, else the reason why
+/// there is none.
+pub(crate) fn postgres_url() -> Result<String, String> {
+    if let Ok(url) = std::env::var("AIRLOCK_TEST_POSTGRES_URL") {
+        return Ok(url);
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/postgres");
+    let done = Command::new(script)
+        .arg("start")
+        .output()
+        .map_err(|e| format!("{script}: {e}"))?;
+    match done.status.success() {
+        true => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
+        false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
+    }
+}
+
+/// A schema of its own on the test server, dropped by [`Schema::drop`].
+pub(crate) struct Schema {
+    server: String,
+    name: String,
+}
+
+impl Schema {
+    /// None, said aloud, where there is no server.
+    pub(crate) async fn create() -> Option<Self> {
+        let server = postgres_url()
+            .map_err(|reason| eprintln!("SKIPPED on PostgreSQL: {reason}"))
+            .ok()?;
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let schema = Self { server, name };
+        schema.execute("CREATE SCHEMA").await;
+        Some(schema)
+    }
+
+    async fn execute(&self, verb: &str) {
+        let mut connection = PgConnection::connect(&self.server).await.unwrap();
+        let statement = format!(
+            "{verb} {} {}",
+            self.name,
+            if verb.starts_with("DROP") {
+                "CASCADE"
+            } else {
+                ""
+            }
+        );
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url_of(&self.server)
+    }
+
+    pub(crate) fn url_of(&self, server: &str) -> String {
+        let and = if server.contains('?') { '&' } else { '?' };
+        format!("{server}{and}options[search_path]={}", self.name)
+    }
+
+    pub(crate) async fn drop(self) {
+        self.execute("DROP SCHEMA").await;
+    }
+}
+
+/// Runs a test in a schema of its own.
+pub(crate) async fn on_postgres<F>(test: impl FnOnce(Fresh) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Some(schema) = Schema::create().await else {
+        return;
+    };
+    let fresh = Fresh::new(tempfile::tempdir().unwrap(), schema.url()).await;
+    // In a task of its own, so that the schema goes away also when the test fails.
+    let done = tokio::spawn(test(fresh)).await;
+    schema.drop().await;
+    if let Err(failed) = done {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+pub(crate) fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros).unwrap()
+}
+
+pub(crate) fn team(name: &str) -> TeamName {
+    TeamName::new(name).unwrap()
+}
+
+pub(crate) fn dag_id(name: &str) -> DagId {
+    DagId::new(name).unwrap()
+}
+
+pub(crate) fn bundle(name: &str) -> BundleName {
+    BundleName::new(name).unwrap()
+}
+
+pub(crate) fn hash(byte: u8) -> BundleHash {
+    BundleHash::from_bytes([byte; 32])
+}
+
+/// A queued run with tasks that nobody has looked at.
+pub(crate) fn new_run(dag: &str, number: i64, tasks: u32) -> NewRun {
+    let key = RunKey(Uuid::now_v7());
+    NewRun {
+        run: RunRow {
+            key,
+            dag_id: dag_id(dag),
+            run_id: RunId::new(format!("scheduled__{number}")).unwrap(),
+            team: team("default"),
+            run_type: RunType::Scheduled,
+            state: RunState::Queued,
+            hash: hash(1),
+            logical_date: Some(at(number * 1_000_000)),
+            data_interval: Some((at(number * 1_000_000), at((number + 1) * 1_000_000))),
+            run_after: at((number + 1) * 1_000_000),
+            queued_at: at(5),
+            started_at: None,
+            ended_at: None,
+            conf: "{}".into(),
+        },
+        tasks: (0..tasks).map(|i| task(key, i)).collect(),
+    }
+}
+
+fn task(run: RunKey, i: u32) -> TaskRow {
+    TaskRow {
+        run,
+        task: TaskIndex(i),
+        task_id: TaskId::new(format!("task_{i}")).unwrap(),
+        map_index: MapIndex::UNMAPPED,
+        pool: PoolName::default_pool(),
+        pool_slots: 1,
+        priority: 1,
+        fields: TaskFields {
+            state: None,
+            try_number: 0,
+            max_tries: 3,
+            token: Token::default(),
+            queued_at: None,
+            started_at: None,
+            ended_at: None,
+            next_try_at: None,
+            note: None,
+            failure: None,
+        },
+    }
+}
+
+/// A task instance of a run, moved by `change`.
+pub(crate) fn moved(run: &NewRun, i: u32, change: impl FnOnce(&mut TaskFields)) -> TaskChange {
+    let task = &run.tasks[i as usize];
+    let mut fields = task.fields.clone();
+    change(&mut fields);
+    TaskChange {
+        key: key(run, i),
+        expected: task.fields.token,
+        fields,
+    }
+}
+
+/// The claim of a first try.
+pub(crate) fn claimed(run: &NewRun, i: u32) -> TaskChange {
+    moved(run, i, |fields| {
+        fields.state = Some(TaskState::Queued);
+        fields.try_number = 1;
+        fields.token = fields.token.next();
+        fields.queued_at = Some(at(10));
+    })
+}
+
+pub(crate) fn key(run: &NewRun, i: u32) -> TaskInstanceKey {
+    TaskInstanceKey {
+        run: run.run.key,
+        task: TaskIndex(i),
+        map_index: MapIndex::UNMAPPED,
+    }
+}
+
+pub(crate) fn creating(runs: &[NewRun]) -> Batch {
+    Batch {
+        new_runs: runs.to_vec(),
+        ..Batch::default()
+    }
+}
+
+pub(crate) fn moving(tasks: Vec<TaskChange>) -> Batch {
+    Batch {
+        tasks,
+        ..Batch::default()
+    }
+}
+
+pub(crate) fn spec(dag: &str) -> DagSpec {
+    DagSpec {
+        dag_id: dag.into(),
+        description: Some("for people \u{1b}[31m\0".into()),
+        schedule: Schedule::Cron {
+            expression: "@daily".into(),
+            timezone: None,
+        },
+        start_date: Some(at(0)),
+        end_date: None,
+        catchup: true,
+        max_active_runs: None,
+        max_active_tasks: Some(4),
+        dagrun_timeout: None,
+        tags: vec![],
+        owners: vec![],
+        params: vec![],
+        tasks: vec![TaskSpec {
+            task_id: "observe".into(),
+            entry: "observe".into(),
+            arguments: vec![],
+            upstream: vec![],
+            trigger_rule: airlock_model::trigger_rule::TriggerRule::AllSuccess,
+            retries: 2,
+            retry_delay: std::time::Duration::from_secs(30),
+            retry_exponential_backoff: 0.0,
+            max_retry_delay: None,
+            execution_timeout: None,
+            pool: None,
+            pool_slots: 1,
+            priority_weight: 1,
+            doc: None,
+            location: None,
+        }],
+        location: None,
+    }
+}

@@ -1,0 +1,32 @@
+//! One suite, two databases: every test runs on SQLite and on PostgreSQL.
+
+mod batches;
+mod bundles;
+mod concurrency;
+mod crash;
+mod dags;
+mod fixture;
+mod lost_connection;
+mod reading;
+mod schema;
+mod settings;
+mod xcoms;
+
+/// Makes each of these functions a test on each database.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::fixture::on_sqlite(super::$name).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::fixture::on_postgres(super::$name).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both;
