@@ -1,1 +1,43 @@
-//! Placeholder.
+//! The sandbox: every line of a team's code runs here, and reaches what its grant names and nothing else.
+//!
+//! A team has an engine, a pool of instances and threads of its own ([`Sandbox::add_team`]). A bundle is
+//! loaded with what it may reach ([`Sandbox::load`]), compiled in a child process when it is first needed,
+//! and linked interface by interface. Each call (a parse, a try) gets a fresh instance, which lives as long
+//! as the call and has limits ([`TeamLimits`]) of memory, tables, stack, CPU time, wall time, and of what it
+//! hands to the host. The scheduler meets all this as the model's ports [`airlock_model::port::Executor`]
+//! and [`airlock_model::port::Parser`].
+
+mod adapter;
+mod bindings;
+mod budget;
+mod cache;
+mod call;
+mod code;
+mod compile;
+mod config;
+mod context;
+mod cpu;
+mod engine;
+mod limits;
+mod link;
+mod load;
+mod log;
+mod metrics;
+mod parse;
+mod sandbox;
+mod secrets;
+mod shape;
+mod task;
+mod team;
+mod ticker;
+
+pub use adapter::Ports;
+pub use cache::CacheError;
+pub use compile::{COMPILE_ARGUMENT, CompileError, CompileLimits, Compiler, compile_child_main};
+pub use config::engine_config;
+pub use engine::TeamError;
+pub use limits::TeamLimits;
+pub use load::{ComponentSource, LoadError, Sourced};
+pub use metrics::{ENDS, TeamMetrics};
+pub use sandbox::{Options, Sandbox, SandboxError};
+pub use shape::ShapeError;

@@ -1,0 +1,377 @@
+//! What a call costs: the whole life of an instance (made, called with 1 KiB, dropped) in the sandbox,
+//! beside bare wasmtime with the same component, engine configuration and thread.
+//!
+//! The guest is `hostile_tasks`, whose `echo` gives its argument back; `tests/guests` must be compiled.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use airlock_grant::{
+    BundleLabel, Effective, Grant, HttpTarget, Permit, Request, VariablePattern,
+    port::{Body, Connections, Egress, EgressError, EgressLimits, Variables},
+};
+use airlock_model::{
+    connection::{Connection, Variable},
+    id::{
+        BundleHash, BundleName, ConnectionId, DagId, MapIndex, RunId, RunKey, TaskId, TaskIndex,
+        TaskInstanceKey, TeamName, Token, VariableKey,
+    },
+    log::{Line, TryKey},
+    outcome::Report,
+    port::{
+        Executor, LogPage, StoreError, SystemClock, TaskLogs, TryEvents, Work, XcomAddress, Xcoms,
+    },
+    state::RunType,
+    time::Timestamp,
+};
+use airlock_sandbox::{
+    CompileLimits, Compiler, ComponentSource, Options, Ports, Sandbox, Sourced, TeamLimits,
+    engine_config,
+};
+use async_trait::async_trait;
+use wasmtime::{
+    Engine, Store,
+    component::{Component, Linker, ResourceTable},
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/capability", "../../wit/bundle"],
+        world: "airlock:bundle/task-bundle",
+        exports: { default: async },
+    });
+}
+
+const WARM: usize = 500;
+const CALLS: usize = 5000;
+
+fn main() {
+    let guest = "../../tests/guests/target/wasm32-wasip2/release/hostile_tasks.wasm";
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join(guest);
+    let wasm = std::fs::read(&guest).expect("compile tests/guests first");
+    let argument = format!("\"{}\"", "x".repeat(1022));
+    let limits = TeamLimits::default();
+
+    let bare = Bare::new(&wasm, &limits);
+    let bare = bare.measure(&argument);
+    let stage = Stage::new(wasm, limits);
+    let (sandbox, rate) = stage.measure(&argument);
+    println!("bare wasmtime   {}", figures(&bare));
+    println!("sandbox         {}", figures(&sandbox));
+    println!("ratio           {:.2}", ratio(&sandbox, &bare));
+    println!("one after the other, from dispatch to end, another thread's: {rate:.0} calls/s");
+    let rate = stage.burst(&argument);
+    println!("dispatched at once: {rate:.0} calls/s");
+}
+
+fn at(sorted: &[Duration], hundredths: usize) -> Duration {
+    sorted[(sorted.len() - 1) * hundredths / 100]
+}
+
+fn figures(sorted: &[Duration]) -> String {
+    let us = |hundredths| at(sorted, hundredths).as_secs_f64() * 1e6;
+    format!("median {:7.1} us   99th {:7.1} us", us(50), us(99))
+}
+
+fn ratio(one: &[Duration], other: &[Duration]) -> f64 {
+    at(one, 50).as_secs_f64() / at(other, 50).as_secs_f64()
+}
+
+/// What bare wasmtime needs to run the component: WASI, and nothing of Airlock's.
+struct Bare {
+    engine: Engine,
+    pre: bindings::TaskBundlePre<Host>,
+}
+
+struct Host {
+    table: ResourceTable,
+    wasi: WasiCtx,
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl Bare {
+    fn new(wasm: &[u8], limits: &TeamLimits) -> Self {
+        let engine = Engine::new(&engine_config(limits)).unwrap();
+        let component = Component::new(&engine, wasm).unwrap();
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+        linker.define_unknown_imports_as_traps(&component).unwrap();
+        let pre = linker.instantiate_pre(&component).unwrap();
+        let pre = bindings::TaskBundlePre::new(pre).unwrap();
+        Self { engine, pre }
+    }
+
+    async fn call(&self, argument: &str) {
+        let host = Host {
+            table: ResourceTable::new(),
+            wasi: WasiCtx::builder().build(),
+        };
+        let mut store = Store::new(&self.engine, host);
+        store.set_epoch_deadline(1_000_000);
+        let instance = self.pre.instantiate_async(&mut store).await.unwrap();
+        let answer = instance
+            .airlock_bundle_tasks()
+            .call_run(&mut store, "echo", &context(), &[argument.to_owned()])
+            .await;
+        assert!(answer.unwrap().is_ok());
+    }
+
+    fn measure(self, argument: &str) -> Vec<Duration> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let argument = argument.to_owned();
+        let calls = runtime.spawn(async move {
+            let mut took = Vec::with_capacity(CALLS);
+            for number in 0..WARM + CALLS {
+                let begin = Instant::now();
+                self.call(&argument).await;
+                if number >= WARM {
+                    took.push(begin.elapsed());
+                }
+            }
+            took.sort();
+            took
+        });
+        runtime.block_on(calls).unwrap()
+    }
+}
+
+fn context() -> bindings::exports::airlock::bundle::tasks::Context {
+    bindings::exports::airlock::bundle::tasks::Context {
+        dag_id: "dag".into(),
+        run_id: "manual__2012-01-15T00:00:00+00:00".into(),
+        run_type: "manual".into(),
+        task_id: "task".into(),
+        map_index: -1,
+        try_number: 1,
+        max_tries: 1,
+        token: 1,
+        logical_date: None,
+        data_interval_start: None,
+        data_interval_end: None,
+        run_after: 0,
+        params: "{}".into(),
+    }
+}
+
+/// The sandbox, with ports that hold nothing.
+struct Stage {
+    sandbox: Sandbox,
+    work: Work,
+    reports: Mutex<mpsc::Receiver<Report>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(wasm: Vec<u8>, limits: TeamLimits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (nothing, none) = (Arc::new(Nothing), [""; 0]);
+        let program = env!("CARGO_BIN_EXE_airlock-compile-component");
+        let sandbox = Sandbox::new(Options {
+            cache: folder.path().join("code"),
+            compiler: Compiler::new(program, none, CompileLimits::default()),
+            source: nothing.clone(),
+            ports: Ports {
+                clock: Arc::new(SystemClock),
+                logs: nothing.clone(),
+                xcoms: nothing.clone(),
+                variables: nothing.clone(),
+                connections: nothing.clone(),
+                egress: nothing,
+            },
+        })
+        .unwrap();
+        let (tell, reports) = mpsc::channel();
+        sandbox.set_events(Arc::new(Told(tell)));
+        let team = TeamName::default_team();
+        sandbox.add_team(team.clone(), limits).unwrap();
+        let effective = effective(&wasm);
+        let work = work(&effective);
+        let wasm = wasm.into();
+        sandbox.load(Sourced { wasm, effective }).unwrap();
+        Self {
+            sandbox,
+            work,
+            reports: Mutex::new(reports),
+            _folder: folder,
+        }
+    }
+
+    fn dispatch(&self, argument: &Arc<str>, number: usize) {
+        self.sandbox.dispatch(Work {
+            token: Token::stored(number as u64),
+            arguments: vec![Arc::clone(argument)],
+            ..self.work.clone()
+        });
+    }
+
+    fn measure(&self, argument: &str) -> (Vec<Duration>, f64) {
+        let (argument, reports) = (argument.into(), self.reports.lock().unwrap());
+        let mut took = Vec::with_capacity(CALLS);
+        let mut begin = Instant::now();
+        for number in 0..WARM + CALLS {
+            if number == WARM {
+                begin = Instant::now();
+            }
+            self.dispatch(&argument, number);
+            let report = reports.recv().unwrap();
+            if number >= WARM {
+                took.push(report.ran);
+            }
+        }
+        let rate = CALLS as f64 / begin.elapsed().as_secs_f64();
+        took.sort();
+        (took, rate)
+    }
+
+    fn burst(&self, argument: &str) -> f64 {
+        let (argument, reports) = (argument.into(), self.reports.lock().unwrap());
+        let begin = Instant::now();
+        for number in 0..CALLS {
+            self.dispatch(&argument, number);
+        }
+        for _ in 0..CALLS {
+            reports.recv().unwrap();
+        }
+        CALLS as f64 / begin.elapsed().as_secs_f64()
+    }
+}
+
+fn effective(wasm: &[u8]) -> Arc<Effective> {
+    let label = BundleLabel {
+        name: BundleName::new("bundle").unwrap(),
+        version: "1.0.0".into(),
+        hash: BundleHash::from_bytes(*blake3::hash(wasm).as_bytes()),
+    };
+    let request = Request::from_bundle_toml(
+        "[[request.variable]]\nkey = \"v\"\n[[request.connection]]\nid = \"c\"\n[[request.directory]]\npath = \"d\"\nmode = \"read\"\n",
+    )
+    .unwrap();
+    let grant: Grant = toml::from_str(
+        "[[variable]]\nkey = \"v\"\n[[connection]]\nid = \"c\"\n[[directory]]\npath = \"d\"\nhost = \"/\"\ntasks = [\"another\"]\n",
+    )
+    .unwrap();
+    Arc::new(Effective::new(
+        TeamName::default_team(),
+        label,
+        &request,
+        &grant,
+    ))
+}
+
+fn work(effective: &Effective) -> Work {
+    let names = context();
+    Work {
+        key: TaskInstanceKey {
+            run: RunKey(uuid::Uuid::nil()),
+            task: TaskIndex(0),
+            map_index: MapIndex::UNMAPPED,
+        },
+        token: Token::stored(1),
+        names: TryKey {
+            team: effective.team().clone(),
+            dag_id: DagId::new(names.dag_id).unwrap(),
+            run_id: RunId::new(names.run_id).unwrap(),
+            task_id: TaskId::new(names.task_id).unwrap(),
+            map_index: MapIndex::UNMAPPED,
+            try_number: 1,
+        },
+        bundle: effective.bundle().name.clone(),
+        hash: effective.bundle().hash,
+        entry: "echo".into(),
+        arguments: Vec::new(),
+        run_type: RunType::Manual,
+        max_tries: 1,
+        logical_date: None,
+        data_interval: None,
+        run_after: "2012-01-15".parse().unwrap(),
+        params: "{}".into(),
+        execution_timeout: None,
+    }
+}
+
+struct Told(mpsc::Sender<Report>);
+
+impl TryEvents for Told {
+    fn started(&self, _: TaskInstanceKey, _: Token, _: Timestamp) {}
+    fn ended(&self, _: TaskInstanceKey, _: Token, _: Timestamp, report: Report) {
+        self.0.send(report).unwrap();
+    }
+}
+
+struct Nothing;
+
+#[async_trait]
+impl Variables for Nothing {
+    async fn get(&self, _: Permit<VariableKey>) -> Result<Option<Variable>, StoreError> {
+        Ok(None)
+    }
+    async fn matching(&self, _: Permit<VariablePattern>) -> Result<Vec<Variable>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Connections for Nothing {
+    async fn get(&self, _: Permit<ConnectionId>) -> Result<Option<Connection>, StoreError> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Egress for Nothing {
+    async fn send(
+        &self,
+        _: Permit<HttpTarget>,
+        _: http::Request<Body>,
+        _: EgressLimits,
+    ) -> Result<http::Response<Body>, EgressError> {
+        Err(EgressError::Protocol("there is no network here".into()))
+    }
+}
+
+#[async_trait]
+impl Xcoms for Nothing {
+    async fn pull(&self, _: &TeamName, _: &XcomAddress) -> Result<Option<Arc<str>>, StoreError> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl TaskLogs for Nothing {
+    fn append(&self, _: &TryKey, _: &[Line]) {}
+    async fn read(&self, _: &TryKey, from: u64) -> Result<LogPage, StoreError> {
+        Ok(LogPage {
+            lines: Vec::new(),
+            next: from,
+        })
+    }
+    async fn grown(&self, _: &TryKey, _: u64) {}
+}
+
+#[async_trait]
+impl ComponentSource for Nothing {
+    async fn component(
+        &self,
+        _: &TeamName,
+        _: &BundleName,
+        _: &BundleHash,
+    ) -> Result<Option<Sourced>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,87 @@
+//! The adapters: for each interface that a guest may import, the way from its call to the port behind it.
+//!
+//! They are thin. An adapter asks the grant first, and hands the permit that it got to the port; what is
+//! denied becomes the typed error of the call, and a line in the try's log with the text that would allow
+//! it. Whatever a port reveals is masked from then on. Nothing here traps.
+
+mod clocks;
+mod connections;
+mod directories;
+mod http;
+mod logging;
+mod variables;
+mod xcom;
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use airlock_grant::{
+    Caller, Denial, Effective,
+    port::{Connections, Egress, Variables},
+};
+use airlock_model::{
+    id::RunId,
+    log::Level,
+    port::{Clock, StoreError, TaskLogs, Xcoms},
+};
+
+pub(crate) use self::{
+    clocks::{Clocks, FrozenClock},
+    http::Http,
+    xcom::Pushed,
+};
+use crate::{bindings::errors, log::TryLog, metrics::TeamMetrics};
+
+/// What stands behind the adapters.
+#[derive(Clone)]
+pub struct Ports {
+    /// Tells the time of log lines and of a try's begin and end.
+    pub clock: Arc<dyn Clock>,
+    /// Takes tries' logs.
+    pub logs: Arc<dyn TaskLogs>,
+    /// Gives XComs.
+    pub xcoms: Arc<dyn Xcoms>,
+    /// Gives variables.
+    pub variables: Arc<dyn Variables>,
+    /// Gives connections.
+    pub connections: Arc<dyn Connections>,
+    /// Sends HTTP requests.
+    pub egress: Arc<dyn Egress>,
+}
+
+/// On whose behalf an instance runs, and what it may reach.
+pub(crate) struct Standing {
+    pub(crate) effective: Arc<Effective>,
+    pub(crate) caller: Caller,
+    /// The run, in the task phase.
+    pub(crate) run_id: Option<RunId>,
+    pub(crate) log: Arc<TryLog>,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) metrics: Arc<TeamMetrics>,
+}
+
+impl Standing {
+    /// A denial, told to the guest, the log and the figures.
+    fn denied(&self, denial: &Denial) -> errors::Error {
+        let text = denial.to_string();
+        self.metrics.denials.fetch_add(1, Relaxed);
+        self.log.host(Level::Warn, &text);
+        if denial.is_malformed() {
+            errors::Error::Invalid(text)
+        } else {
+            errors::Error::Denied(text)
+        }
+    }
+
+    /// A port that cannot answer now. The guest learns that much; the cause is for the log.
+    fn unavailable(&self, what: &str, error: &StoreError) -> errors::Error {
+        self.log
+            .host(Level::Error, &format!("{what} could not be read: {error}"));
+        errors::Error::Unavailable(format!("{what} cannot be read now"))
+    }
+}
+
+/// The host's side of one instance's calls.
+pub(crate) struct Call {
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) pushed: Pushed,
+}

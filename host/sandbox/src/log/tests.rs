@@ -1,0 +1,124 @@
+use airlock_model::{
+    id::{DagId, MapIndex, RunId, TaskId},
+    port::{LogPage, StoreError, SystemClock},
+};
+
+use super::*;
+
+#[derive(Default)]
+struct Kept(Mutex<Vec<Vec<Line>>>);
+
+#[async_trait::async_trait]
+impl TaskLogs for Kept {
+    fn append(&self, _: &TryKey, lines: &[Line]) {
+        self.0.lock().unwrap().push(lines.to_vec());
+    }
+    async fn read(&self, _: &TryKey, _: u64) -> Result<LogPage, StoreError> {
+        unreachable!("the sandbox does not read logs")
+    }
+    async fn grown(&self, _: &TryKey, _: u64) {
+        unreachable!("the sandbox does not read logs")
+    }
+}
+
+impl Kept {
+    fn messages(&self) -> Vec<String> {
+        let batches = self.0.lock().unwrap();
+        batches
+            .iter()
+            .flatten()
+            .map(|line| line.message.clone())
+            .collect()
+    }
+}
+
+fn log(most: u64) -> (Arc<Kept>, TryLog) {
+    let kept = Arc::new(Kept::default());
+    let key = TryKey {
+        team: TeamName::default_team(),
+        dag_id: DagId::new("d").unwrap(),
+        run_id: RunId::new("r").unwrap(),
+        task_id: TaskId::new("t").unwrap(),
+        map_index: MapIndex::UNMAPPED,
+        try_number: 1,
+    };
+    let destination = Destination::Try(kept.clone(), key);
+    (kept, TryLog::new(destination, Arc::new(SystemClock), most))
+}
+
+#[test]
+fn lines_are_told_from_a_stream_however_it_is_cut() {
+    let (kept, log) = log(1 << 20);
+    log.stream(Source::Stdout, b"one\ntw");
+    log.stream(Source::Stderr, b"\xff wrong\r\n");
+    log.stream(Source::Stdout, b"o\nunfinished");
+    log.finish();
+    assert_eq!(
+        kept.messages(),
+        ["one", "\u{fffd} wrong", "two", "unfinished"]
+    );
+}
+
+#[test]
+fn a_full_log_says_so_once_and_holds_what_came_before() {
+    let (kept, log) = log(300);
+    log.host(Level::Info, "before");
+    for _ in 0..10_000 {
+        log.write(Level::Info, "t", "a line of the guest", None);
+        log.stream(Source::Stdout, b"\n");
+    }
+    log.host(Level::Warn, "after");
+    log.finish();
+    let messages = kept.messages();
+    assert_eq!(messages.len(), 7, "{messages:?}");
+    assert_eq!(messages.iter().filter(|m| m.contains("AL-0511")).count(), 1);
+    assert_eq!(messages.last().unwrap(), "after");
+}
+
+#[test]
+fn a_flood_is_handed_on_in_batches_and_not_held_in_memory() {
+    let (kept, log) = log(10 << 20);
+    for _ in 0..1000 {
+        log.write(Level::Info, "", "line", None);
+    }
+    log.stream(Source::Stdout, &vec![b'x'; 1 << 20]);
+    assert!(kept.0.lock().unwrap().len() >= 3);
+    assert!(log.state().waiting_bytes < 2 * BATCH_BYTES);
+    assert!(log.state().stdout.len() <= STREAM_LINE_BYTES + 1);
+}
+
+#[test]
+fn a_revealed_secret_is_masked_also_across_the_cuts_of_a_stream() {
+    let (kept, log) = log(1 << 20);
+    log.reveal("hunter2-hunter2");
+    log.write(Level::Info, "hunter2-hunter2", "pw hunter2-hunter2", None);
+    log.stream(Source::Stdout, b"pw hunter2-");
+    log.stream(Source::Stdout, b"hunter2\n");
+    let mut long = vec![b'x'; STREAM_LINE_BYTES - 2];
+    long.extend_from_slice(b"hunter2");
+    log.stream(Source::Stderr, &long);
+    log.stream(Source::Stderr, b"-hunter2\n");
+    log.host(Level::Warn, "no hunter2-hunter2");
+    log.finish();
+    assert!(
+        kept.messages().iter().all(|m| !m.contains("hunter2")),
+        "{:?}",
+        kept.messages()
+    );
+}
+
+#[test]
+fn the_host_repeats_nothing_and_remembers_the_last_panic() {
+    let (kept, log) = log(1 << 20);
+    for _ in 0..3 {
+        log.host(Level::Warn, "AL-0411: denied");
+    }
+    let at = Location {
+        file: "src/lib.rs".into(),
+        line: 7,
+    };
+    log.write(Level::Error, "panic", "panicked: no row", Some(at.clone()));
+    log.finish();
+    assert_eq!(kept.messages(), ["AL-0411: denied", "panicked: no row"]);
+    assert_eq!(log.panic(), Some(("panicked: no row".into(), Some(at))));
+}

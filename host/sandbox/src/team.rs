@@ -1,0 +1,469 @@
+//! A team's room: its engine and threads, its bundles, and its tries, waiting and running.
+//!
+//! Tries wait in the order in which they were dispatched, for one of the team's instances; nobody else's
+//! queue is theirs to stand in. A try's end is told exactly once, by a value that tells it when it is
+//! dropped unsaid, so that a panic of the host's own code loses no try either.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    time::Instant,
+};
+
+use airlock_grant::{Caller, Phase};
+use airlock_model::{
+    id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
+    outcome::{Failure, FailureKind, Outcome, Report},
+    port::{ParseError, ParsedBundle, TryEvents, Work},
+};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
+
+use crate::{
+    adapter::{Ports, Standing},
+    budget::TeamMemory,
+    cache::CodeCache,
+    call::{End, Room},
+    compile::Compiler,
+    engine::{TeamEngine, TeamError},
+    limits::{Reached, TeamLimits},
+    load::{ComponentSource, LoadError, Loaded, Prepared, Workshop},
+    log::{Destination, TryLog},
+    metrics::TeamMetrics,
+    parse, task,
+    ticker::Ticker,
+};
+
+/// What all teams share.
+pub(crate) struct House {
+    pub(crate) cache: CodeCache,
+    pub(crate) compiler: Compiler,
+    pub(crate) source: Arc<dyn ComponentSource>,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) ticker: Ticker,
+    pub(crate) events: RwLock<Option<Arc<dyn TryEvents>>>,
+    pub(crate) closing: AtomicBool,
+}
+
+impl House {
+    fn events(&self) -> Option<Arc<dyn TryEvents>> {
+        if self.closing.load(SeqCst) {
+            return None;
+        }
+        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        events.clone()
+    }
+}
+
+/// Tries whose end has not been told yet, each with what kills it.
+type Tries = HashMap<(TaskInstanceKey, Token), Option<oneshot::Sender<()>>>;
+
+/// One team.
+pub(crate) struct Team {
+    name: TeamName,
+    limits: TeamLimits,
+    engine: TeamEngine,
+    memory: Arc<TeamMemory>,
+    metrics: Arc<TeamMetrics>,
+    instances: Semaphore,
+    compiling: tokio::sync::Mutex<()>,
+    bundles: RwLock<HashMap<(BundleName, BundleHash), Arc<Loaded>>>,
+    tries: Mutex<Tries>,
+    /// A try has ended.
+    ended: Notify,
+}
+
+/// Counts something as long as it lives.
+struct Gauge<'a>(&'a AtomicU64);
+
+impl<'a> Gauge<'a> {
+    fn of(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Gauge<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Team {
+    pub(crate) fn new(name: TeamName, limits: TeamLimits) -> Result<Self, TeamError> {
+        let metrics = Arc::new(TeamMetrics::default());
+        Ok(Self {
+            engine: TeamEngine::new(&name, &limits)?,
+            memory: Arc::new(TeamMemory::new(Arc::clone(&metrics), limits.memory)),
+            instances: Semaphore::new(limits.instances as usize),
+            compiling: tokio::sync::Mutex::new(()),
+            bundles: RwLock::default(),
+            tries: Mutex::default(),
+            ended: Notify::new(),
+            metrics,
+            name,
+            limits,
+        })
+    }
+
+    pub(crate) const fn engine(&self) -> &TeamEngine {
+        &self.engine
+    }
+
+    pub(crate) const fn limits(&self) -> &TeamLimits {
+        &self.limits
+    }
+
+    pub(crate) const fn metrics(&self) -> &Arc<TeamMetrics> {
+        &self.metrics
+    }
+
+    /// From now on this is what the version's name means. Calls that run go on as they began.
+    pub(crate) fn put(&self, bundle: BundleName, hash: BundleHash, loaded: Loaded) -> Arc<Loaded> {
+        let loaded = Arc::new(loaded);
+        let mut bundles = self.bundles.write().unwrap_or_else(PoisonError::into_inner);
+        bundles.insert((bundle, hash), Arc::clone(&loaded));
+        loaded
+    }
+
+    pub(crate) fn remove(&self, bundle: &BundleName, hash: &BundleHash) {
+        let mut bundles = self.bundles.write().unwrap_or_else(PoisonError::into_inner);
+        bundles.remove(&(bundle.clone(), *hash));
+    }
+
+    fn loaded(&self, bundle: &BundleName, hash: &BundleHash) -> Option<Arc<Loaded>> {
+        let bundles = self.bundles.read().unwrap_or_else(PoisonError::into_inner);
+        bundles.get(&(bundle.clone(), *hash)).cloned()
+    }
+
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This version, ready to be called; fetched from the source if nobody loaded it.
+    pub(crate) async fn prepared(
+        &self,
+        house: &House,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<Arc<Prepared>, Arc<LoadError>> {
+        let loaded = match self.loaded(bundle, hash) {
+            Some(loaded) => loaded,
+            None => {
+                let sourced = house
+                    .source
+                    .component(&self.name, bundle, hash)
+                    .await
+                    .map_err(LoadError::Source)?
+                    .filter(|sourced| {
+                        let label = sourced.effective.bundle();
+                        *sourced.effective.team() == self.name
+                            && label.name == *bundle
+                            && label.hash == *hash
+                    })
+                    .ok_or_else(|| LoadError::Unknown {
+                        bundle: bundle.clone(),
+                        hash: *hash,
+                    })?;
+                let loaded = Loaded::check(sourced, &self.limits, &house.cache)?;
+                self.put(bundle.clone(), *hash, loaded)
+            }
+        };
+        let workshop = Workshop {
+            engine: &self.engine,
+            metrics: &self.metrics,
+            cache: &house.cache,
+            compiler: &house.compiler,
+            source: &*house.source,
+            compiling: &self.compiling,
+        };
+        loaded.prepared(&workshop).await
+    }
+
+    const fn room<'a>(&'a self, house: &'a House) -> Room<'a> {
+        Room {
+            engine: &self.engine,
+            limits: &self.limits,
+            memory: &self.memory,
+            ticker: &house.ticker,
+        }
+    }
+
+    fn standing(&self, house: &House, prepared: &Prepared, at: At<'_>) -> Arc<Standing> {
+        let (caller, run_id, destination) = match at {
+            At::Task(work) => {
+                let logs = Arc::clone(&house.ports.logs);
+                let destination = Destination::Try(logs, work.names.clone());
+                (
+                    task::caller(work),
+                    Some(work.names.run_id.clone()),
+                    destination,
+                )
+            }
+            At::Parse => {
+                let bundle = prepared.effective.bundle().name.clone();
+                let destination = Destination::Parse(self.name.clone(), bundle);
+                (Caller::parse(), None, destination)
+            }
+        };
+        let clock = Arc::clone(&house.ports.clock);
+        Arc::new(Standing {
+            effective: Arc::clone(&prepared.effective),
+            caller,
+            run_id,
+            log: Arc::new(TryLog::new(destination, clock, self.limits.log_bytes)),
+            ports: Arc::clone(&house.ports),
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    /// One of the team's instances, when it is this caller's turn.
+    async fn instance(&self) -> Option<SemaphorePermit<'_>> {
+        let _waiting = Gauge::of(&self.metrics.waiting);
+        // The semaphore is never closed.
+        self.instances.acquire().await.ok()
+    }
+
+    /// Takes a try. Its end is always told.
+    pub(crate) fn dispatch(self: &Arc<Self>, house: &Arc<House>, work: Work) {
+        let mut telling = Telling::new(house, work.key, work.token);
+        telling.team = Some(Arc::clone(self));
+        if self.tries().len()
+            >= self
+                .limits
+                .queue
+                .saturating_add(self.limits.instances as usize)
+        {
+            let refused = End::Reached(Reached::queue(self.limits.queue)).into_failure();
+            self.engine
+                .threads()
+                .spawn(async move { telling.tell(Outcome::Failed(refused)) });
+            return;
+        }
+        let (kill, killed) = oneshot::channel();
+        self.tries().insert((work.key, work.token), Some(kill));
+        let (team, house) = (Arc::clone(self), Arc::clone(house));
+        self.engine.threads().spawn(async move {
+            let outcome = tokio::select! {
+                biased;
+                Ok(()) = killed => Outcome::Failed(killed_failure("it was stopped from outside")),
+                outcome = team.attempt(&house, &work, &mut telling) => outcome,
+            };
+            telling.tell(outcome);
+        });
+    }
+
+    async fn attempt(&self, house: &House, work: &Work, telling: &mut Telling) -> Outcome {
+        let prepared = match self.prepared(house, &work.bundle, &work.hash).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Outcome::Failed(load_failure(&error)),
+        };
+        let Some(tasks) = &prepared.tasks else {
+            return Outcome::Failed(load_failure(&LoadError::NoPhase));
+        };
+        let Some(_instance) = self.instance().await else {
+            return Outcome::Failed(killed_failure("the pool is closed"));
+        };
+        let _active = Gauge::of(&self.metrics.active);
+        self.metrics.started(Phase::Task);
+        telling.started();
+        let standing = self.standing(house, &prepared, At::Task(work));
+        let finishing = Finishing(&standing.log);
+        let outcome = task::run(&self.room(house), &standing, tasks, prepared.files, work).await;
+        drop(finishing);
+        outcome
+    }
+
+    /// Runs a parse, on the team's threads.
+    pub(crate) async fn parse(
+        &self,
+        house: &House,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<ParsedBundle, ParseError> {
+        let prepared = match self.prepared(house, bundle, hash).await {
+            Ok(prepared) => prepared,
+            Err(error) if error.is_final() => return Err(ParseError::Load(error.to_string())),
+            Err(error) => return Err(ParseError::Unavailable(error.to_string())),
+        };
+        let Some(dags) = &prepared.dags else {
+            return Err(ParseError::Load(LoadError::NoPhase.to_string()));
+        };
+        let Some(_instance) = self.instance().await else {
+            return Err(ParseError::Unavailable("the pool is closed".to_owned()));
+        };
+        let _active = Gauge::of(&self.metrics.active);
+        let standing = self.standing(house, &prepared, At::Parse);
+        self.metrics.started(Phase::Parse);
+        let finishing = Finishing(&standing.log);
+        let parsed = parse::run(&self.room(house), &standing, dags).await;
+        drop(finishing);
+        let (error, kind) = match parsed {
+            Ok(parsed) => {
+                self.metrics.ended(None);
+                return Ok(parsed);
+            }
+            Err(End::Reached(Reached { limit, message })) => (
+                ParseError::Limit { limit, message },
+                FailureKind::Limit(limit),
+            ),
+            Err(End::Trap(cause, at)) => {
+                let at = at.map_or_else(String::new, |at| format!(" ({at})"));
+                (ParseError::Trap(format!("{cause}{at}")), FailureKind::Trap)
+            }
+            Err(end @ (End::Timeout(_) | End::Directory(_))) => (
+                ParseError::Unavailable(end.into_failure().message),
+                FailureKind::Error,
+            ),
+        };
+        self.metrics.ended(Some(kind));
+        Err(error)
+    }
+
+    /// Ends a try, if it is still there.
+    pub(crate) fn kill(&self, key: TaskInstanceKey, token: Token) {
+        let kill = self.tries().get_mut(&(key, token)).and_then(Option::take);
+        if let Some(kill) = kill {
+            // It may have ended by itself in this moment.
+            let _ = kill.send(());
+        }
+    }
+
+    /// Whether a try's end is still to be told.
+    pub(crate) fn holds(&self, key: TaskInstanceKey, token: Token) -> bool {
+        self.tries().contains_key(&(key, token))
+    }
+
+    /// Ends all tries.
+    pub(crate) fn kill_all(&self) {
+        for kill in self.tries().values_mut().filter_map(Option::take) {
+            let _ = kill.send(());
+        }
+    }
+
+    /// Returns when no try waits or runs.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.tries().is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// In which phase an instance is to run.
+enum At<'a> {
+    Parse,
+    Task(&'a Work),
+}
+
+/// Hands the rest of a log on, however the call ends.
+struct Finishing<'a>(&'a TryLog);
+
+impl Drop for Finishing<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+fn killed_failure(why: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Killed,
+        message: format!("AL-0515: {why}"),
+        causes: Vec::new(),
+        location: None,
+    }
+}
+
+pub(crate) fn load_failure(error: &LoadError) -> Failure {
+    Failure {
+        kind: if error.is_final() {
+            FailureKind::Load
+        } else {
+            FailureKind::Error
+        },
+        message: error.to_string(),
+        causes: Vec::new(),
+        location: None,
+    }
+}
+
+/// The duty to tell a try's end, once.
+pub(crate) struct Telling {
+    house: Arc<House>,
+    team: Option<Arc<Team>>,
+    key: TaskInstanceKey,
+    token: Token,
+    dispatched: Instant,
+    started: Option<Instant>,
+    told: bool,
+}
+
+impl Telling {
+    pub(crate) fn new(house: &Arc<House>, key: TaskInstanceKey, token: Token) -> Self {
+        Self {
+            house: Arc::clone(house),
+            team: None,
+            key,
+            token,
+            dispatched: Instant::now(),
+            started: None,
+            told: false,
+        }
+    }
+
+    fn started(&mut self) {
+        self.started = Some(Instant::now());
+        if let Some(events) = self.house.events() {
+            events.started(self.key, self.token, self.house.ports.clock.now());
+        }
+    }
+
+    /// Tells it.
+    pub(crate) fn tell(mut self, outcome: Outcome) {
+        self.say(outcome);
+    }
+
+    fn say(&mut self, outcome: Outcome) {
+        self.told = true;
+        let ended = Instant::now();
+        let started = self.started.unwrap_or(ended);
+        let failure = match &outcome {
+            Outcome::Failed(failure) => Some(failure.kind),
+            Outcome::Success { .. } | Outcome::Skipped { .. } => None,
+        };
+        let report = Report {
+            outcome,
+            waited: started - self.dispatched,
+            ran: ended - started,
+        };
+        if let Some(events) = self.house.events() {
+            events.ended(self.key, self.token, self.house.ports.clock.now(), report);
+        }
+        if let Some(team) = &self.team {
+            team.metrics.ended(failure);
+            team.tries().remove(&(self.key, self.token));
+            team.ended.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if !self.told {
+            let why = if std::thread::panicking() {
+                "the host failed while it ran this try; its own log has the reason"
+            } else {
+                "the host stopped"
+            };
+            self.say(Outcome::Failed(killed_failure(why)));
+        }
+    }
+}
