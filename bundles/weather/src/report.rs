@@ -19,7 +19,13 @@
 //! given up does nothing more once its successor has ended; a host that stops a try before it starts the
 //! next one sees to that.
 
-use std::{collections::BTreeMap, fs, io, path::Path, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, Metadata},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use airlock_sdk::{capability::Directory, prelude::*};
 use serde::Serialize;
@@ -68,44 +74,60 @@ pub fn write_daily(reports: &Directory, tag: &Tag, day: &Checked) -> Result<()> 
 /// The file system's, or a daily report cannot be read.
 pub fn update_month(reports: &Directory, tag: &Tag, month: &str) -> Result<usize> {
     let daily = reports.join("daily");
-    let mut seen = look(&daily, month)?;
     loop {
-        let present = seen.iter().filter(|(_, stamp)| stamp.is_some());
-        let days = present
-            .map(|(day, _)| read_daily(&daily, day))
-            .collect::<Result<Vec<_>>>()?;
+        let (mut seen, mut days) = (Vec::new(), Vec::new());
+        for path in paths(&daily, month) {
+            let (stamp, day) = read_daily(&path)?.unzip();
+            seen.push(stamp);
+            days.extend(day);
+        }
         let report = Month::of(month, &days).context("no day of the month has a report")?;
         storage::replace(&reports.join("monthly"), &name(month), tag, &json(&report)?)?;
-        let now = look(&daily, month)?;
-        if now == seen {
+        if look(&daily, month)? == seen {
             return Ok(days.len());
         }
-        seen = now;
     }
 }
 
-/// What tells one state of a daily report from another: whether it is there, its size, and its age.
-type Stamp = Option<(u64, SystemTime)>;
+/// What tells one state of a daily report from another: its size and its age.
+type Stamp = (u64, SystemTime);
 
-/// The month's possible days and their reports. Asking for each day is cheaper than listing a folder that
-/// holds every day of every year; a 30th of February is simply never there.
-fn look(daily: &Path, month: &str) -> Result<Vec<(String, Stamp)>> {
-    (1..=31)
-        .map(|day| format!("{month}-{day:02}"))
-        .map(|day| match fs::metadata(daily.join(name(&day))) {
-            Ok(found) => Ok((day, Some((found.len(), found.modified()?)))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((day, None)),
-            Err(error) => {
-                Err(Error::from(error).context(format_args!("looking for the report of {day}")))
-            }
-        })
-        .collect()
+/// Where the reports of the month's days are, if they are. Asking for each day is cheaper than listing a
+/// folder that holds every day of every year; a 30th of February is simply never there.
+fn paths(daily: &Path, month: &str) -> impl Iterator<Item = PathBuf> {
+    (1..=31).map(move |day| daily.join(name(&format!("{month}-{day:02}"))))
 }
 
-fn read_daily(daily: &Path, day: &str) -> Result<Checked> {
-    let bytes =
-        fs::read(daily.join(name(day))).with_context(|| format!("reading the report of {day}"))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("reading the report of {day}"))
+/// The state of each of the month's daily reports; none of one that is not there.
+fn look(daily: &Path, month: &str) -> Result<Vec<Option<Stamp>>> {
+    let look = |path: PathBuf| match fs::metadata(&path) {
+        Ok(found) => Ok(Some(stamp(&found)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(Error::from(error).context(format_args!("looking at {}", path.display())))
+        }
+    };
+    paths(daily, month).map(look).collect()
+}
+
+/// A daily report and its state, both of one open file: what was renamed over it meanwhile changes neither.
+fn read_daily(path: &Path) -> Result<Option<(Stamp, Checked)>> {
+    let read = |mut file: File| -> Result<(Stamp, Checked)> {
+        let found = file.metadata()?;
+        let mut bytes = vec![0; usize::try_from(found.len())?];
+        file.read_exact(&mut bytes)?;
+        Ok((stamp(&found)?, serde_json::from_slice(&bytes)?))
+    };
+    match File::open(path) {
+        Ok(file) => read(file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+    .with_context(|| format!("reading {}", path.display()))
+}
+
+fn stamp(found: &Metadata) -> io::Result<Stamp> {
+    Ok((found.len(), found.modified()?))
 }
 
 /// The month of a date: `2012-01` of `2012-01-15`.

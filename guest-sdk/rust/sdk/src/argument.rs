@@ -77,6 +77,7 @@ fn literal<T: Serialize + ?Sized>(value: &T) -> Wire {
 pub struct Arguments(std::vec::IntoIter<String>);
 
 impl Arguments {
+    #[track_caller]
     pub fn new(arguments: Vec<String>, wanted: usize) -> Result<Self> {
         match arguments.len() == wanted {
             true => Ok(Self(arguments.into_iter())),
@@ -93,12 +94,18 @@ impl Arguments {
 #[track_caller]
 pub fn decode<T: DeserializeOwned>(arguments: &mut Arguments, name: &str) -> Result<T> {
     let json = arguments.0.next().unwrap_or_else(|| "null".to_owned());
-    serde_json::from_str(&json).map_err(|error| {
-        let hint = match json.as_str() {
-            "null" => "; its upstream task returned nothing: take an `Option` if that may be",
-            _ => "",
-        };
-        let wanted = std::any::type_name::<T>();
-        fail(format!("argument `{name}` is no `{wanted}`: {error}{hint}"))
-    })
+    // `match` rather than a closure, which would be the location that the error notes.
+    match serde_json::from_str(&json) {
+        Ok(value) => Ok(value),
+        Err(error) => {
+            let hint = match json.as_str() {
+                "null" => "; its upstream task returned nothing: take an `Option` if that may be",
+                _ => "",
+            };
+            let wanted = std::any::type_name::<T>();
+            Err(fail(format_args!(
+                "argument `{name}` is no `{wanted}`: {error}{hint}"
+            )))
+        }
+    }
 }

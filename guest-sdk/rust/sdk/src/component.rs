@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::{
-    Context, Error,
+    Context,
     bindings::{
         airlock::{
             bundle::{definitions as wit, units},
@@ -16,8 +16,8 @@ use crate::{
         exports::airlock::bundle::{dags, tasks},
     },
     definition::{self, Argument, Dag, DagSpec, Schedule, Task, TriggerRule},
-    fail, host,
-    outcome::Outcome,
+    host,
+    outcome::{Failure, Outcome},
     registry,
 };
 
@@ -62,11 +62,11 @@ impl<B: Bundle> tasks::Guest for Component<B> {
         match outcome {
             Ok(Outcome::Success(json)) => Ok(tasks::Outcome::Success(json)),
             Ok(Outcome::Skipped(why)) => Ok(tasks::Outcome::Skipped(why)),
-            Err(error) => Err(tasks::Failure {
-                message: error.to_string(),
-                causes: error.causes(),
-                retry: error.is_retryable(),
-                location: Some(location(error.location())),
+            Err(failure) => Err(tasks::Failure {
+                message: failure.message,
+                causes: failure.causes,
+                retry: failure.retry,
+                location: failure.location.map(location),
             }),
         }
     }
@@ -166,13 +166,16 @@ fn task(task: Task) -> wit::Task {
     }
 }
 
-fn context_of(from: tasks::Context) -> Result<Context, Error> {
+fn context_of(from: tasks::Context) -> Result<Context, Failure> {
     // Without jiff's own text, which would put the printing of every kind of date error into each bundle.
     let time = |micros: i64| match Timestamp::from_microsecond(micros) {
         Ok(time) => Ok(time),
-        Err(_) => Err(fail(format_args!(
-            "{micros} microseconds since 1970 are beyond the calendar"
-        ))),
+        Err(_) => Err(Failure {
+            message: format!("{micros} microseconds since 1970 are beyond the calendar"),
+            causes: Vec::new(),
+            retry: false,
+            location: None,
+        }),
     };
     let start = from.data_interval_start.map(time).transpose()?;
     let end = from.data_interval_end.map(time).transpose()?;

@@ -233,6 +233,7 @@ pub trait DagSource {
 /// What a DAG function may return: nothing, or a `Result` of nothing.
 pub trait DagResult {
     #[doc(hidden)]
+    #[track_caller]
     fn into_result(self) -> Result<()>;
 }
 
@@ -243,8 +244,12 @@ impl DagResult for () {
 }
 
 impl<E: Into<Error>> DagResult for Result<(), E> {
+    #[track_caller]
     fn into_result(self) -> Result<()> {
-        self.map_err(Into::into)
+        match self {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

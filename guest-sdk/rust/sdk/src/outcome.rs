@@ -15,6 +15,31 @@ pub enum Outcome {
     Skipped(String),
 }
 
+/// How a try failed, as the host hears of it.
+#[cfg(any(test, target_arch = "wasm32"))]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// Outermost first.
+    pub(crate) causes: Vec<String>,
+    /// Whether another try may help.
+    pub(crate) retry: bool,
+    /// None where no line of the author's is to blame.
+    pub(crate) location: Option<crate::definition::Location>,
+}
+
+#[cfg(any(test, target_arch = "wasm32"))]
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            message: error.to_string(),
+            causes: error.causes(),
+            retry: error.is_retryable(),
+            location: Some(error.location()),
+        }
+    }
+}
+
 /// What a task gave that cannot fail.
 #[doc(hidden)]
 #[track_caller]

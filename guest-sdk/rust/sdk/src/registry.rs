@@ -28,11 +28,16 @@ pub(crate) fn run(
     entry: &str,
     context: &crate::Context,
     arguments: Vec<String>,
-) -> crate::Result<crate::outcome::Outcome> {
-    match find(entry) {
-        Some(spec) => (spec.run)(context, arguments),
-        None => Err(crate::fail(format_args!(
-            "this version of the bundle has no task code `{entry}`: it was renamed or removed after the run began"
-        ))),
-    }
+) -> Result<crate::outcome::Outcome, crate::outcome::Failure> {
+    let Some(spec) = find(entry) else {
+        return Err(crate::outcome::Failure {
+            message: format!(
+                "this version of the bundle has no task code `{entry}`: it was renamed or removed after the run began"
+            ),
+            causes: Vec::new(),
+            retry: false,
+            location: None,
+        });
+    };
+    Ok((spec.run)(context, arguments)?)
 }

@@ -3,7 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{outcome::Outcome, prelude::*, registry};
+use crate::{
+    outcome::{Failure, Outcome},
+    prelude::*,
+    registry,
+};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Reading {
@@ -58,7 +62,7 @@ fn foreign_error() -> Result<u8, std::num::ParseIntError> {
     "x".parse()
 }
 
-fn run(name: &str, arguments: &[&str]) -> Result<Outcome> {
+fn run(name: &str, arguments: &[&str]) -> Result<Outcome, Failure> {
     let arguments = arguments.iter().map(|&json| json.to_owned()).collect();
     registry::run(
         &format!("airlock_sdk::tests::{name}"),
@@ -117,60 +121,66 @@ fn a_skip_is_no_failure() {
 
 #[test]
 fn a_failure_knows_its_causes_its_place_and_whether_another_try_may_help() {
-    let error = run("picky", &["\"fail\""]).unwrap_err();
-    assert_eq!(error.to_string(), "asking for the impossible");
-    assert_eq!(error.causes(), ["never"]);
-    assert!(!error.is_retryable());
+    let failure = run("picky", &["\"fail\""]).unwrap_err();
+    assert_eq!(failure.message, "asking for the impossible");
+    assert_eq!(failure.causes, ["never"]);
+    assert!(!failure.retry);
 
-    let error = run("picky", &["\"io\""]).unwrap_err();
-    assert!(error.to_string().starts_with("No such file"), "{error}");
-    assert!(error.is_retryable());
-    assert!(
-        error.location().file.ends_with("src/tests.rs"),
-        "{}",
-        error.location()
-    );
-    assert!(error.downcast_ref::<std::io::Error>().is_some());
+    let failure = run("picky", &["\"io\""]).unwrap_err();
+    assert!(failure.message.starts_with("No such file"), "{failure:?}");
+    assert!(failure.retry);
+    assert!(here(&failure), "{failure:?}");
 
     assert_eq!(
-        run("picky", &["\"else\""]).unwrap_err().to_string(),
+        run("picky", &["\"else\""]).unwrap_err().message,
         "try again"
     );
-    let error = run("foreign_error", &[]).unwrap_err();
-    assert_eq!(error.to_string(), "invalid digit found in string");
-    assert!(
-        error.location().file.ends_with("src/tests.rs"),
-        "{}",
-        error.location()
-    );
+    let failure = run("foreign_error", &[]).unwrap_err();
+    assert_eq!(failure.message, "invalid digit found in string");
+    assert!(here(&failure), "{failure:?}");
+}
+
+fn here(failure: &Failure) -> bool {
+    failure
+        .location
+        .is_some_and(|location| location.file.ends_with("src/tests.rs"))
 }
 
 #[test]
 fn an_argument_of_the_wrong_shape_names_the_parameter_and_is_not_tried_again() {
-    let error = run("measured", &["null"]).unwrap_err();
+    let failure = run("measured", &["null"]).unwrap_err();
     assert_eq!(
-        error.to_string(),
+        failure.message,
         "argument `celsius` is no `f64`: invalid type: null, expected f64 at line 1 column 4; its upstream task returned nothing: take an `Option` if that may be"
     );
-    assert!(!error.is_retryable());
+    assert!(!failure.retry && here(&failure), "{failure:?}");
+    let failure = run("measured", &[]).unwrap_err();
     assert!(
-        run("measured", &[])
-            .unwrap_err()
-            .to_string()
-            .contains("takes 1 arguments and was given 0")
+        failure
+            .message
+            .contains("takes 1 arguments and was given 0"),
+        "{failure:?}"
     );
+    assert!(here(&failure), "{failure:?}");
 }
 
 #[test]
 fn code_that_is_gone_is_named() {
-    let error = run("renamed", &[]).unwrap_err();
+    let failure = run("renamed", &[]).unwrap_err();
     assert!(
-        error
-            .to_string()
+        failure
+            .message
             .contains("no task code `airlock_sdk::tests::renamed`"),
-        "{error}"
+        "{failure:?}"
     );
-    assert!(!error.is_retryable());
+    assert_eq!((failure.retry, failure.location), (false, None));
+}
+
+#[test]
+fn the_error_behind_an_error_can_be_asked_for() {
+    let error = Error::from("x".parse::<u8>().unwrap_err()).context("reading");
+    assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+    assert!(error.downcast_ref::<std::io::Error>().is_none());
 }
 
 #[test]

@@ -156,7 +156,12 @@ impl Request {
     ///
     /// # Errors
     /// [`HttpError`].
-    pub fn send(self) -> Result<Response, HttpError> {
+    pub fn send(mut self) -> Result<Response, HttpError> {
+        // Servers that know no chunks want the length said.
+        if !self.body.is_empty() && self.header_value("content-length").is_none() {
+            let length = self.body.len().to_string();
+            self = self.header("content-length", length);
+        }
         let url = Url::parse(&self.url)?;
         let response = host::http(&self, &url)?;
         match response.body.len() > self.max_body {

@@ -78,6 +78,7 @@ pub(crate) fn log(line: &wit::log::Line) {
 
 pub(crate) fn http(request: &Request, url: &Url<'_>) -> Result<Response, HttpError> {
     let invalid = |what: &str| HttpError::Invalid(format!("{what} of the request is malformed"));
+    let failed = |code: ErrorCode| refused(url, code);
     let fields =
         Fields::from_list(&request.headers).map_err(|e| HttpError::Invalid(e.to_string()))?;
     let outgoing = OutgoingRequest::new(fields);
@@ -106,25 +107,31 @@ pub(crate) fn http(request: &Request, url: &Url<'_>) -> Result<Response, HttpErr
     let _ = options.set_first_byte_timeout(Some(timeout));
     let _ = options.set_between_bytes_timeout(Some(timeout));
 
-    let body = outgoing.body().map_err(|()| invalid("the body"))?;
-    let pending = outgoing_handler::handle(outgoing, Some(options)).map_err(refused)?;
-    let mut upload = body.write().map_err(|()| invalid("the body"))?;
-    let sent = upload
-        .write_all(&request.body)
-        .and_then(|()| std::io::Write::flush(&mut upload));
-    drop(upload);
-    // A body that could not be sent is not the news: the response says why.
-    if sent.is_ok() {
-        OutgoingBody::finish(body, None).map_err(refused)?;
+    // A body that is never asked for is none at all; an empty one would be sent as such.
+    let body = match request.body.is_empty() {
+        true => None,
+        false => Some(outgoing.body().map_err(|()| invalid("the body"))?),
+    };
+    let pending = outgoing_handler::handle(outgoing, Some(options)).map_err(failed)?;
+    if let Some(body) = body {
+        let mut upload = body.write().map_err(|()| invalid("the body"))?;
+        let sent = upload
+            .write_all(&request.body)
+            .and_then(|()| std::io::Write::flush(&mut upload));
+        drop(upload);
+        // A body that could not be sent is not the news: the response says why.
+        if sent.is_ok() {
+            OutgoingBody::finish(body, None).map_err(failed)?;
+        }
     }
 
     pending.subscribe().block();
-    let gone = || HttpError::Failed("the host gave no response".to_owned());
+    let gone = || HttpError::Failed(format!("{}: the host gave no response", url.authority));
     let incoming = pending
         .get()
         .ok_or_else(gone)?
         .map_err(|()| gone())?
-        .map_err(refused)?;
+        .map_err(failed)?;
     let status = incoming.status();
     let headers = incoming.headers().entries();
     let body = incoming.consume().map_err(|()| gone())?;
@@ -162,17 +169,31 @@ fn method(name: &str) -> Method {
     }
 }
 
-fn refused(code: ErrorCode) -> HttpError {
-    match code {
+fn refused(url: &Url<'_>, code: ErrorCode) -> HttpError {
+    let what = match code {
         ErrorCode::HttpRequestDenied => {
             let text =
                 "the grant does not hold this address or method; the log says what to add to it";
-            HttpError::Denied(text.to_owned())
+            return HttpError::Denied(format!("{}: {text}", url.authority));
         }
         ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestMethodInvalid => {
-            HttpError::Invalid(code.to_string())
+            return HttpError::Invalid(
+                "the host takes the method or the URL for malformed".to_owned(),
+            );
         }
-        ErrorCode::InternalError(Some(text)) => HttpError::Failed(text),
-        code => HttpError::Failed(code.to_string()),
-    }
+        ErrorCode::DnsError(_) | ErrorCode::DnsTimeout | ErrorCode::DestinationNotFound => {
+            "the name is not known".to_owned()
+        }
+        ErrorCode::ConnectionRefused => "the connection was refused".to_owned(),
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => "it took too long".to_owned(),
+        ErrorCode::InternalError(Some(text)) => text,
+        code => code
+            .to_string()
+            .trim_start_matches("ErrorCode::")
+            .to_owned(),
+    };
+    HttpError::Failed(format!("{}: {what}", url.authority))
 }
