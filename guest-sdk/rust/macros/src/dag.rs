@@ -10,7 +10,8 @@ use syn::{Error, Ident, ItemFn, Result, spanned::Spanned as _};
 use crate::{
     attribute::{self, Entry, Errors, duration, option},
     cron::{self, Schedule},
-    task::{location, ordinary, positive, unraw},
+    signature::ordinary,
+    task::{location, positive, unraw},
     time,
 };
 

@@ -7,6 +7,7 @@
 mod attribute;
 mod cron;
 mod dag;
+mod signature;
 mod task;
 mod time;
 

@@ -76,6 +76,8 @@
 //!   same DAG needs;
 //! - `check::run(reading)`: the function as it was written.
 //!
+//! So the function's name is that of a type too, and no module or type beside it may bear it.
+//!
 //! Order without data is said with [`Tasks::before`] and [`Tasks::after`].
 //!
 //! # What a task may reach
