@@ -1,0 +1,99 @@
+//! Granted directories, opened so that nothing outside of them can be reached through what was opened.
+
+use std::{io, path::PathBuf};
+
+use airlock_grant::{Directory, Permit};
+use cap_std::{ambient_authority, fs::Dir};
+
+/// Why a granted directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// It is not there.
+    #[error(
+        "AL-0431: the directory `{path}` is granted as {}, which does not exist; create it: mkdir -p '{}'",
+        host.display(), host.display()
+    )]
+    Missing {
+        /// As the guest sees it.
+        path: String,
+        /// On the host.
+        host: PathBuf,
+    },
+    /// It is something else.
+    #[error(
+        "AL-0432: the directory `{path}` is granted as {}, which is not a directory; correct the grant",
+        host.display()
+    )]
+    NotADirectory {
+        /// As the guest sees it.
+        path: String,
+        /// On the host.
+        host: PathBuf,
+    },
+    /// A symbolic link leads out of the folder that it has to stay in.
+    #[error(
+        "AL-0433: the directory `{path}` leads out of the bundle's folder {} through a symbolic link; put the directory there, or name the team in airlock.toml and grant the path itself",
+        within.display()
+    )]
+    Outside {
+        /// As the guest sees it.
+        path: String,
+        /// The bundle's folder.
+        within: PathBuf,
+    },
+    /// The operating system refuses.
+    #[error(
+        "AL-0434: the directory `{path}` is granted as {}, which cannot be opened: {source}; let Airlock's user read it",
+        host.display()
+    )]
+    Unreadable {
+        /// As the guest sees it.
+        path: String,
+        /// On the host.
+        host: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Opens a granted directory. Where the grant was automatic, no symbolic link on the way may lead out of the
+/// bundle's folder; where a person wrote the path, it may lead wherever that person's links do.
+///
+/// # Errors
+/// A [`DirectoryError`] that says what to create or correct.
+pub fn open(permit: &Permit<Directory>) -> Result<Dir, DirectoryError> {
+    let directory = permit.item();
+    let opened = match directory.within() {
+        None => Dir::open_ambient_dir(directory.host(), ambient_authority()),
+        Some(within) => Dir::open_ambient_dir(within, ambient_authority()).and_then(|folder| {
+            let below = directory.host().strip_prefix(within);
+            folder.open_dir(below.map_err(|_| led_outside())?)
+        }),
+    };
+    opened.map_err(|source| {
+        let (path, host) = (directory.path().to_string(), directory.host().to_owned());
+        // The refusal to leave the folder is not the operating system's, and so has no number.
+        let refused_here = source.raw_os_error().is_none();
+        match (source.kind(), directory.within()) {
+            (io::ErrorKind::PermissionDenied, Some(within)) if refused_here => {
+                DirectoryError::Outside {
+                    path,
+                    within: within.to_owned(),
+                }
+            }
+            (io::ErrorKind::NotFound, _) => DirectoryError::Missing { path, host },
+            (io::ErrorKind::NotADirectory, _) => DirectoryError::NotADirectory { path, host },
+            _ => DirectoryError::Unreadable { path, host, source },
+        }
+    })
+}
+
+fn led_outside() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "the path is not below the folder",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! Outgoing HTTP.
+//!
+//! One call is: find the server's addresses, check every one of them, connect to a checked address (the
+//! name is not asked for again, so that it cannot mean another address the second time), TLS where the
+//! target says so, one request, one response, no redirect followed, no connection kept. Everything has a
+//! bound in time or size.
+
+mod address;
+mod body;
+mod resolve;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use airlock_grant::{
+    Host, HttpTarget, Permit, Scheme,
+    port::{Body, Egress as Port, EgressError, EgressLimits, TimedPart},
+};
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::TlsConnector;
+
+use self::body::{Counted, Incoming};
+pub use self::resolve::{Resolve, SystemResolver};
+
+/// Headers that belong to a connection, which here is the host's affair (RFC 9110, 7.6.1).
+const NOT_THE_GUESTS: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::HOST,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Sends permitted requests. Needs a Tokio runtime with I/O and time.
+pub struct Egress {
+    tls: TlsConnector,
+    resolver: Arc<dyn Resolve>,
+}
+
+impl std::fmt::Debug for Egress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Egress").finish_non_exhaustive()
+    }
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Egress {
+    /// With the system's resolver, and the certificate authorities that Mozilla trusts.
+    #[must_use]
+    pub fn new() -> Self {
+        let roots = rustls::RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.into(),
+        };
+        Self::with(Arc::new(SystemResolver), roots)
+    }
+
+    /// With another resolver, and other certificate authorities.
+    #[must_use]
+    pub fn with(resolver: Arc<dyn Resolve>, roots: rustls::RootCertStore) -> Self {
+        let builder = rustls::ClientConfig::builder_with_provider(provider());
+        // The provider is fixed above, and offers both versions.
+        let config = match builder.with_safe_default_protocol_versions() {
+            Ok(builder) => builder.with_root_certificates(roots).with_no_client_auth(),
+            Err(_) => rustls::ClientConfig::builder()
+                .with_root_certificates(roots)
+                .with_no_client_auth(),
+        };
+        Self {
+            tls: TlsConnector::from(Arc::new(config)),
+            resolver,
+        }
+    }
+
+    /// The addresses of the target, all of them checked.
+    async fn addresses(&self, permit: &Permit<HttpTarget>) -> Result<Vec<SocketAddr>, EgressError> {
+        let target = permit.item();
+        let name = match target.host() {
+            // The grant writes this very address: `may_reach_private`.
+            Host::Address(address) => return Ok(vec![(*address, target.port()).into()]),
+            Host::Name(name) => name,
+        };
+        let unresolved = |reason: &str| EgressError::Resolve {
+            host: name.clone(),
+            reason: reason.into(),
+        };
+        let found = self.resolver.resolve(name, target.port()).await;
+        let found = found.map_err(|error| unresolved(&error.to_string()))?;
+        if found.is_empty() {
+            return Err(unresolved("it has no address"));
+        }
+        // One special address among others is no accident either.
+        if !permit.may_reach_private() && !found.iter().all(|at| address::is_public(at.ip())) {
+            return Err(EgressError::Private { host: name.clone() });
+        }
+        Ok(found)
+    }
+
+    async fn connect(&self, permit: &Permit<HttpTarget>) -> Result<Box<dyn Stream>, EgressError> {
+        let target = permit.item();
+        let addresses = self.addresses(permit).await?;
+        let connected = TcpStream::connect(&*addresses).await;
+        let tcp = connected.map_err(|source| EgressError::Connect {
+            host: target.host().to_string(),
+            source: Arc::new(source),
+        })?;
+        // Requests are small: nothing is gained by waiting to fill a packet.
+        let _ = tcp.set_nodelay(true);
+        match target.scheme() {
+            Scheme::Http => Ok(Box::new(tcp)),
+            Scheme::Https => {
+                let untrusted = |source| EgressError::Tls {
+                    host: target.host().to_string(),
+                    source: Arc::new(source),
+                };
+                let name = server_name(target.host()).map_err(untrusted)?;
+                let tls = self.tls.connect(name, tcp).await.map_err(untrusted)?;
+                Ok(Box::new(tls))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Port for Egress {
+    async fn send(
+        &self,
+        permit: Permit<HttpTarget>,
+        request: Request<Body>,
+        limits: EgressLimits,
+    ) -> Result<Response<Body>, EgressError> {
+        let end = Instant::now() + limits.total;
+        let within = |part, limit: Duration| {
+            let sooner = Instant::now() + limit;
+            if sooner < end {
+                (sooner, EgressError::Timeout { part, limit })
+            } else {
+                let (part, limit) = (TimedPart::Total, limits.total);
+                (end, EgressError::Timeout { part, limit })
+            }
+        };
+        let (deadline, late) = within(TimedPart::Connect, limits.connect);
+        let opened = timeout_at(deadline, async {
+            let stream = self.connect(&permit).await?;
+            http1::Builder::new()
+                .max_buf_size(limits.response_header_bytes.max(8 * 1024))
+                .handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| broken(&error, &limits))
+        });
+        let (mut sender, connection) = opened.await.map_err(|_| late)??;
+        let driver = Driver(tokio::spawn(async move {
+            // What goes wrong is told to whoever waits for the response or its body.
+            let _ = connection.await;
+        }));
+
+        let request = prepared(permit.item(), request, limits.request_body_bytes)?;
+        let (deadline, late) = within(TimedPart::FirstByte, limits.first_byte);
+        let response = timeout_at(deadline, sender.send_request(request)).await;
+        let response = response
+            .map_err(|_| late)?
+            .map_err(|error| broken(&error, &limits))?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(EgressError::Protocol(
+                "the server wants to speak another protocol".into(),
+            ));
+        }
+        Ok(response.map(|body| Incoming::new(body, driver, end, limits).boxed_unsync()))
+    }
+}
+
+/// The request as it is sent: to the permit's target, whatever it said before.
+fn prepared(
+    target: &HttpTarget,
+    request: Request<Body>,
+    most: u64,
+) -> Result<Request<Counted>, EgressError> {
+    let malformed = |error: &dyn std::fmt::Display| EgressError::Protocol(error.to_string().into());
+    let (mut parts, body) = request.into_parts();
+    let method = target.method().as_str();
+    parts.method = method
+        .parse()
+        .map_err(|e: http::method::InvalidMethod| malformed(&e))?;
+    let path = target.path_and_query();
+    parts.uri = path
+        .parse()
+        .map_err(|e: http::uri::InvalidUri| malformed(&e))?;
+    parts.version = http::Version::HTTP_11;
+    parts.extensions = http::Extensions::new();
+    strip(&mut parts.headers);
+    let host = HeaderValue::from_str(&target.authority()).map_err(|e| malformed(&e))?;
+    parts.headers.insert(header::HOST, host);
+    let close = HeaderValue::from_static("close");
+    parts.headers.insert(header::CONNECTION, close);
+    Ok(Request::from_parts(parts, Counted::new(body, most)))
+}
+
+fn strip(headers: &mut HeaderMap) {
+    for name in NOT_THE_GUESTS {
+        headers.remove(name);
+    }
+    headers.remove("proxy-connection");
+    headers.remove("http2-settings");
+}
+
+/// What hyper reports, in the words of the port. Where a body ended with an error of ours, that one.
+fn broken(error: &hyper::Error, limits: &EgressLimits) -> EgressError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(each) = cause {
+        if let Some(own) = each.downcast_ref::<EgressError>() {
+            return own.clone();
+        }
+        cause = each.source();
+    }
+    if error.is_parse_too_large() {
+        return EgressError::TooLarge {
+            direction: "response header",
+            limit: limits.response_header_bytes.max(8 * 1024) as u64,
+        };
+    }
+    EgressError::Protocol(error.to_string().into())
+}
+
+fn server_name(host: &Host) -> std::io::Result<ServerName<'static>> {
+    match host {
+        Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
+        Host::Name(name) => ServerName::try_from(name.clone())
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error)),
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A connection, with or without TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Moves the connection's bytes; ends it when dropped, so that nothing outlives the call.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests;
