@@ -56,6 +56,23 @@ pub fn guest(name: &str) -> PathBuf {
     built(&checkout().join("tests/guests"), name)
 }
 
+/// A compiled test guest that brings no `bundle.toml`, with this text embedded as one, in a file in `folder`.
+///
+/// # Panics
+/// When the guest has not been compiled (`make guests`).
+#[must_use]
+pub fn guest_with(folder: &Path, guest: &str, manifest: &str) -> PathBuf {
+    let file = checkout().join(format!(
+        "tests/guests/target/wasm32-wasip2/release/{guest}.wasm"
+    ));
+    let wasm = std::fs::read(&file)
+        .unwrap_or_else(|_| panic!("{} is missing: run `make guests`", file.display()));
+    let bundle = airlock_bundle::embed(&wasm, manifest).expect("a component and a bundle.toml");
+    let path = folder.join(format!("{guest}.wasm"));
+    std::fs::write(&path, bundle).expect("the bundle is written");
+    path
+}
+
 /// Builds a bundle as its author would.
 ///
 /// # Panics

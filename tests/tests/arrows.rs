@@ -18,7 +18,10 @@ const MAY_KNOW: [(&str, &[&str]); 8] = [
 
 /// Libraries that a room must not have.
 const MUST_NOT_HAVE: [(&str, &[&str]); 8] = [
-    ("model", &["tokio", "sqlx", "wasmtime", "rand", "reqwest", "hyper"]),
+    (
+        "model",
+        &["tokio", "sqlx", "wasmtime", "rand", "reqwest", "hyper"],
+    ),
     ("grant", &["tokio", "sqlx", "wasmtime", "rand", "jiff"]),
     ("bundle", &["wasmtime", "sqlx"]),
     ("secret", &["wasmtime", "sqlx"]),
@@ -32,9 +35,18 @@ const MUST_NOT_HAVE: [(&str, &[&str]); 8] = [
 fn dependencies(room: &str) -> BTreeSet<String> {
     let manifest = checkout().join("host").join(room).join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();
-    let table = text.split("\n[").find(|table| table.starts_with("dependencies]")).unwrap_or_default();
-    let lines = table.lines().skip(1).filter_map(|line| line.split_once(['=', '.']));
-    lines.map(|(name, _)| name.trim().to_owned()).filter(|name| !name.starts_with('#')).collect()
+    let table = text
+        .split("\n[")
+        .find(|table| table.starts_with("dependencies]"))
+        .unwrap_or_default();
+    let lines = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(['=', '.']));
+    lines
+        .map(|(name, _)| name.trim().to_owned())
+        .filter(|name| !name.starts_with('#'))
+        .collect()
 }
 
 #[test]
@@ -52,7 +64,11 @@ fn no_room_has_a_library_that_would_let_it_do_what_it_must_not() {
     for (room, forbidden) in MUST_NOT_HAVE {
         let extra: Vec<String> = dependencies(room)
             .into_iter()
-            .filter(|name| forbidden.iter().any(|bad| name == bad || name.starts_with(&format!("{bad}-"))))
+            .filter(|name| {
+                forbidden
+                    .iter()
+                    .any(|bad| name == bad || name.starts_with(&format!("{bad}-")))
+            })
             .collect();
         assert!(extra.is_empty(), "host/{room} must not have {extra:?}");
     }
@@ -67,7 +83,9 @@ fn unsafe_code_stands_in_one_module() {
                 walk(&path, found);
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                if text.lines().any(|line| line.trim_start().contains("unsafe {") || line.contains("unsafe fn")) {
+                if text.lines().any(|line| {
+                    line.trim_start().contains("unsafe {") || line.contains("unsafe fn")
+                }) {
                     found.push(path.file_name().unwrap().to_string_lossy().into_owned());
                 }
             }
