@@ -26,21 +26,25 @@ fn codes(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Adds the codes of the Rust sources below a folder, each with a file that has it.
-fn gather(folder: &Path, raised: &mut BTreeMap<String, String>) -> io::Result<()> {
+/// Calls `visit` with each Rust source below a folder.
+fn sources(folder: &Path, visit: &mut impl FnMut(&Path, &str)) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
             if path.file_name().is_some_and(|name| name != "target") {
-                gather(&path, raised)?;
+                sources(&path, visit)?;
             }
         } else if path.extension().is_some_and(|end| end == "rs") {
-            for code in codes(&fs::read_to_string(&path)?) {
-                raised
-                    .entry(code.to_owned())
-                    .or_insert_with(|| path.display().to_string());
-            }
+            visit(&path, &fs::read_to_string(&path)?);
         }
+    }
+    Ok(())
+}
+
+/// Calls `visit` with each source that can raise an error.
+fn raising(mut visit: impl FnMut(&Path, &str)) -> io::Result<()> {
+    for folder in ["host", "guest-sdk"] {
+        sources(&checkout().join(folder), &mut visit)?;
     }
     Ok(())
 }
@@ -57,10 +61,15 @@ fn explained() -> io::Result<Vec<String>> {
 
 #[test]
 fn every_code_is_explained_and_nothing_else_is() {
-    let mut raised = BTreeMap::new();
-    for folder in ["host", "guest-sdk"] {
-        gather(&checkout().join(folder), &mut raised).unwrap();
-    }
+    let mut raised: BTreeMap<String, String> = BTreeMap::new();
+    raising(|path, text| {
+        for code in codes(text) {
+            raised
+                .entry(code.to_owned())
+                .or_insert_with(|| path.display().to_string());
+        }
+    })
+    .unwrap();
     let explained: BTreeSet<String> = explained().unwrap().into_iter().collect();
     let missing: Vec<_> = raised
         .iter()
@@ -87,6 +96,32 @@ fn each_code_is_explained_once_and_in_order() {
     for pair in codes.windows(2) {
         assert!(pair[0] < pair[1], "{} stands before {}", pair[0], pair[1]);
     }
+}
+
+/// A message begins with its code and a colon. Two files that both have such a message for one code mean two
+/// things by it.
+#[test]
+fn a_code_belongs_to_one_file() {
+    let mut owners: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    raising(|path, text| {
+        let path = path.strip_prefix(checkout()).unwrap_or(path);
+        let path = path.display().to_string();
+        if ["tests", "examples"].iter().any(|part| path.contains(part)) {
+            return;
+        }
+        let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        for code in codes(text) {
+            if text.contains(&format!("{code}: ")) {
+                owners
+                    .entry(code.to_owned())
+                    .or_default()
+                    .insert(path.clone());
+            }
+        }
+    })
+    .unwrap();
+    owners.retain(|_, files| files.len() > 1);
+    assert!(owners.is_empty(), "codes with two meanings: {owners:#?}");
 }
 
 #[test]
