@@ -1,0 +1,255 @@
+//! Who may use the API: whoever holds the installation's token.
+//!
+//! The token is made at the first start and kept in a file that only its owner can read; the command line
+//! finds it there. [`Operator`] is the proof that a request brought it. Every handler takes one before
+//! anything else, and the router asks for it once more around all of them, so that a handler that forgot
+//! would still be closed.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{FromRef, FromRequestParts, Request, State},
+    http::{header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use rand::RngCore;
+use subtle::ConstantTimeEq;
+
+use crate::problem::ApiError;
+
+/// The token's file in the home folder.
+pub const TOKEN_FILE: &str = "token";
+/// Random bytes of a token; written as twice as many hexadecimal digits.
+const TOKEN_BYTES: usize = 32;
+/// The shortest token that is accepted from a file, in characters.
+const SHORTEST_TOKEN: usize = 32;
+
+/// The secret that opens the API. Has no `Display`, and its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct Token(Arc<str>);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file cannot be read or made.
+    #[error("AL-0814: the token file `{}` cannot be used", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Others can read it.
+    #[error(
+        "AL-0815: others can read the token file `{0}`; run `chmod 600 {0}`, or remove it and start again for a new token",
+        path.display()
+    )]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It holds no token.
+    #[error(
+        "AL-0816: the token file `{}` holds no token of at least {SHORTEST_TOKEN} printable characters; remove it and start again for a new one", path.display()
+    )]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+impl Token {
+    /// Takes a text as token.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The token, to send it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads the token of a home folder.
+    ///
+    /// # Errors
+    /// A [`TokenError`] when there is none, or when others could have read it.
+    pub fn read(home: &Path) -> Result<Self, TokenError> {
+        let path = home.join(TOKEN_FILE);
+        let unusable = |source| TokenError::Unusable {
+            path: path.clone(),
+            source,
+        };
+        let mut file = fs::File::open(&path).map_err(unusable)?;
+        if file.metadata().map_err(unusable)?.permissions().mode() & 0o077 != 0 {
+            return Err(TokenError::Exposed { path });
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(unusable)?;
+        let text = text.trim();
+        if text.len() < SHORTEST_TOKEN || !text.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(TokenError::Malformed { path });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Reads the token of a home folder, and makes one first where there is none.
+    ///
+    /// # Errors
+    /// A [`TokenError`].
+    pub fn read_or_create(home: &Path) -> Result<Self, TokenError> {
+        match Self::create(home) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => {
+                return Err(TokenError::Unusable {
+                    path: home.join(TOKEN_FILE),
+                    source,
+                });
+            }
+        }
+        Self::read(home)
+    }
+
+    /// Makes the file whole or not at all: it is written beside, and linked to its name.
+    fn create(home: &Path) -> io::Result<()> {
+        let path = home.join(TOKEN_FILE);
+        if path.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let mut bytes = [0_u8; TOKEN_BYTES];
+        rand::rng().fill_bytes(&mut bytes);
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let draft = home.join(format!("{TOKEN_FILE}.{}", std::process::id()));
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::hard_link(&draft, &path));
+        let removed = fs::remove_file(&draft);
+        written.and(removed)
+    }
+
+    /// Compares without telling by its duration how much is right: both are hashed, so neither length nor
+    /// a common beginning shows.
+    fn matches(&self, presented: &str) -> bool {
+        let expected = blake3::hash(self.0.as_bytes());
+        let presented = blake3::hash(presented.as_bytes());
+        expected.as_bytes().ct_eq(presented.as_bytes()).into()
+    }
+
+    /// The proof that a request brought this token.
+    fn admit(&self, parts: &Parts) -> Result<Operator, ApiError> {
+        let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(ApiError::Unauthorised);
+        };
+        let presented = value
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        match presented {
+            Some(presented) if self.matches(presented) => Ok(Operator(())),
+            _ => Err(ApiError::Unauthorised),
+        }
+    }
+}
+
+/// Whoever holds the installation's token. Only a request that brought it makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator(());
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator
+where
+    Token: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Token::from_ref(state).admit(parts)
+    }
+}
+
+/// Lets through what brings the token.
+pub(crate) async fn require_operator(
+    State(token): State<Token>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    token.admit(&parts)?;
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_start_makes_a_token_that_only_its_owner_can_read_and_later_starts_keep_it() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            Token::read(home.path()),
+            Err(TokenError::Unusable { .. })
+        ));
+        let first = Token::read_or_create(home.path()).unwrap();
+        assert_eq!(first.reveal().len(), 2 * TOKEN_BYTES);
+        let path = home.path().join(TOKEN_FILE);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let again = Token::read_or_create(home.path()).unwrap();
+        assert_eq!(first.reveal(), again.reveal());
+        assert_eq!(
+            fs::read_dir(home.path()).unwrap().count(),
+            1,
+            "no draft is left"
+        );
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_or_that_is_none_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(TOKEN_FILE);
+        Token::read_or_create(home.path()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(
+            Token::read_or_create(home.path()),
+            Err(TokenError::Exposed { .. })
+        ));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        for bad in ["", "short", &"a b".repeat(30)] {
+            fs::write(&path, bad).unwrap();
+            assert!(matches!(
+                Token::read(home.path()),
+                Err(TokenError::Malformed { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn the_token_is_never_shown() {
+        assert_eq!(format!("{:?}", Token::new("hunter2")), "Token(***)");
+    }
+}

@@ -1,0 +1,53 @@
+//! The API's addresses, one module per subject. Each holds its wire types and its handlers; no type of the
+//! model is sent as it is.
+
+pub(crate) mod bundles;
+pub(crate) mod connections;
+pub(crate) mod dags;
+pub(crate) mod import_errors;
+pub(crate) mod logs;
+pub(crate) mod monitor;
+pub(crate) mod pools;
+pub(crate) mod runs;
+pub(crate) mod scope;
+pub(crate) mod task_instances;
+pub(crate) mod teams;
+pub(crate) mod variables;
+pub(crate) mod xcoms;
+
+use airlock_model::time::Timestamp;
+
+/// Times cross as Airflow writes them.
+pub(crate) fn text(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}
+
+/// Seconds from one time to another.
+pub(crate) fn seconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<f64> {
+    Some(to?.since(from?).as_secs_f64())
+}
+
+/// Declares the query of a list: its filters, and which part of it is asked for. A parameter that is not
+/// declared is refused.
+macro_rules! list_query {
+    ($(#[$meta:meta])* $name:ident { $( $(#[$field_meta:meta])* $field:ident: $type:ty, )* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+        #[serde(default, deny_unknown_fields)]
+        #[into_params(parameter_in = Query)]
+        pub(crate) struct $name {
+            $( $(#[$field_meta])* $field: $type, )*
+            /// How many entries at most; 50 where nothing is said, and never more than 1,000.
+            limit: Option<u32>,
+            /// How many entries to leave out.
+            offset: Option<u32>,
+        }
+
+        impl $name {
+            fn page(&self) -> $crate::extract::Part {
+                $crate::extract::Part::new(self.limit, self.offset)
+            }
+        }
+    };
+}
+pub(crate) use list_query;

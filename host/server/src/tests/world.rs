@@ -1,0 +1,634 @@
+//! A world behind the API: every port over plain maps, and a count of every call that reached one.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use airlock_model::{
+    connection::{Connection, Pool, Variable},
+    dag::{Argument, DagSpec, ParamSpec, Schedule, TaskSpec},
+    id::{
+        BundleHash, BundleName, ConnectionId, DagId, MapIndex, PoolName, RunId, RunKey, Scope,
+        TaskId, TaskIndex, TeamName, Token as Fence, VariableKey,
+    },
+    log::{Level, Line, Source, TryKey},
+    port::*,
+    state::{RunState, RunType, TaskState},
+    time::Timestamp,
+    trigger_rule::TriggerRule,
+};
+use async_trait::async_trait;
+
+use crate::{
+    ApiState, DagDefaults, InstancePools, Kept, PoolFigures, RequestFigures, Reviews,
+    SettingsKeeper, Team, auth::Token, review::Review,
+};
+
+pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Whatever a store would hold.
+#[derive(Default)]
+pub(super) struct World {
+    /// Calls that reached a port.
+    pub(super) calls: AtomicU64,
+    pub(super) dags: Mutex<Vec<StoredDag>>,
+    pub(super) errors: Mutex<Vec<ImportError>>,
+    pub(super) runs: Mutex<Vec<RunRow>>,
+    pub(super) tasks: Mutex<Vec<TaskRow>>,
+    pub(super) xcoms: Mutex<Vec<XcomRow>>,
+    pub(super) log: Mutex<Vec<Line>>,
+    pub(super) pools: Mutex<Vec<Pool>>,
+    pub(super) variables: Mutex<BTreeMap<(Scope, VariableKey), Kept<Variable>>>,
+    pub(super) connections: Mutex<BTreeMap<(Scope, ConnectionId), Kept<Connection>>>,
+    pub(super) sick: Mutex<bool>,
+    /// Told when the log grew or a task moved.
+    pub(super) moved: tokio::sync::Notify,
+}
+
+pub(super) fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub(super) fn team(name: &str) -> TeamName {
+    TeamName::new(name).unwrap()
+}
+
+pub(super) fn hash() -> BundleHash {
+    BundleHash::from_bytes([7; 32])
+}
+
+fn task(id: &str, arguments: Vec<Argument>) -> TaskSpec {
+    TaskSpec {
+        task_id: id.into(),
+        entry: id.into(),
+        arguments,
+        upstream: Vec::new(),
+        trigger_rule: TriggerRule::AllSuccess,
+        retries: 1,
+        retry_delay: Duration::from_secs(30),
+        retry_exponential_backoff: 0.0,
+        max_retry_delay: None,
+        execution_timeout: None,
+        pool: None,
+        pool_slots: 1,
+        priority_weight: 1,
+        doc: None,
+        location: None,
+    }
+}
+
+pub(super) fn dag(id: &str, owner: &str) -> StoredDag {
+    StoredDag {
+        dag_id: DagId::new(id).unwrap(),
+        team: team(owner),
+        bundle: BundleName::new(id).unwrap(),
+        hash: hash(),
+        spec: DagSpec {
+            dag_id: id.into(),
+            description: Some("A <b>DAG</b>".into()),
+            schedule: Schedule::Cron {
+                expression: "@daily".into(),
+                timezone: None,
+            },
+            start_date: Some(at("2012-01-01")),
+            end_date: None,
+            catchup: true,
+            max_active_runs: None,
+            max_active_tasks: Some(3),
+            dagrun_timeout: None,
+            tags: vec!["example".into()],
+            owners: vec!["ann".into()],
+            params: vec![ParamSpec {
+                name: "n".into(),
+                default: Some("3".into()),
+            }],
+            tasks: vec![
+                task("observe", Vec::new()),
+                task("check", vec![Argument::Output("observe".into())]),
+            ],
+            location: None,
+        },
+        is_paused: false,
+        is_stale: false,
+        last_parsed: at("2024-01-01"),
+    }
+}
+
+pub(super) fn line(text: &str) -> Line {
+    Line {
+        at: at("2024-01-01"),
+        level: Level::Info,
+        source: Source::Task,
+        target: "weather".into(),
+        message: text.into(),
+        location: None,
+    }
+}
+
+pub(super) const RUN: &str = "manual__2024-01-01T00:00:00+00:00";
+
+impl World {
+    /// Two teams, each with a DAG; a run of the first with a task instance that runs its first try.
+    pub(super) fn new() -> Arc<Self> {
+        let world = Self::default();
+        *world.dags.lock().unwrap() = vec![dag("ledger", "payments"), dag("weather", "default")];
+        let key = RunKey(uuid(1));
+        *world.runs.lock().unwrap() = vec![run_row("weather", "default", RUN, key)];
+        let fields = TaskFields {
+            state: Some(TaskState::Running),
+            try_number: 1,
+            max_tries: 1,
+            token: Fence::stored(1),
+            queued_at: Some(at("2024-01-01")),
+            started_at: Some(at("2024-01-01")),
+            ended_at: None,
+            next_try_at: None,
+            note: None,
+            failure: None,
+        };
+        *world.tasks.lock().unwrap() = vec![TaskRow {
+            run: key,
+            task: TaskIndex(0),
+            task_id: TaskId::new("observe").unwrap(),
+            map_index: MapIndex::UNMAPPED,
+            pool: PoolName::default_pool(),
+            pool_slots: 1,
+            priority: 2,
+            fields,
+        }];
+        *world.xcoms.lock().unwrap() = vec![XcomRow {
+            task_id: TaskId::new("observe").unwrap(),
+            map_index: MapIndex::UNMAPPED,
+            key: "return_value".into(),
+            value: r#"{"rain":5.3}"#.into(),
+            at: at("2024-01-01"),
+        }];
+        Arc::new(world)
+    }
+
+    pub(super) fn state(self: &Arc<Self>) -> ApiState {
+        ApiState {
+            dags: self.clone(),
+            runs: self.clone(),
+            xcoms: self.clone(),
+            bundles: self.clone(),
+            logs: self.clone(),
+            pools: self.clone(),
+            settings: self.clone(),
+            reviews: self.clone(),
+            control: self.clone(),
+            instances: self.clone(),
+            clock: self.clone(),
+            teams: ["default", "payments"]
+                .map(|name| Team {
+                    name: team(name),
+                    weight: 1,
+                })
+                .into(),
+            defaults: DagDefaults {
+                max_active_runs: 16,
+                max_active_tasks: 16,
+            },
+            heartbeat_limit: Duration::from_secs(30),
+            token: Token::new(TOKEN),
+            shutdown: tokio_util::sync::CancellationToken::new(),
+            requests: RequestFigures::default(),
+        }
+    }
+
+    fn called(&self) {
+        self.calls.fetch_add(1, SeqCst);
+    }
+}
+
+/// A UUID that differs by its last byte.
+fn uuid(last: u8) -> uuid::Uuid {
+    uuid::Uuid::from_u128(last.into())
+}
+
+pub(super) fn run_row(dag_id: &str, owner: &str, run_id: &str, key: RunKey) -> RunRow {
+    RunRow {
+        key,
+        dag_id: DagId::new(dag_id).unwrap(),
+        run_id: RunId::new(run_id).unwrap(),
+        team: team(owner),
+        run_type: RunType::Manual,
+        state: RunState::Running,
+        hash: hash(),
+        logical_date: None,
+        data_interval: None,
+        run_after: at("2024-01-01"),
+        queued_at: at("2024-01-01"),
+        started_at: Some(at("2024-01-01")),
+        ended_at: None,
+        conf: "{}".into(),
+    }
+}
+
+fn part<T>(items: Vec<T>, page: Page) -> Paged<T> {
+    let total = items.len() as u64;
+    let items = items
+        .into_iter()
+        .skip(page.offset as usize)
+        .take(page.limit as usize)
+        .collect();
+    Paged { items, total }
+}
+
+#[async_trait]
+impl DagStore for World {
+    async fn replace(
+        &self,
+        _: &TeamName,
+        _: &BundleName,
+        _: &[StoredDag],
+        _: &[ImportError],
+    ) -> Result<(), StoreError> {
+        unreachable!("the API does not import")
+    }
+    async fn owner(&self, _: &DagId) -> Result<Option<BundleName>, StoreError> {
+        unreachable!("the API does not import")
+    }
+    async fn dag(&self, dag_id: &DagId) -> Result<Option<StoredDag>, StoreError> {
+        self.called();
+        let dags = self.dags.lock().unwrap();
+        Ok(dags.iter().find(|dag| dag.dag_id == *dag_id).cloned())
+    }
+    async fn dags(&self, filter: &DagFilter, page: Page) -> Result<Paged<StoredDag>, StoreError> {
+        self.called();
+        let mut dags = self.dags.lock().unwrap().clone();
+        dags.retain(|dag| {
+            filter.team.as_ref().is_none_or(|team| dag.team == *team)
+                && filter
+                    .bundle
+                    .as_ref()
+                    .is_none_or(|name| dag.bundle == *name)
+                && filter
+                    .tag
+                    .as_ref()
+                    .is_none_or(|tag| dag.spec.tags.contains(tag))
+                && (filter.include_stale || !dag.is_stale)
+        });
+        Ok(part(dags, page))
+    }
+    async fn definition(&self, _: &DagId, _: &BundleHash) -> Result<Option<DagSpec>, StoreError> {
+        unreachable!("the API shows the newest definition")
+    }
+    async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), StoreError> {
+        self.called();
+        let mut dags = self.dags.lock().unwrap();
+        for dag in dags.iter_mut().filter(|dag| dag.dag_id == *dag_id) {
+            dag.is_paused = paused;
+        }
+        Ok(())
+    }
+    async fn import_errors(&self, of: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError> {
+        self.called();
+        let mut errors = self.errors.lock().unwrap().clone();
+        errors.retain(|error| of.is_none_or(|team| error.team == *team));
+        Ok(errors)
+    }
+}
+
+#[async_trait]
+impl RunStore for World {
+    async fn commit(&self, _: &Batch) -> Result<(), CommitError> {
+        unreachable!("the API writes no batch")
+    }
+    async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
+        unreachable!("the API adopts nothing")
+    }
+    async fn stored_run(&self, _: RunKey) -> Result<Option<StoredRun>, StoreError> {
+        unreachable!("the API knows runs by name")
+    }
+    async fn progress(&self) -> Result<Vec<DagProgress>, StoreError> {
+        self.called();
+        Ok(Vec::new())
+    }
+    async fn run(&self, dag_id: &DagId, run_id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        self.called();
+        let runs = self.runs.lock().unwrap();
+        let found = runs
+            .iter()
+            .find(|run| run.dag_id == *dag_id && run.run_id == *run_id);
+        Ok(found.cloned())
+    }
+    async fn run_at(&self, _: &DagId, _: Timestamp) -> Result<Option<RunRow>, StoreError> {
+        unreachable!("the API knows runs by name")
+    }
+    async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<RunRow>, StoreError> {
+        self.called();
+        let mut runs = self.runs.lock().unwrap().clone();
+        runs.retain(|run| {
+            filter.dag_id.as_ref().is_none_or(|id| run.dag_id == *id)
+                && (filter.states.is_empty() || filter.states.contains(&run.state))
+        });
+        if filter.newest_first {
+            runs.reverse();
+        }
+        Ok(part(runs, page))
+    }
+    async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError> {
+        self.called();
+        let tasks = self.tasks.lock().unwrap();
+        Ok(tasks
+            .iter()
+            .filter(|task| task.run == run)
+            .cloned()
+            .collect())
+    }
+    async fn run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
+        self.called();
+        Ok(vec![
+            (DagId::new("weather").unwrap(), RunState::Success, 1461),
+            (DagId::new("ledger").unwrap(), RunState::Failed, 2),
+        ])
+    }
+}
+
+#[async_trait]
+impl XcomStore for World {
+    async fn xcom(&self, _: &TeamName, _: &XcomAddress) -> Result<Option<Arc<str>>, StoreError> {
+        unreachable!("the API lists")
+    }
+    async fn xcom_of(
+        &self,
+        _: RunKey,
+        _: TaskIndex,
+        _: MapIndex,
+        _: &str,
+    ) -> Result<Option<Arc<str>>, StoreError> {
+        unreachable!("the API lists")
+    }
+    async fn xcoms(
+        &self,
+        _: &DagId,
+        _: &RunId,
+        task_id: &TaskId,
+        _: MapIndex,
+    ) -> Result<Vec<XcomRow>, StoreError> {
+        self.called();
+        let rows = self.xcoms.lock().unwrap();
+        Ok(rows
+            .iter()
+            .filter(|row| row.task_id == *task_id)
+            .cloned()
+            .collect())
+    }
+}
+
+#[async_trait]
+impl BundleStore for World {
+    async fn activate(&self, _: &BundleVersion) -> Result<(), StoreError> {
+        unreachable!("the API does not import")
+    }
+    async fn active(&self) -> Result<Vec<BundleVersion>, StoreError> {
+        self.called();
+        let dags = self.dags.lock().unwrap();
+        let version = |dag: &StoredDag| BundleVersion {
+            bundle: dag.bundle.clone(),
+            team: dag.team.clone(),
+            hash: dag.hash,
+            version: "0.1.0".into(),
+            created_at: at("2024-01-01"),
+            active: true,
+        };
+        Ok(dags.iter().map(version).collect())
+    }
+    async fn versions(&self, bundle: &BundleName) -> Result<Vec<BundleVersion>, StoreError> {
+        let mut active = self.active().await?;
+        active.retain(|version| version.bundle == *bundle);
+        Ok(active)
+    }
+    async fn version(&self, _: &BundleHash) -> Result<Option<BundleVersion>, StoreError> {
+        unreachable!("the API knows bundles by name")
+    }
+    async fn parse_result(&self, _: &ParseKey) -> Result<Option<ParseResult>, StoreError> {
+        unreachable!("the API does not import")
+    }
+    async fn keep_parse_result(&self, _: &ParseKey, _: &ParseResult) -> Result<(), StoreError> {
+        unreachable!("the API does not import")
+    }
+}
+
+#[async_trait]
+impl TaskLogs for World {
+    fn append(&self, _: &TryKey, lines: &[Line]) {
+        self.log.lock().unwrap().extend_from_slice(lines);
+        self.moved.notify_waiters();
+    }
+    /// A byte position is the number of a line here.
+    async fn read(&self, _: &TryKey, from: u64) -> Result<LogPage, StoreError> {
+        self.called();
+        let log = self.log.lock().unwrap();
+        let lines: Vec<Line> = log.iter().skip(from as usize).take(2).cloned().collect();
+        Ok(LogPage {
+            next: from + lines.len() as u64,
+            lines,
+        })
+    }
+    async fn grown(&self, _: &TryKey, from: u64) {
+        let moved = self.moved.notified();
+        if self.log.lock().unwrap().len() as u64 <= from {
+            moved.await;
+        }
+    }
+}
+
+#[async_trait]
+impl PoolStore for World {
+    async fn pools(&self) -> Result<Vec<Pool>, StoreError> {
+        self.called();
+        Ok(self.pools.lock().unwrap().clone())
+    }
+    async fn set_pool(&self, pool: &Pool) -> Result<(), StoreError> {
+        self.called();
+        let mut pools = self.pools.lock().unwrap();
+        pools.retain(|old| (&old.scope, &old.name) != (&pool.scope, &pool.name));
+        pools.push(pool.clone());
+        Ok(())
+    }
+    async fn delete_pool(&self, scope: &Scope, name: &PoolName) -> Result<(), StoreError> {
+        self.called();
+        if *name == PoolName::default_pool() {
+            return Err(StoreError::Refused("a default pool stays".into()));
+        }
+        let mut pools = self.pools.lock().unwrap();
+        pools.retain(|pool| (&pool.scope, &pool.name) != (scope, name));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SettingsKeeper for World {
+    async fn variables(&self, scope: &Scope) -> Result<Vec<Kept<Variable>>, StoreError> {
+        self.called();
+        let kept = self.variables.lock().unwrap();
+        let own = kept.iter().filter(|((of, _), _)| of == scope);
+        Ok(own.map(|(_, kept)| kept.clone()).collect())
+    }
+    async fn variable(
+        &self,
+        scope: &Scope,
+        key: &VariableKey,
+    ) -> Result<Option<Kept<Variable>>, StoreError> {
+        self.called();
+        let kept = self.variables.lock().unwrap();
+        Ok(kept.get(&(scope.clone(), key.clone())).cloned())
+    }
+    async fn set_variable(&self, scope: &Scope, variable: &Variable) -> Result<(), StoreError> {
+        self.called();
+        let kept = Kept {
+            value: variable.clone(),
+            configured: false,
+        };
+        let key = (scope.clone(), variable.key.clone());
+        self.variables.lock().unwrap().insert(key, kept);
+        Ok(())
+    }
+    async fn delete_variable(&self, scope: &Scope, key: &VariableKey) -> Result<(), StoreError> {
+        self.called();
+        let mut kept = self.variables.lock().unwrap();
+        kept.remove(&(scope.clone(), key.clone()));
+        Ok(())
+    }
+    async fn connections(&self, scope: &Scope) -> Result<Vec<Kept<Connection>>, StoreError> {
+        self.called();
+        let kept = self.connections.lock().unwrap();
+        let own = kept.iter().filter(|((of, _), _)| of == scope);
+        Ok(own.map(|(_, kept)| kept.clone()).collect())
+    }
+    async fn connection(
+        &self,
+        scope: &Scope,
+        id: &ConnectionId,
+    ) -> Result<Option<Kept<Connection>>, StoreError> {
+        self.called();
+        let kept = self.connections.lock().unwrap();
+        Ok(kept.get(&(scope.clone(), id.clone())).cloned())
+    }
+    async fn set_connection(
+        &self,
+        scope: &Scope,
+        connection: &Connection,
+    ) -> Result<(), StoreError> {
+        self.called();
+        let kept = Kept {
+            value: connection.clone(),
+            configured: false,
+        };
+        let key = (scope.clone(), connection.id.clone());
+        self.connections.lock().unwrap().insert(key, kept);
+        Ok(())
+    }
+    async fn delete_connection(&self, scope: &Scope, id: &ConnectionId) -> Result<(), StoreError> {
+        self.called();
+        let mut kept = self.connections.lock().unwrap();
+        kept.remove(&(scope.clone(), id.clone()));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Reviews for World {
+    async fn review(&self, bundle: &BundleName) -> Result<Option<Review>, StoreError> {
+        self.called();
+        Ok((bundle.as_str() == "weather").then(|| Review {
+            name: "weather".into(),
+            version: "0.1.0".into(),
+            hash: hash().to_string(),
+            size: 7,
+            made_with: Vec::new(),
+            phases: Vec::new(),
+            team_name: Some("default".into()),
+            automatic: true,
+            rows: Vec::new(),
+            imports: Vec::new(),
+            refused: Vec::new(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Control for World {
+    async fn trigger(&self, run: TriggerRun) -> Result<RunRow, ControlError> {
+        self.called();
+        if !self
+            .dags
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|dag| dag.dag_id == run.dag_id)
+        {
+            return Err(ControlError::NoSuchDag(run.dag_id));
+        }
+        if run.conf.contains_key("unknown") {
+            return Err(ControlError::Params("there is no param `unknown`".into()));
+        }
+        let run_id = run
+            .run_id
+            .map_or_else(|| RUN.to_owned(), |id| id.to_string());
+        let mut row = run_row(run.dag_id.as_str(), "default", &run_id, RunKey(uuid(9)));
+        row.logical_date = run.logical_date;
+        row.conf = serde_json::Value::Object(run.conf).to_string().into();
+        let mut runs = self.runs.lock().unwrap();
+        if runs
+            .iter()
+            .any(|old| (&old.dag_id, &old.run_id) == (&row.dag_id, &row.run_id))
+        {
+            return Err(ControlError::RunExists {
+                dag_id: row.dag_id,
+                run_id: row.run_id,
+            });
+        }
+        runs.push(row.clone());
+        Ok(row)
+    }
+    async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), ControlError> {
+        Ok(DagStore::set_paused(self, dag_id, paused).await?)
+    }
+    fn health(&self) -> SchedulerHealth {
+        let sick = *self.sick.lock().unwrap();
+        SchedulerHealth {
+            last_heartbeat: at("2024-01-01"),
+            store_ok: !sick,
+            active_runs: 1,
+            commits: 10,
+            teams: vec![TeamLoad {
+                team: team("payments"),
+                running: 2,
+                scheduled: 3,
+                succeeded: 5,
+                failed: 7,
+                fenced: 1,
+            }],
+        }
+    }
+}
+
+impl InstancePools for World {
+    fn figures(&self) -> Vec<PoolFigures> {
+        vec![PoolFigures {
+            team: team("payments"),
+            instances: 1,
+            instances_limit: 32,
+            waiting: 0,
+            memory: 4096,
+            memory_limit: 1 << 30,
+            cpu_micros: 77,
+            denials: 1,
+            ends: vec![("success", 5), ("cpu_time", 2)],
+        }]
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        at("2024-01-01T00:00:05Z")
+    }
+}
