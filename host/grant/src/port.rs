@@ -53,7 +53,8 @@ pub struct EgressLimits {
     pub between_bytes: Duration,
     /// The whole call, to the last byte of the response.
     pub total: Duration,
-    /// Bytes of the response's status line and headers; at least 8 KiB.
+    /// Bytes of the response's status line and headers, where a header counts for 64 at least; 8 KiB or
+    /// more.
     pub response_header_bytes: usize,
     /// Bytes of the response's body.
     pub response_body_bytes: u64,
@@ -118,10 +119,10 @@ pub enum EgressError {
         /// The bound.
         limit: Duration,
     },
-    /// The response's or the request's body is too large.
+    /// A body is too large, or the response's headers are.
     #[error("AL-0426: the {direction} has more than {limit} bytes")]
     TooLarge {
-        /// Which: `request body`, `response body`.
+        /// Which: `request body`, `response body`, `response's header section`.
         direction: &'static str,
         /// The bound.
         limit: u64,

@@ -7,16 +7,17 @@
 
 mod address;
 mod body;
+mod head;
 mod resolve;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use airlock_grant::{
     Host, HttpTarget, Permit, Scheme,
     port::{Body, Egress as Port, EgressError, EgressLimits, TimedPart},
 };
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -25,29 +26,20 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     task::JoinHandle,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
-use self::body::{Counted, Incoming};
+use self::body::Incoming;
 pub use self::resolve::{Resolve, SystemResolver};
 
-/// Headers that belong to a connection, which here is the host's affair (RFC 9110, 7.6.1).
-const NOT_THE_GUESTS: [HeaderName; 9] = [
-    header::CONNECTION,
-    header::HOST,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
+/// How many of a name's addresses are tried.
+const MOST_ADDRESSES: usize = 4;
 
 /// Sends permitted requests. Needs a Tokio runtime with I/O and time.
 pub struct Egress {
-    tls: TlsConnector,
+    /// Or why there can be none.
+    tls: Result<TlsConnector, rustls::Error>,
     resolver: Arc<dyn Resolve>,
 }
 
@@ -76,18 +68,16 @@ impl Egress {
     /// With another resolver, and other certificate authorities.
     #[must_use]
     pub fn with(resolver: Arc<dyn Resolve>, roots: rustls::RootCertStore) -> Self {
-        let builder = rustls::ClientConfig::builder_with_provider(provider());
-        // The provider is fixed above, and offers both versions.
-        let config = match builder.with_safe_default_protocol_versions() {
-            Ok(builder) => builder.with_root_certificates(roots).with_no_client_auth(),
-            Err(_) => rustls::ClientConfig::builder()
-                .with_root_certificates(roots)
-                .with_no_client_auth(),
-        };
-        Self {
-            tls: TlsConnector::from(Arc::new(config)),
-            resolver,
-        }
+        let tls = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map(|builder| {
+                let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+                // A resumed session would tell a server that two teams' calls come from one host.
+                config.resumption = rustls::client::Resumption::disabled();
+                config.alpn_protocols = vec![b"http/1.1".to_vec()];
+                TlsConnector::from(Arc::new(config))
+            });
+        Self { tls, resolver }
     }
 
     /// The addresses of the target, all of them checked.
@@ -114,11 +104,15 @@ impl Egress {
         Ok(found)
     }
 
-    async fn connect(&self, permit: &Permit<HttpTarget>) -> Result<Box<dyn Stream>, EgressError> {
+    async fn connect(
+        &self,
+        permit: &Permit<HttpTarget>,
+        limit: Duration,
+    ) -> Result<Box<dyn Stream>, EgressError> {
         let target = permit.item();
         let addresses = self.addresses(permit).await?;
-        let connected = TcpStream::connect(&*addresses).await;
-        let tcp = connected.map_err(|source| EgressError::Connect {
+        let tcp = first_to_answer(&addresses, limit).await;
+        let tcp = tcp.map_err(|source| EgressError::Connect {
             host: target.host().to_string(),
             source: Arc::new(source),
         })?;
@@ -132,7 +126,11 @@ impl Egress {
                     source: Arc::new(source),
                 };
                 let name = server_name(target.host()).map_err(untrusted)?;
-                let tls = self.tls.connect(name, tcp).await.map_err(untrusted)?;
+                let tls = self
+                    .tls
+                    .as_ref()
+                    .map_err(|e| untrusted(io::Error::other(e.clone())))?;
+                let tls = tls.connect(name, tcp).await.map_err(untrusted)?;
                 Ok(Box::new(tls))
             }
         }
@@ -157,11 +155,15 @@ impl Port for Egress {
                 (end, EgressError::Timeout { part, limit })
             }
         };
+        // Looked at before anything is sent or even looked up.
+        let request = head::outgoing(permit.item(), request, limits.request_body_bytes)?;
+        let header_bytes = header_bytes(&limits);
         let (deadline, late) = within(TimedPart::Connect, limits.connect);
         let opened = timeout_at(deadline, async {
-            let stream = self.connect(&permit).await?;
+            let stream = self.connect(&permit, limits.connect).await?;
             http1::Builder::new()
-                .max_buf_size(limits.response_header_bytes.max(8 * 1024))
+                .max_buf_size(header_bytes)
+                .max_headers(header_bytes / 64)
                 .handshake(TokioIo::new(stream))
                 .await
                 .map_err(|error| broken(&error, &limits))
@@ -172,10 +174,9 @@ impl Port for Egress {
             let _ = connection.await;
         }));
 
-        let request = prepared(permit.item(), request, limits.request_body_bytes)?;
         let (deadline, late) = within(TimedPart::FirstByte, limits.first_byte);
         let response = timeout_at(deadline, sender.send_request(request)).await;
-        let response = response
+        let mut response = response
             .map_err(|_| late)?
             .map_err(|error| broken(&error, &limits))?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -183,42 +184,30 @@ impl Port for Egress {
                 "the server wants to speak another protocol".into(),
             ));
         }
+        head::strip(response.headers_mut());
         Ok(response.map(|body| Incoming::new(body, driver, end, limits).boxed_unsync()))
     }
 }
 
-/// The request as it is sent: to the permit's target, whatever it said before.
-fn prepared(
-    target: &HttpTarget,
-    request: Request<Body>,
-    most: u64,
-) -> Result<Request<Counted>, EgressError> {
-    let malformed = |error: &dyn std::fmt::Display| EgressError::Protocol(error.to_string().into());
-    let (mut parts, body) = request.into_parts();
-    let method = target.method().as_str();
-    parts.method = method
-        .parse()
-        .map_err(|e: http::method::InvalidMethod| malformed(&e))?;
-    let path = target.path_and_query();
-    parts.uri = path
-        .parse()
-        .map_err(|e: http::uri::InvalidUri| malformed(&e))?;
-    parts.version = http::Version::HTTP_11;
-    parts.extensions = http::Extensions::new();
-    strip(&mut parts.headers);
-    let host = HeaderValue::from_str(&target.authority()).map_err(|e| malformed(&e))?;
-    parts.headers.insert(header::HOST, host);
-    let close = HeaderValue::from_static("close");
-    parts.headers.insert(header::CONNECTION, close);
-    Ok(Request::from_parts(parts, Counted::new(body, most)))
+/// The first address that takes a connection. Each has an equal part of the time, so that a silent one does
+/// not take the others'.
+async fn first_to_answer(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
+    let tried = addresses.get(..MOST_ADDRESSES).unwrap_or(addresses);
+    let each = limit / u32::try_from(tried.len().max(1)).unwrap_or(u32::MAX);
+    let mut failed = io::Error::from(io::ErrorKind::TimedOut);
+    for address in tried {
+        match timeout(each, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => {}
+        }
+    }
+    Err(failed)
 }
 
-fn strip(headers: &mut HeaderMap) {
-    for name in NOT_THE_GUESTS {
-        headers.remove(name);
-    }
-    headers.remove("proxy-connection");
-    headers.remove("http2-settings");
+/// What hyper can be told at least.
+fn header_bytes(limits: &EgressLimits) -> usize {
+    limits.response_header_bytes.max(8 * 1024)
 }
 
 /// What hyper reports, in the words of the port. Where a body ended with an error of ours, that one.
@@ -232,18 +221,18 @@ fn broken(error: &hyper::Error, limits: &EgressLimits) -> EgressError {
     }
     if error.is_parse_too_large() {
         return EgressError::TooLarge {
-            direction: "response header",
-            limit: limits.response_header_bytes.max(8 * 1024) as u64,
+            direction: "response's header section",
+            limit: header_bytes(limits) as u64,
         };
     }
     EgressError::Protocol(error.to_string().into())
 }
 
-fn server_name(host: &Host) -> std::io::Result<ServerName<'static>> {
+fn server_name(host: &Host) -> io::Result<ServerName<'static>> {
     match host {
         Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
         Host::Name(name) => ServerName::try_from(name.clone())
-            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error)),
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error)),
     }
 }
 

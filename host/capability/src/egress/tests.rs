@@ -1,7 +1,6 @@
 //! Calls to real servers on loopback.
 
 use std::{
-    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Mutex,
 };
@@ -145,7 +144,7 @@ async fn a_permitted_call_arrives_as_the_permit_says_and_its_answer_comes_back()
     ] {
         request
             .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+            .insert(name, http::HeaderValue::from_static(value));
     }
     let permit = server.permit("/v1/x?q=1");
     assert!(permit.may_reach_private());
@@ -350,7 +349,7 @@ async fn headers_and_bodies_have_their_bounds() {
         .await
         .map(drop)
         .unwrap_err();
-    assert_eq!(too_large(error), ("response header", 8192));
+    assert_eq!(too_large(error), ("response's header section", 8192));
 
     let answer = b"HTTP/1.1 200 OK\r\n\r\n0123456789";
     let server = Server::answering(answer.to_vec(), false).await;
@@ -376,11 +375,31 @@ async fn headers_and_bodies_have_their_bounds() {
         ("response body", 9)
     );
 
+    // Many small headers are as bad as a large one.
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x:y\r\n".repeat(129));
+    let server = Server::answering(many.into_bytes(), false).await;
+    let few = EgressLimits {
+        response_header_bytes: 8 * 1024,
+        ..limits
+    };
+    let sent = Egress::new().send(server.permit("/"), get(), few).await;
+    let error = too_large(sent.map(drop).unwrap_err());
+    assert_eq!(error, ("response's header section", 8192));
+
     let silent = Server::answering(Vec::new(), true).await;
     let limits = EgressLimits {
         request_body_bytes: 9,
         ..limits
     };
+    // What says that it is too large is not sent at all.
+    let mut request = get();
+    let length = http::HeaderValue::from_static("10");
+    request.headers_mut().insert("content-length", length);
+    let sent = Egress::new()
+        .send(silent.permit("/"), request, limits)
+        .await;
+    assert_eq!(too_large(sent.map(drop).unwrap_err()), ("request body", 9));
+    assert!(silent.seen().is_empty());
     let request = Request::new(body(b"0123456789"));
     let error = Egress::new()
         .send(silent.permit("/"), request, limits)
