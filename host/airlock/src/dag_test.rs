@@ -1,16 +1,33 @@
 //! One run of one DAG in the real sandbox, without a server: what `airlock bundle test` does.
+//!
+//! It is a house in a temporary folder, with a real store and the real scheduler, which is thrown away when
+//! the run has ended. The bundle is the default team's and is granted what it asks for; the settings of the
+//! team that the configuration gives it to, and the global ones, are there for it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use airlock_model::{
     connection::{Connection, Variable},
-    id::{DagId, RunId, TaskId},
-    log::Line,
+    id::{DagId, RunId, Scope, TaskId, TeamName},
+    log::{Line, TryKey},
+    port::{
+        Control, ControlError, DagFilter, DagStore, Page, RunRow, RunStore, StoreError, TaskLogs,
+        TaskRow, TriggerRun, XcomStore,
+    },
     state::{RunState, TaskState},
     time::Timestamp,
 };
+use airlock_scheduler::driver::Shutdown;
 
-use crate::{config::Config, error::CliError};
+use crate::{
+    config::{self, Config, Place, Settings},
+    error::CliError,
+    house::{House, Purpose},
+};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -62,9 +79,159 @@ pub(crate) struct TestedRun {
 /// A [`CliError`] when there is no run: the bundle does not load, or has no such DAG. A run that failed is
 /// no error.
 pub(crate) async fn run_dag_test(
-    _config: &Config,
-    _test: DagTest,
-    _on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
+    config: &Config,
+    test: DagTest,
+    on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
 ) -> Result<TestedRun, CliError> {
-    Err(CliError::Failed("AL-0828: running a DAG is not wired into this build yet".to_owned()))
+    let bytes = std::fs::read(&test.bundle)
+        .map_err(|error| CliError::file("cannot read the bundle", &test.bundle, &error))?;
+    let folder = tempfile::tempdir().map_err(CliError::room)?;
+    let config = test_config(config, folder.path(), &bytes)?;
+    let mut house = House::open(config, Purpose::Test).await.map_err(CliError::room)?;
+    let result = in_house(&house, test, bytes, on_task).await;
+    house.ask(Shutdown::Now);
+    house.stopped().await;
+    result
+}
+
+/// The configuration of the house that is thrown away: only the default team, in this home.
+fn test_config(config: &Config, home: &Path, bundle: &[u8]) -> Result<Config, CliError> {
+    let file = home.join(config::FILE_NAME);
+    std::fs::write(&file, "").map_err(|error| CliError::file("cannot write", &file, &error))?;
+    let place = Place {
+        file: Some(file),
+        home: Some(home.to_owned()),
+        bundles: None,
+    };
+    let mut ours = config::load(&place, [])?.checked()?;
+    let name = airlock_bundle::embedded(bundle).ok().and_then(|text| airlock_bundle::Manifest::parse(text).ok());
+    let name = name.map(|manifest| manifest.name);
+    let owner = config.teams.iter().find(|team| {
+        team.bundles.iter().any(|bundle| Some(&bundle.name) == name.as_ref())
+            || team.name == TeamName::default_team()
+    });
+    let visible = |settings: &Settings| Settings {
+        pools: Vec::new(),
+        ..settings.clone()
+    };
+    ours.global = visible(&config.global);
+    if let (Some(owner), Some(team)) = (owner, ours.teams.first_mut()) {
+        team.settings = visible(&owner.settings);
+    }
+    ours.scheduler = config.scheduler.clone();
+    Ok(ours)
+}
+
+async fn in_house(
+    house: &House,
+    test: DagTest,
+    bytes: Vec<u8>,
+    on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
+) -> Result<TestedRun, CliError> {
+    let scope = Scope::Team(TeamName::default_team());
+    for variable in &test.variables {
+        house.vault.set_variable(&scope, variable).await.map_err(CliError::room)?;
+    }
+    for connection in &test.connections {
+        house.vault.set_connection(&scope, connection).await.map_err(CliError::room)?;
+    }
+    house.shelf.put(&test.folder, bytes).await.map_err(CliError::room)?;
+    known(house, &test.dag_id).await?;
+    let run = TriggerRun {
+        dag_id: test.dag_id,
+        run_id: None,
+        logical_date: test.logical_date,
+        run_after: None,
+        conf: test.conf,
+    };
+    let run = house.handle.trigger(run).await.map_err(CliError::room)?;
+    follow(house, &run, on_task).await
+}
+
+/// Tells of task instances as they end, until the run has.
+async fn follow(
+    house: &House,
+    run: &RunRow,
+    on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
+) -> Result<TestedRun, CliError> {
+    let mut changes = house.handle.watch();
+    let mut told: HashSet<TaskId> = HashSet::new();
+    loop {
+        changes.mark_unchanged();
+        let now = house.store.run(&run.dag_id, &run.run_id).await.map_err(CliError::room)?;
+        for row in house.store.task_instances(run.key).await.map_err(CliError::room)? {
+            let Some(state) = row.fields.state.filter(|state| state.is_terminal()) else { continue };
+            if told.insert(row.task_id.clone()) {
+                on_task(tested(house, run, &row, state).await.map_err(CliError::room)?)?;
+            }
+        }
+        if let Some(ended) = now.filter(|run| run.state.is_terminal()) {
+            let took = ended.ended_at.zip(ended.started_at).map(|(end, start)| end.since(start));
+            return Ok(TestedRun {
+                run_id: ended.run_id,
+                state: ended.state,
+                duration: took.unwrap_or_default(),
+            });
+        }
+        if changes.changed().await.is_err() {
+            return Err(CliError::room(ControlError::ShuttingDown));
+        }
+    }
+}
+
+/// The bundle's mistakes, if they leave no such DAG.
+async fn known(house: &House, wanted: &DagId) -> Result<(), CliError> {
+    if house.store.dag(wanted).await.map_err(CliError::room)?.is_some_and(|dag| !dag.is_stale) {
+        return Ok(());
+    }
+    let errors = house.store.import_errors(None).await.map_err(CliError::room)?;
+    let concerns = |dag: &Option<String>| dag.as_deref().is_none_or(|dag| dag == wanted.as_str());
+    let texts: Vec<&str> =
+        errors.iter().filter(|e| concerns(&e.dag_id)).map(|e| e.message.as_str()).collect();
+    if !texts.is_empty() {
+        return Err(CliError::Failed(texts.join("\n")));
+    }
+    let dags = house.store.dags(&DagFilter::default(), Page::ALL).await.map_err(CliError::room)?;
+    let names: Vec<String> = dags.items.iter().map(|dag| format!("`{}`", dag.dag_id)).collect();
+    let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(CliError::NotFound(format!("the bundle has no DAG `{wanted}`; it has {there}")))
+}
+
+async fn tested(
+    house: &House,
+    run: &RunRow,
+    row: &TaskRow,
+    state: TaskState,
+) -> Result<TestedTask, StoreError> {
+    let fields = &row.fields;
+    let key = TryKey {
+        team: run.team.clone(),
+        dag_id: run.dag_id.clone(),
+        run_id: run.run_id.clone(),
+        task_id: row.task_id.clone(),
+        map_index: row.map_index,
+        try_number: fields.try_number,
+    };
+    let mut log = Vec::new();
+    let mut from = 0;
+    loop {
+        let page = house.logs.read(&key, from).await?;
+        if page.lines.is_empty() {
+            break;
+        }
+        log.extend(page.lines);
+        from = page.next;
+    }
+    let xcoms =
+        house.store.xcoms(&run.dag_id, &run.run_id, &row.task_id, row.map_index).await?;
+    let took = fields.ended_at.zip(fields.started_at).map(|(end, start)| end.since(start));
+    Ok(TestedTask {
+        task_id: row.task_id.clone(),
+        state,
+        tries: fields.try_number,
+        duration: took.unwrap_or_default(),
+        note: fields.note.as_deref().map(str::to_owned),
+        log,
+        xcoms: xcoms.into_iter().map(|xcom| (xcom.key, xcom.value.to_string())).collect(),
+    })
 }

@@ -7,7 +7,6 @@ mod progress;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
-use airlock_model::port::Clock as _;
 use airlock_scheduler::driver::Shutdown;
 use airlock_server::{ApiState, DagDefaults, Guards, RequestFigures, Team, auth::Token};
 use tokio::{
@@ -43,7 +42,7 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         CliError::Failed(format!(
-            "AL-0830: the API cannot listen on {listen}: {error}; stop what does, or set `listen` of [server] to another address"
+            "AL-0835: the API cannot listen on {listen}: {error}; stop what does, or set `listen` of [server] to another address"
         ))
     })?;
     let address = listener.local_addr().map_err(CliError::room)?;

@@ -23,7 +23,7 @@ pub enum ContentError {
     Store(#[from] StoreError),
     /// No such content is kept.
     #[error(
-        "AL-0212: the bundle with content b3:{0} is not kept here; put its file back where it came from, or push it again"
+        "AL-0212: the bundle with content b3:{0} is not kept here; put its file back where it came from"
     )]
     Unknown(BundleHash),
     /// The host could not read the bytes now.

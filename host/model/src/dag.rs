@@ -192,7 +192,7 @@ pub enum Mistake {
     Cycle(Vec<String>),
     /// Too many tasks.
     #[error(
-        "AL-0313: a DAG has at most {MAX_TASKS} tasks, this one has {0}; map over a list or split it"
+        "AL-0313: a DAG has at most {MAX_TASKS} tasks, this one has {0}; split it"
     )]
     TooManyTasks(usize),
     /// The schedule makes no sense.

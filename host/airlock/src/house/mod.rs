@@ -21,7 +21,7 @@ use airlock_model::{
     connection::Pool,
     port::{Clock, PoolStore, RunStore, StoreError, SystemClock},
 };
-use airlock_sandbox::{CompileLimits, Compiler, Sandbox};
+use airlock_sandbox::{Compiler, Sandbox};
 use airlock_scheduler::{
     Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup,
     driver::Shutdown,
@@ -36,7 +36,7 @@ use tracing::{error, info};
 pub(crate) use bundles::Shelf;
 pub(crate) use figures::Figures;
 pub(crate) use pages::Pages;
-pub(crate) use settings::{KEY_FILE, Keeper, VaultError, WatchedPools};
+pub(crate) use settings::{Keeper, VaultError, WatchedPools, vault};
 
 use crate::config::Config;
 
@@ -44,7 +44,7 @@ use crate::config::Config;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HouseError {
     /// The home folder cannot be made.
-    #[error("AL-0801: the folder `{}` cannot be made or kept from others: {source}; set AIRLOCK_HOME to a folder that belongs to you", path.display())]
+    #[error("AL-0832: the folder `{}` cannot be made or kept from others: {source}; set AIRLOCK_HOME to a folder that belongs to you", path.display())]
     Home {
         /// The folder.
         path: PathBuf,
@@ -67,12 +67,15 @@ pub(crate) enum HouseError {
     #[error(transparent)]
     Team(#[from] airlock_sandbox::TeamError),
     /// The program that compiles.
-    #[error("AL-0803: this program's own file cannot be found, which compiles components: {0}")]
+    #[error("AL-0834: this program's own file cannot be found, which compiles components: {0}")]
     Compiler(#[source] std::io::Error),
     /// A thread.
-    #[error("AL-0802: the scheduler's thread was not started: {0}")]
+    #[error("AL-0833: the scheduler's thread was not started: {0}")]
     Thread(#[source] std::io::Error),
 }
+
+/// The folder of bundles and large XComs in the home folder.
+pub(crate) const CONTENT: &str = "content";
 
 /// What a house is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,7 @@ impl House {
         private_folder(&home)?;
         let lock = HomeLock::acquire(&home)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let blobs = Arc::new(BlobFiles::open(home.join("content"))?);
+        let blobs = Arc::new(BlobFiles::open(home.join(CONTENT))?);
         let store = Arc::new(Store::open(config.database_url().reveal(), blobs.clone()).await?);
         store.migrate().await?;
         let vault = Arc::new(settings::vault(&config, &home, &store)?);
@@ -120,7 +123,7 @@ impl House {
 
         let content = Arc::new(Content::new(blobs.clone(), bundles::most_bytes(&config)));
         let shelf = Arc::new(Shelf::new(&config, purpose, store.clone(), content));
-        let compiler = Compiler::this_program(CompileLimits::default()).map_err(HouseError::Compiler)?;
+        let compiler = Compiler::this_program(config.compile.limits()).map_err(HouseError::Compiler)?;
         let ports = airlock_sandbox::Ports {
             clock: clock.clone(),
             logs: logs.clone(),
@@ -201,7 +204,7 @@ fn scheduler_options(config: &Config) -> Options {
         heartbeat: config.scheduler.heartbeat,
         lease: config.scheduler.lease,
         drain_timeout: config.scheduler.drain_timeout,
-        ..Options::default()
+        spill_bytes: config.scheduler.xcom_spill_bytes.in_memory(),
     }
 }
 

@@ -222,7 +222,7 @@ async fn a_try_of_an_unknown_team_or_version_is_told_to_have_failed() {
     assert_failure(
         &failure,
         FailureKind::Load,
-        &["AL-0539", "push the bundle again"],
+        &["AL-0539", "put the bundle's file back"],
     );
     bundle.hash = known;
     bundle.team = crate::stage::team("nobody");

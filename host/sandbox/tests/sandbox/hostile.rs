@@ -243,6 +243,15 @@ async fn a_panic_is_told_with_its_words_and_its_trace() {
 }
 
 #[tokio::test]
+async fn a_panic_that_the_sdk_reported_is_the_failure_with_its_place() {
+    let (_, _, outcome) = attacked(small(), "panic_told").await;
+    let failure = failed(outcome);
+    assert_failure(&failure, FailureKind::Trap, &["AL-0514: panicked: no row"]);
+    let place = failure.location.unwrap();
+    assert_eq!(place.to_string(), "src/archive.rs:7");
+}
+
+#[tokio::test]
 async fn ending_the_instance_by_hand_is_a_trap() {
     let (_, _, outcome) = attacked(small(), "exit").await;
     assert_failure(

@@ -160,3 +160,11 @@ pub(crate) fn slow_to_compile() -> Vec<u8> {
 pub(crate) fn invalid_inside() -> Vec<u8> {
     tasks(&[Instruction::I64Const(0)], 0)
 }
+
+/// A task with this many bytes of padding: much to hold, little to compile.
+pub(crate) fn padded(bytes: usize) -> Vec<u8> {
+    let mut component = tasks(&[Instruction::Unreachable], 0);
+    let padding = large(bytes);
+    component.extend_from_slice(&padding[8..]);
+    component
+}

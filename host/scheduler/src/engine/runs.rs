@@ -162,7 +162,7 @@ impl Engine {
             .map(|(task, _)| task.pool.to_string())
             .unwrap_or_default();
         let message = format!(
-            "AL-0712: the pool `{pool}` does not exist any more; create it and run the task again"
+            "AL-0712: the pool `{pool}` does not exist any more; create it and trigger a new run"
         );
         let failure = Failure {
             kind: FailureKind::Load,
