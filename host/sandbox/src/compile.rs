@@ -17,7 +17,7 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::Command,
 };
 use wasmtime::Engine;
@@ -49,7 +49,7 @@ impl Default for CompileLimits {
         Self {
             memory: 3 << 30,
             cpu_time: Duration::from_secs(60),
-            wall_time: Duration::from_secs(120),
+            wall_time: Duration::from_secs(300),
             code_bytes: 512 << 20,
         }
     }
@@ -144,15 +144,13 @@ impl Compiler {
                 let _ = input.write_all(wasm).await;
                 drop(input);
             };
-            let mut output = output.take(self.limits.code_bytes.saturating_add(1));
-            let mut complaint = complaint.take(COMPLAINT_BYTES);
+            let most = self.limits.code_bytes.saturating_add(1);
             let ((), read, heard) = tokio::join!(
                 feed,
-                output.read_to_end(&mut code),
-                complaint.read_to_end(&mut said)
+                read_at_most(output, most, &mut code),
+                read_at_most(complaint, COMPLAINT_BYTES, &mut said)
             );
             read.and(heard)?;
-            drop((output, complaint));
             child.wait().await
         };
         let status = tokio::time::timeout(self.limits.wall_time, talk)
@@ -174,7 +172,15 @@ impl Compiler {
 
     /// What a child meant that ended without success.
     fn blame(&self, status: ExitStatus, said: &str) -> CompileError {
-        let out_of_memory = said.contains("memory allocation of") || said.contains("out of memory");
+        // What the standard library says where memory, or room for a thread's stack, runs out.
+        let out_of_memory = [
+            "memory allocation of",
+            "out of memory",
+            "Cannot allocate memory",
+            "Resource temporarily unavailable",
+        ]
+        .iter()
+        .any(|words| said.contains(words));
         let is = |signal: Signal| status.signal() == Some(signal.as_raw());
         if is(Signal::XCPU) || is(Signal::KILL) {
             return CompileError::Limit(format!(
@@ -191,6 +197,15 @@ impl Compiler {
         }
         CompileError::Unavailable(format!("{status}: {said}"))
     }
+}
+
+/// Reads a stream and closes it, so that whoever would write more cannot.
+async fn read_at_most(
+    stream: impl AsyncRead + Unpin,
+    most: u64,
+    into: &mut Vec<u8>,
+) -> io::Result<usize> {
+    stream.take(most).read_to_end(into).await
 }
 
 /// The child's exit code when the compiler does not want the component.

@@ -13,6 +13,7 @@ use wasmtime::Engine;
 use crate::{config, limits::TeamLimits};
 
 /// How much less urgent a team's threads are than the rest of the house.
+#[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
 /// Threads for what cannot be done without blocking, such as looking up names.
 const BLOCKING_THREADS: usize = 8;
@@ -81,12 +82,7 @@ impl TeamEngine {
             .worker_threads(limits.threads)
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name(format!("team-{team}"))
-            .on_thread_start(|| {
-                // On Linux this is the calling thread's alone. Where it is refused, the pool still works.
-                if let Err(error) = rustix::process::nice(NICENESS) {
-                    tracing::debug!(%error, "a team's thread keeps its urgency");
-                }
-            })
+            .on_thread_start(step_back)
             .enable_all()
             .build()
             .map_err(|source| TeamError::Threads {
@@ -106,6 +102,15 @@ impl TeamEngine {
 
     pub(crate) const fn threads(&self) -> &Handle {
         &self.handle
+    }
+}
+
+/// Makes the calling thread less urgent than the rest of the house.
+fn step_back() {
+    // Elsewhere than on Linux this would be the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "a team's thread keeps its urgency");
     }
 }
 

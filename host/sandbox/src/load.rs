@@ -82,7 +82,9 @@ pub enum LoadError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// Nobody knows this version.
-    #[error("AL-0539: the bundle version {bundle} {hash:?} is not there; put the bundle's file back where it came from")]
+    #[error(
+        "AL-0539: the bundle version {bundle} {hash:?} is not there; put the bundle's file back where it came from"
+    )]
     Unknown {
         /// The bundle.
         bundle: BundleName,

@@ -16,7 +16,7 @@ use airlock_model::{
 use crate::{
     adapter::Standing,
     bindings::{DagBundlePre, definitions as wit, parse_units as units},
-    call::{self, End, Room},
+    call::{self, End, MESSAGE_BYTES, Room, bounded},
     context::Context,
     limits::Reached,
 };
@@ -37,7 +37,11 @@ pub(crate) async fn run(
         let reached = Reached::definition_tasks(room.limits.definition_tasks, tasks);
         return Err(End::Reached(reached));
     }
-    let mut errors: Vec<SpecError> = parsed.errors.into_iter().map(spec_error).collect();
+    let mut errors: Vec<SpecError> = parsed
+        .errors
+        .into_iter()
+        .map(|error| spec_error(standing, error))
+        .collect();
     let mut dags = Vec::with_capacity(parsed.dags.len());
     for definition in parsed.dags {
         let dag_id = definition.dag_id.clone();
@@ -54,10 +58,10 @@ pub(crate) async fn run(
     Ok(ParsedBundle { dags, errors })
 }
 
-fn spec_error(error: wit::Error) -> SpecError {
+fn spec_error(standing: &Standing, error: wit::Error) -> SpecError {
     SpecError {
         dag_id: error.dag_id,
-        message: error.message,
+        message: bounded(&standing.log.mask(&error.message), MESSAGE_BYTES),
         location: error.location.map(location),
     }
 }

@@ -161,6 +161,16 @@ fn attack(entry: &str, arguments: &[String]) -> Option<String> {
             key: "return_value".to_owned(),
         })),
         "panic" => panic!("the row of 2012-01-15 is missing"),
+        "panic_told" => {
+            log::write(&Line {
+                level: Level::Error,
+                target: "panic".to_owned(),
+                message: "panicked: no row".to_owned(),
+                file: Some("src/archive.rs".to_owned()),
+                line: Some(7),
+            });
+            panic!("no row");
+        }
         "exit" => std::process::exit(3),
         "huge_string" => {
             log::write(&line(&"x".repeat(9 << 20)));
