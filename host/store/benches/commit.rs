@@ -101,7 +101,8 @@ fn report(name: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let of = |part: usize| times[(times.len() - 1) * part / 1000].as_secs_f64() * 1e3;
     println!(
-        "  {name:<44} median {:8.3} ms   p99 {:8.3} ms   max {:8.3} ms",
+        "  {name:<44} min {:8.3}   median {:8.3}   p99 {:8.3}   max {:8.3} ms",
+        of(0),
         of(500),
         of(990),
         of(1000)
@@ -132,9 +133,23 @@ async fn creating(store: &Store, run: &NewRun) {
         .unwrap();
 }
 
+/// A sync of a few appended pages in the same moments as the commits, since a disk that is quiet now may be
+/// busy a second later.
+struct Beside(std::fs::File);
+
+impl Beside {
+    fn sync(&mut self, times: &mut Vec<Duration>) {
+        self.0.write_all(&[7; 3 * 4096]).unwrap();
+        let start = Instant::now();
+        self.0.sync_data().unwrap();
+        times.push(start.elapsed());
+    }
+}
+
 /// The steps of a scheduler, one batch at a time.
-async fn measure(store: &Store, round: i64) {
-    let mut times = Vec::new();
+async fn measure(store: &Store, round: i64, beside: Option<&mut Beside>) {
+    let (mut times, mut syncs) = (Vec::new(), Vec::new());
+    let mut beside = beside;
     for number in 0..40 {
         let run = new_run("chain", round * 1_000 + number, 50, RunState::Running);
         let claimed = Batch {
@@ -148,9 +163,15 @@ async fn measure(store: &Store, round: i64) {
                 tasks: vec![end(&run, i), claim(&run, i + 1)],
                 ..Batch::default()
             };
+            if let Some(beside) = &mut beside {
+                beside.sync(&mut syncs);
+            }
             timed(&mut times, store.commit(&batch)).await.unwrap();
         }
         finish(store, &run).await;
+    }
+    if !syncs.is_empty() {
+        report("fdatasync of 3 appended pages, in between", syncs);
     }
     report("1 end + 1 claim", times);
 
@@ -256,35 +277,15 @@ async fn fill(store: &Store) {
     );
 }
 
-/// What a sync of a few appended pages costs here.
-fn sync_alone(folder: &Path) {
-    let mut file = std::fs::File::create(folder.join("sync")).unwrap();
-    let page = [7; 3 * 4096];
-    let (mut all, mut data) = (vec![], vec![]);
-    for i in 0..2_000 {
-        file.write_all(&page).unwrap();
-        let start = Instant::now();
-        if i % 2 == 0 {
-            file.sync_all().unwrap();
-            all.push(start.elapsed());
-        } else {
-            file.sync_data().unwrap();
-            data.push(start.elapsed());
-        }
-    }
-    report("fsync of 3 appended pages", all);
-    report("fdatasync of 3 appended pages", data);
-}
-
 async fn sqlite(name: &str, parent: PathBuf) {
     let folder = tempfile::tempdir_in(&parent).unwrap();
     println!("SQLite, {name} ({})", parent.display());
-    sync_alone(folder.path());
+    let mut beside = Beside(std::fs::File::create(folder.path().join("beside")).unwrap());
     let url = format!("sqlite://{}", folder.path().join("airlock.db").display());
     let store = open(&url, folder.path()).await;
-    measure(&store, 1).await;
+    measure(&store, 1, Some(&mut beside)).await;
     fill(&store).await;
-    measure(&store, 2).await;
+    measure(&store, 2, Some(&mut beside)).await;
     store.close().await;
     let start = Instant::now();
     let store = open(&url, folder.path()).await;
@@ -312,9 +313,9 @@ async fn postgres(server: &str) {
         folder.path(),
     )
     .await;
-    measure(&store, 1).await;
+    measure(&store, 1, None).await;
     fill(&store).await;
-    measure(&store, 2).await;
+    measure(&store, 2, None).await;
     store.close().await;
     let drop = sqlx::AssertSqlSafe(format!("DROP SCHEMA {name} CASCADE"));
     sqlx::raw_sql(drop).execute(&mut admin).await.unwrap();

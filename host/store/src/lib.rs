@@ -24,6 +24,9 @@ mod xcoms;
 
 #[cfg(test)]
 mod plan_tests;
+#[cfg(test)]
+#[path = "../tests/suite/server.rs"]
+mod server;
 
 use std::{fmt, sync::Arc};
 

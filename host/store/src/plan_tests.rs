@@ -1,9 +1,9 @@
-//! The plans of what the scheduler asks, on SQLite and without statistics: a query that is fast on a young
-//! database and scans an old one is found here, not by an operator.
+//! The plans of what the scheduler asks, without statistics: a query that is fast on a young database and
+//! scans an old one is found here, not by an operator.
 
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::{runs, sqlite::Sqlite, xcoms};
+use crate::{database::Database, runs, server, sqlite::Sqlite, xcoms};
 
 async fn plan(file: &Sqlite, statement: &'static str) -> Vec<String> {
     sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
@@ -27,15 +27,72 @@ fn is_slow(step: &str) -> bool {
 async fn nothing_that_the_scheduler_asks_scans_what_has_ended() {
     let home = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", home.path().join("airlock.db").display());
-    let database = crate::database::Database::open(&url).await.unwrap();
+    let database = Database::open(&url).await.unwrap();
     database.migrate().await.unwrap();
-    let crate::database::Database::Sqlite(file) = &database else {
+    let Database::Sqlite(file) = &database else {
         unreachable!()
     };
-    let statements = [runs::commit_plans(), runs::read_plans(), xcoms::plans()].concat();
+    let statements = [runs::plans::sqlite(), xcoms::plans()].concat();
     for statement in statements {
         let steps = plan(file, statement).await;
         let slow: Vec<&String> = steps.iter().filter(|step| is_slow(step)).collect();
         assert!(slow.is_empty(), "{statement}\n{steps:#?}");
     }
+}
+
+/// PostgreSQL plans a prepared statement once, possibly while the tables are empty, and goes on with that plan
+/// when they hold millions of rows. So the plan for an empty table is the one to look at.
+#[tokio::test]
+async fn a_plan_made_on_a_young_postgres_serves_an_old_one() {
+    let Some(schema) = server::Schema::create().await else {
+        return;
+    };
+    let database = Database::open(&schema.url()).await.unwrap();
+    database.migrate().await.unwrap();
+    let Database::Postgres { pool, .. } = &database else {
+        unreachable!()
+    };
+    let mut connection = pool.acquire().await.unwrap();
+    let generic = "SET plan_cache_mode = force_generic_plan";
+    sqlx::raw_sql(generic)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let mut slow = Vec::new();
+    for statement in [runs::plans::postgres(), xcoms::plans()].concat() {
+        let prepare = AssertSqlSafe(format!("PREPARE looked_at AS {statement}"));
+        sqlx::raw_sql(prepare)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        let parameters = (1..=9)
+            .filter(|n| statement.contains(&format!("${n}")))
+            .count();
+        let nulls = match parameters {
+            0 => String::new(),
+            n => format!("({})", vec!["NULL"; n].join(", ")),
+        };
+        let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE looked_at{nulls}"));
+        let steps: Vec<String> = sqlx::query_scalar(explain)
+            .persistent(false)
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+        let scans = |step: &String| {
+            ["Seq Scan", "Hash Join", "Hash Anti Join", "Merge"]
+                .iter()
+                .any(|s| step.contains(s))
+        };
+        if steps.iter().any(scans) {
+            slow.push(format!("{statement}\n{steps:#?}"));
+        }
+        sqlx::raw_sql("DEALLOCATE looked_at")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+    drop(connection);
+    database.close().await;
+    schema.drop().await;
+    assert!(slow.is_empty(), "{}", slow.join("\n"));
 }

@@ -121,7 +121,7 @@ impl XcomStore for Store {
     }
 }
 
-/// What a task asks on SQLite.
+/// What a task asks.
 #[cfg(test)]
 pub(crate) fn plans() -> Vec<&'static str> {
     vec![BY_NAMES, BY_KEY, OF_INSTANCE]

@@ -8,10 +8,17 @@ mod postgres;
 mod read;
 mod sqlite;
 
+/// The statements that have to stay fast, per database.
 #[cfg(test)]
-pub(crate) use read::plans as read_plans;
-#[cfg(test)]
-pub(crate) use sqlite::plans as commit_plans;
+pub(crate) mod plans {
+    pub(crate) fn sqlite() -> Vec<&'static str> {
+        [super::sqlite::plans(), super::read::sqlite_plans()].concat()
+    }
+
+    pub(crate) fn postgres() -> Vec<&'static str> {
+        [super::postgres::plans(), super::read::postgres_plans()].concat()
+    }
+}
 
 pub use read::PastTry;
 

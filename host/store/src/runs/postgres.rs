@@ -266,3 +266,19 @@ async fn miscounted(pool: &PgPool, batch: &Batch) -> Result<CommitError, StoreEr
         false => CommitError::Fenced(keys),
     })
 }
+
+/// What a commit asks.
+#[cfg(test)]
+pub(crate) fn plans() -> Vec<&'static str> {
+    vec![
+        NEW_RUNS,
+        NEW_TASKS,
+        PROGRESS,
+        FORGET_XCOMS,
+        PAST_TRIES,
+        TASKS,
+        XCOMS,
+        RUNS,
+        FENCED,
+    ]
+}

@@ -381,16 +381,18 @@ async fn postgres_unfinished(
         .map_err(|e: sqlx::Error| crate::error::Error::from(e).into())
 }
 
-/// What the scheduler and a restart ask on SQLite.
+/// What the scheduler and a restart ask on both databases.
 #[cfg(test)]
-pub(crate) fn plans() -> Vec<&'static str> {
-    vec![
-        UNFINISHED,
-        UNFINISHED_TASKS_SQLITE,
-        BY_KEY,
-        BY_NAME,
-        BY_DATE,
-        TASKS,
-        PAST_TRIES,
-    ]
+const PLANS: [&str; 6] = [UNFINISHED, BY_KEY, BY_NAME, BY_DATE, TASKS, PAST_TRIES];
+
+/// The same on SQLite.
+#[cfg(test)]
+pub(crate) fn sqlite_plans() -> Vec<&'static str> {
+    [&PLANS[..], &[UNFINISHED_TASKS_SQLITE]].concat()
+}
+
+/// The same on PostgreSQL.
+#[cfg(test)]
+pub(crate) fn postgres_plans() -> Vec<&'static str> {
+    [&PLANS[..], &[UNFINISHED_TASKS_POSTGRES]].concat()
 }

@@ -15,7 +15,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::fixture::*;
+use crate::{fixture::*, server::Schema};
 
 /// Where the test server's socket is; a server elsewhere is not stood in front of.
 fn socket(url: &str) -> Option<PathBuf> {

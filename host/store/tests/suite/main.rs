@@ -9,6 +9,7 @@ mod fixture;
 mod lost_connection;
 mod reading;
 mod schema;
+mod server;
 mod settings;
 mod xcoms;
 
