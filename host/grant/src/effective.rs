@@ -1,20 +1,23 @@
 //! What a bundle may reach in the end: what it asks for and what it is granted, both of them.
 
+mod side;
+
 use std::{fmt, path::Path};
 
 use airlock_model::id::{BundleHash, BundleName, ConnectionId, TeamName, VariableKey};
 
+use self::side::{HostFolder, Side};
 use crate::{
     denial::{Denial, Details, Item, Why},
     grant::Grant,
     http::HttpTarget,
     interface::{self, InForce, Interface, Kind, LinkedInterface, Standing, UngrantedImport},
-    item::{Access, Directory, GuestPath, Mode, VariablePattern},
+    item::{Access, Directory, GuestPath, VariablePattern},
     permit::Permit,
     phase::{Caller, Phase, Phases},
     quote::shown,
     request::Request,
-    rule::{HttpRule, Narrowing, Table, Variables},
+    rule::HttpRule,
     snippet::Entry,
 };
 
@@ -46,68 +49,6 @@ impl fmt::Display for BundleLabel {
     }
 }
 
-/// One side's directory. The host's path is there on the granting side only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place<H> {
-    path: GuestPath,
-    mode: Mode,
-    host: H,
-}
-
-/// One side: what is asked for, or what is granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Side<H> {
-    variables: Variables,
-    connections: Table<Access>,
-    directories: Table<Place<H>>,
-    http: Vec<HttpRule>,
-}
-
-impl<H> Side<H> {
-    fn entries(&self, kind: Kind) -> Vec<Entry> {
-        match kind {
-            Kind::Variable => self
-                .variables
-                .iter()
-                .map(|(pattern, _)| Entry::Variable {
-                    key: pattern.to_string(),
-                })
-                .collect(),
-            Kind::Connection => self
-                .connections
-                .iter()
-                .map(|(id, _, access)| Entry::Connection {
-                    id: id.to_owned(),
-                    access: *access,
-                })
-                .collect(),
-            Kind::Directory => self
-                .directories
-                .iter()
-                .map(|(path, _, place)| Entry::Directory {
-                    path: path.to_owned(),
-                    mode: place.mode,
-                })
-                .collect(),
-            Kind::Http => self
-                .http
-                .iter()
-                .map(|rule| Entry::Http {
-                    url: rule.url.to_string(),
-                    methods: rule.methods.iter().map(ToString::to_string).collect(),
-                })
-                .collect(),
-        }
-    }
-}
-
-/// A host's folder, and the one that it must stay in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct HostFolder {
-    path: std::path::PathBuf,
-    within: Option<std::path::PathBuf>,
-}
-
 /// What one bundle of one team may reach. Made once per bundle version, asked on every call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective {
@@ -123,37 +64,7 @@ impl Effective {
     /// What `request` asks for and `grant` holds.
     #[must_use]
     pub fn new(team: TeamName, bundle: BundleLabel, request: &Request, grant: &Grant) -> Self {
-        let mut held = Side {
-            variables: Variables::default(),
-            connections: Table::default(),
-            directories: Table::default(),
-            http: Vec::new(),
-        };
-        for one in &grant.variable {
-            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
-            held.variables.add(&one.key, narrowing);
-        }
-        for one in &grant.connection {
-            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
-            held.connections.add(one.id.as_str(), narrowing, one.access);
-        }
-        for one in &grant.directory {
-            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
-            let place = Place {
-                path: one.path.clone(),
-                mode: one.mode,
-                host: HostFolder {
-                    path: one.host.clone(),
-                    within: None,
-                },
-            };
-            held.directories.add(one.path.as_str(), narrowing, place);
-        }
-        held.http.extend(grant.http.iter().map(|one| HttpRule {
-            url: one.url.clone(),
-            methods: one.methods.clone(),
-            narrowing: Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref()),
-        }));
+        let held = Side::granted(grant);
         Self::of(team, bundle, request, held, false)
     }
 
@@ -161,26 +72,7 @@ impl Effective {
     /// `folder`, which is the bundle's own, and nowhere else.
     #[must_use]
     pub fn grant_all(bundle: BundleLabel, request: &Request, folder: &Path) -> Self {
-        let asked = asked(request);
-        let mut directories = Table::default();
-        for one in &request.directory {
-            let place = Place {
-                path: one.path.clone(),
-                mode: one.mode,
-                host: HostFolder {
-                    path: folder.join(one.path.as_str()),
-                    within: Some(folder.to_owned()),
-                },
-            };
-            let narrowing = Narrowing::phases_only(one.phases);
-            directories.add(one.path.as_str(), narrowing, place);
-        }
-        let held = Side {
-            variables: asked.variables,
-            connections: asked.connections,
-            directories,
-            http: asked.http,
-        };
+        let held = Side::automatic(request, folder);
         Self::of(TeamName::default_team(), bundle, request, held, true)
     }
 
@@ -191,8 +83,8 @@ impl Effective {
         held: Side<HostFolder>,
         automatic: bool,
     ) -> Self {
-        let asked = asked(request);
-        let force = Kind::ALL.map(|kind| (kind, in_force(kind, &asked, &held)));
+        let asked = Side::asked(request);
+        let force = Kind::ALL.map(|kind| (kind, side::in_force(kind, &asked, &held)));
         Self {
             team,
             bundle,
@@ -313,7 +205,7 @@ impl Effective {
         let asked = self.asked.directories.find(name, caller, |_| true);
         let held = self.held.directories.find(name, caller, |_| true);
         if let (Some(asked), Some(held)) = (asked, held) {
-            return Ok(self.permit(both(asked, held)));
+            return Ok(self.permit(side::both(asked, held)));
         }
         let mode_of = |entries: Vec<Entry>| {
             entries.into_iter().find_map(|entry| match entry {
@@ -342,7 +234,7 @@ impl Effective {
             .filter(|(_, narrowing, _)| narrowing.admits(caller))
             .filter_map(|(path, _, held)| {
                 let asked = self.asked.directories.find(path, caller, |_| true)?;
-                Some(self.permit(both(asked, held)))
+                Some(self.permit(side::both(asked, held)))
             })
             .collect()
     }
@@ -461,47 +353,6 @@ impl InForce for Effective {
     }
 }
 
-fn asked(request: &Request) -> Side<()> {
-    let mut side = Side {
-        variables: Variables::default(),
-        connections: Table::default(),
-        directories: Table::default(),
-        http: Vec::new(),
-    };
-    for one in &request.variable {
-        let narrowing = Narrowing::phases_only(one.phases);
-        side.variables.add(&one.key, narrowing);
-    }
-    for one in &request.connection {
-        let narrowing = Narrowing::phases_only(one.phases);
-        side.connections.add(one.id.as_str(), narrowing, one.access);
-    }
-    for one in &request.directory {
-        let place = Place {
-            path: one.path.clone(),
-            mode: one.mode,
-            host: (),
-        };
-        let narrowing = Narrowing::phases_only(one.phases);
-        side.directories.add(one.path.as_str(), narrowing, place);
-    }
-    side.http.extend(request.http.iter().map(|one| HttpRule {
-        url: one.url.clone(),
-        methods: one.methods.clone(),
-        narrowing: Narrowing::phases_only(one.phases),
-    }));
-    side
-}
-
-fn both(asked: &Place<()>, held: &Place<HostFolder>) -> Directory {
-    Directory {
-        path: held.path.clone(),
-        host: held.host.path.clone(),
-        mode: asked.mode.min(held.mode),
-        within: held.host.within.clone(),
-    }
-}
-
 fn not_held<E: fmt::Display>(
     malformed: Option<E>,
     asked: bool,
@@ -518,47 +369,6 @@ fn not_held<E: fmt::Display>(
             narrow,
         },
     }
-}
-
-/// The phases in which there is a caller for whom both sides hold a same item.
-fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> Phases {
-    let mut all = Phases::NONE;
-    let mut meet = |a: &Narrowing, b: &Narrowing, same: bool| {
-        if same && !a.is_empty() && !b.is_empty() && a.meets(b) {
-            all = all.or(a.phases().and(b.phases()));
-        }
-    };
-    match kind {
-        Kind::Variable => {
-            for (a, narrowing) in asked.variables.iter() {
-                for (b, other) in held.variables.iter() {
-                    meet(narrowing, other, a.and(&b).is_some());
-                }
-            }
-        }
-        Kind::Connection => {
-            for (a, narrowing, access) in asked.connections.iter() {
-                for (b, other, have) in held.connections.iter() {
-                    meet(narrowing, other, a == b && access == have);
-                }
-            }
-        }
-        Kind::Directory => {
-            for (a, narrowing, _) in asked.directories.iter() {
-                for (b, other, _) in held.directories.iter() {
-                    meet(narrowing, other, a == b);
-                }
-            }
-        }
-        Kind::Http => {
-            for a in &asked.http {
-                for b in &held.http {
-                    meet(&a.narrowing, &b.narrowing, a.meets(b));
-                }
-            }
-        }
-    }
-    all
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::grant::{ConnectionGrant, DirectoryGrant, HttpGrant, VariableGrant};
+use crate::item::Mode;
 use airlock_model::id::{DagId, TaskId};
 
 fn label() -> BundleLabel {

@@ -1,0 +1,224 @@
+//! The two sides of a decision, in the form in which they are asked.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    grant::Grant,
+    interface::Kind,
+    item::{Access, Directory, GuestPath, Mode},
+    phase::Phases,
+    request::Request,
+    rule::{HttpRule, Narrowing, Table, Variables},
+    snippet::Entry,
+};
+
+/// One side's directory. The host's path is there on the granting side only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place<H> {
+    pub(super) path: GuestPath,
+    pub(super) mode: Mode,
+    pub(super) host: H,
+}
+
+/// One side: what is asked for, or what is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Side<H> {
+    pub(super) variables: Variables,
+    pub(super) connections: Table<Access>,
+    pub(super) directories: Table<Place<H>>,
+    pub(super) http: Vec<HttpRule>,
+}
+
+impl<H> Side<H> {
+    /// All of a kind, as both files write them.
+    pub(super) fn entries(&self, kind: Kind) -> Vec<Entry> {
+        match kind {
+            Kind::Variable => self
+                .variables
+                .iter()
+                .map(|(pattern, _)| Entry::Variable {
+                    key: pattern.to_string(),
+                })
+                .collect(),
+            Kind::Connection => self
+                .connections
+                .iter()
+                .map(|(id, _, access)| Entry::Connection {
+                    id: id.to_owned(),
+                    access: *access,
+                })
+                .collect(),
+            Kind::Directory => self
+                .directories
+                .iter()
+                .map(|(path, _, place)| Entry::Directory {
+                    path: path.to_owned(),
+                    mode: place.mode,
+                })
+                .collect(),
+            Kind::Http => self
+                .http
+                .iter()
+                .map(|rule| Entry::Http {
+                    url: rule.url.to_string(),
+                    methods: rule.methods.iter().map(ToString::to_string).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A host's folder, and the one that it must stay in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostFolder {
+    pub(super) path: PathBuf,
+    pub(super) within: Option<PathBuf>,
+}
+
+impl Side<()> {
+    /// What `request` asks for.
+    pub(super) fn asked(request: &Request) -> Self {
+        let mut side = Side {
+            variables: Variables::default(),
+            connections: Table::default(),
+            directories: Table::default(),
+            http: Vec::new(),
+        };
+        for one in &request.variable {
+            let narrowing = Narrowing::phases_only(one.phases);
+            side.variables.add(&one.key, narrowing);
+        }
+        for one in &request.connection {
+            let narrowing = Narrowing::phases_only(one.phases);
+            side.connections.add(one.id.as_str(), narrowing, one.access);
+        }
+        for one in &request.directory {
+            let place = Place {
+                path: one.path.clone(),
+                mode: one.mode,
+                host: (),
+            };
+            let narrowing = Narrowing::phases_only(one.phases);
+            side.directories.add(one.path.as_str(), narrowing, place);
+        }
+        side.http.extend(request.http.iter().map(|one| HttpRule {
+            url: one.url.clone(),
+            methods: one.methods.clone(),
+            narrowing: Narrowing::phases_only(one.phases),
+        }));
+        side
+    }
+}
+
+impl Side<HostFolder> {
+    /// What `grant` holds.
+    pub(super) fn granted(grant: &Grant) -> Self {
+        let mut held = Side {
+            variables: Variables::default(),
+            connections: Table::default(),
+            directories: Table::default(),
+            http: Vec::new(),
+        };
+        for one in &grant.variable {
+            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+            held.variables.add(&one.key, narrowing);
+        }
+        for one in &grant.connection {
+            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+            held.connections.add(one.id.as_str(), narrowing, one.access);
+        }
+        for one in &grant.directory {
+            let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+            let place = Place {
+                path: one.path.clone(),
+                mode: one.mode,
+                host: HostFolder {
+                    path: one.host.clone(),
+                    within: None,
+                },
+            };
+            held.directories.add(one.path.as_str(), narrowing, place);
+        }
+        held.http.extend(grant.http.iter().map(|one| HttpRule {
+            url: one.url.clone(),
+            methods: one.methods.clone(),
+            narrowing: Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref()),
+        }));
+        held
+    }
+
+    /// All that `request` asks for; directories lie below `folder`.
+    pub(super) fn automatic(request: &Request, folder: &Path) -> Self {
+        let asked = Side::asked(request);
+        let mut directories = Table::default();
+        for one in &request.directory {
+            let place = Place {
+                path: one.path.clone(),
+                mode: one.mode,
+                host: HostFolder {
+                    path: folder.join(one.path.as_str()),
+                    within: Some(folder.to_owned()),
+                },
+            };
+            let narrowing = Narrowing::phases_only(one.phases);
+            directories.add(one.path.as_str(), narrowing, place);
+        }
+        Self {
+            variables: asked.variables,
+            connections: asked.connections,
+            directories,
+            http: asked.http,
+        }
+    }
+}
+
+/// The directory of which both sides speak; what may be done in it is the less of the two.
+pub(super) fn both(asked: &Place<()>, held: &Place<HostFolder>) -> Directory {
+    Directory {
+        path: held.path.clone(),
+        host: held.host.path.clone(),
+        mode: asked.mode.min(held.mode),
+        within: held.host.within.clone(),
+    }
+}
+
+/// The phases in which there is a caller for whom both sides hold a same item.
+pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> Phases {
+    let mut all = Phases::NONE;
+    let mut meet = |a: &Narrowing, b: &Narrowing, same: bool| {
+        if same && !a.is_empty() && !b.is_empty() && a.meets(b) {
+            all = all.or(a.phases().and(b.phases()));
+        }
+    };
+    match kind {
+        Kind::Variable => {
+            for (a, narrowing) in asked.variables.iter() {
+                for (b, other) in held.variables.iter() {
+                    meet(narrowing, other, a.and(&b).is_some());
+                }
+            }
+        }
+        Kind::Connection => {
+            for (a, narrowing, access) in asked.connections.iter() {
+                for (b, other, have) in held.connections.iter() {
+                    meet(narrowing, other, a == b && access == have);
+                }
+            }
+        }
+        Kind::Directory => {
+            for (a, narrowing, _) in asked.directories.iter() {
+                for (b, other, _) in held.directories.iter() {
+                    meet(narrowing, other, a == b);
+                }
+            }
+        }
+        Kind::Http => {
+            for a in &asked.http {
+                for b in &held.http {
+                    meet(&a.narrowing, &b.narrowing, a.meets(b));
+                }
+            }
+        }
+    }
+    all
+}
