@@ -1,2 +1,25 @@
-//! The binary.
-fn main() {}
+//! The `airlock` binary: commands, configuration, and the wiring of the rooms.
+
+mod api_client;
+mod cli;
+mod config;
+mod dag_test;
+mod error;
+mod house;
+mod logging;
+mod output;
+mod sdk;
+mod standalone;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The compiler's child must limit itself before anything else runs in it.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == airlock_sandbox::COMPILE_ARGUMENT)
+    {
+        return airlock_sandbox::compile_child_main();
+    }
+    cli::main()
+}

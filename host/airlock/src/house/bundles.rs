@@ -76,7 +76,9 @@ impl Owner {
 
     /// The default team's bundle in this file: its folder lies beside the file, under the file's name.
     fn of_file(file: &Path) -> Self {
-        Self::Automatic { own: file.with_extension("") }
+        Self::Automatic {
+            own: file.with_extension(""),
+        }
     }
 }
 
@@ -85,7 +87,10 @@ impl Owner {
 enum Refusal {
     /// The bundle's fault: an import error.
     #[error("{message}")]
-    Bundle { hash: Option<BundleHash>, message: String },
+    Bundle {
+        hash: Option<BundleHash>,
+        message: String,
+    },
     /// The store's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -93,7 +98,10 @@ enum Refusal {
 
 impl Refusal {
     fn bundle(hash: Option<BundleHash>, error: &impl ToString) -> Self {
-        Self::Bundle { hash, message: error.to_string() }
+        Self::Bundle {
+            hash,
+            message: error.to_string(),
+        }
     }
 }
 
@@ -143,7 +151,12 @@ impl Shelf {
         variables: capability::Variables,
     ) {
         // Opened once, by the house.
-        let _ = self.rooms.set(Rooms { importer, sandbox, handle, variables });
+        let _ = self.rooms.set(Rooms {
+            importer,
+            sandbox,
+            handle,
+            variables,
+        });
     }
 
     /// A bundle's current version.
@@ -167,7 +180,12 @@ impl Shelf {
                 sources.push((Some(Owner::Configured { team, bundle }), source));
             }
         }
-        sources.extend(self.config.automatic.iter().map(|folder| (None, folder.clone())));
+        sources.extend(
+            self.config
+                .automatic
+                .iter()
+                .map(|folder| (None, folder.clone())),
+        );
         for (owner, path) in &sources {
             for file in components(path) {
                 if let Ok(bytes) = tokio::fs::read(&file).await {
@@ -184,8 +202,14 @@ impl Shelf {
     }
 
     /// Takes in the one bundle of a house that is thrown away, with `own` as its folder.
-    pub(crate) async fn put(self: &Arc<Self>, own: &Path, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let owner = Owner::Automatic { own: own.to_owned() };
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        own: &Path,
+        bytes: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let owner = Owner::Automatic {
+            own: own.to_owned(),
+        };
         self.take_in(&owner, own, bytes.into(), true).await
     }
 
@@ -194,9 +218,16 @@ impl Shelf {
         if self.config.automatic.is_some() {
             return Ok(());
         }
-        let all = self.store.dags(&DagFilter::default(), Page::ALL).await?.items;
+        let all = self
+            .store
+            .dags(&DagFilter::default(), Page::ALL)
+            .await?
+            .items;
         let owned = |team: &TeamName, bundle: &BundleName| {
-            self.config.teams.iter().any(|t| t.name == *team && t.bundles.iter().any(|b| b.name == *bundle))
+            self.config
+                .teams
+                .iter()
+                .any(|t| t.name == *team && t.bundles.iter().any(|b| b.name == *bundle))
         };
         for dag in all.iter().filter(|dag| !owned(&dag.team, &dag.bundle)) {
             info!(bundle = %dag.bundle, "the bundle is no longer configured; its DAGs are stale");
@@ -206,9 +237,15 @@ impl Shelf {
     }
 
     async fn watch(self: Arc<Self>, owner: Option<Owner>, path: &Path) {
-        let options = SourceOptions { max_bytes: most_bytes(&self.config), ..SourceOptions::default() };
-        let mut source =
-            if path.is_dir() { Source::folder(path, options) } else { Source::file(path, options) };
+        let options = SourceOptions {
+            max_bytes: most_bytes(&self.config),
+            ..SourceOptions::default()
+        };
+        let mut source = if path.is_dir() {
+            Source::folder(path, options)
+        } else {
+            Source::file(path, options)
+        };
         while let Some(event) = source.next().await {
             let told = match event {
                 SourceEvent::Found { path, bytes, .. } => {
@@ -227,13 +264,22 @@ impl Shelf {
         }
     }
 
-    async fn unreadable(&self, owner: Option<&Owner>, error: &impl ToString) -> Result<(), StoreError> {
+    async fn unreadable(
+        &self,
+        owner: Option<&Owner>,
+        error: &impl ToString,
+    ) -> Result<(), StoreError> {
         let Some(Owner::Configured { team, bundle }) = owner else {
             warn!(error = error.to_string(), "a bundle cannot be read");
             return Ok(());
         };
-        let Some(rooms) = self.rooms.get() else { return Ok(()) };
-        rooms.importer.refuse(team, &bundle.name, None, &error.to_string()).await
+        let Some(rooms) = self.rooms.get() else {
+            return Ok(());
+        };
+        rooms
+            .importer
+            .refuse(team, &bundle.name, None, &error.to_string())
+            .await
     }
 
     /// Takes in a file. Its mistakes become import errors; only the store's failures come back.
@@ -251,14 +297,17 @@ impl Shelf {
             Err(Refusal::Bundle { hash, message }) => {
                 let name = match owner {
                     Owner::Configured { bundle, .. } => Some(bundle.name.clone()),
-                    Owner::Automatic { .. } => {
-                        file.file_stem().and_then(|stem| BundleName::new(stem.to_string_lossy()).ok())
-                    }
+                    Owner::Automatic { .. } => file
+                        .file_stem()
+                        .and_then(|stem| BundleName::new(stem.to_string_lossy()).ok()),
                 };
                 warn!(file = %file.display(), "{message}");
                 match (name, self.rooms.get()) {
                     (Some(name), Some(rooms)) => {
-                        rooms.importer.refuse(&owner.team(), &name, hash, &message).await
+                        rooms
+                            .importer
+                            .refuse(&owner.team(), &name, hash, &message)
+                            .await
                     }
                     _ => Ok(()),
                 }
@@ -267,15 +316,28 @@ impl Shelf {
     }
 
     /// From bytes to a version that is loaded in its team's pool; none when it is the current one.
-    async fn load(&self, owner: &Owner, bytes: Arc<[u8]>) -> Result<Option<BundleVersion>, Refusal> {
-        let Some(rooms) = self.rooms.get() else { return Ok(None) };
+    async fn load(
+        &self,
+        owner: &Owner,
+        bytes: Arc<[u8]>,
+    ) -> Result<Option<BundleVersion>, Refusal> {
+        let Some(rooms) = self.rooms.get() else {
+            return Ok(None);
+        };
         let hash = airlock_bundle::hash(&bytes);
-        if self.lock().values().any(|standing| standing.inspection.hash == hash) {
+        if self
+            .lock()
+            .values()
+            .any(|standing| standing.inspection.hash == hash)
+        {
             return Ok(None);
         }
         let wasm = Bytes::from_owner(Arc::clone(&bytes));
-        let inspection =
-            self.content.keep(bytes).await.map_err(|error| Refusal::bundle(Some(hash), &error))?;
+        let inspection = self
+            .content
+            .keep(bytes)
+            .await
+            .map_err(|error| Refusal::bundle(Some(hash), &error))?;
         let name = inspection.manifest.name.clone();
         if let Owner::Configured { bundle, .. } = owner
             && bundle.name != name
@@ -284,22 +346,43 @@ impl Shelf {
                 "AL-0241: the file is the bundle `{name}`, but it is configured as `{}`; correct `name` of the [[team.bundle]] or its `source`",
                 bundle.name
             );
-            return Err(Refusal::Bundle { hash: Some(hash), message });
+            return Err(Refusal::Bundle {
+                hash: Some(hash),
+                message,
+            });
         }
         let request = Request::from_bundle_toml(&inspection.manifest.text)
             .map_err(|error| Refusal::bundle(Some(hash), &error))?;
         let version = inspection.manifest.version.to_string();
-        let label = BundleLabel { name: name.clone(), version: version.clone(), hash };
+        let label = BundleLabel {
+            name: name.clone(),
+            version: version.clone(),
+            hash,
+        };
         let effective = Arc::new(owner.effective(label, &request));
         rooms
             .sandbox
-            .load(Sourced { wasm, effective: Arc::clone(&effective) })
+            .load(Sourced {
+                wasm,
+                effective: Arc::clone(&effective),
+            })
             .map_err(|error| Refusal::bundle(Some(hash), &error))?;
         let inspection = Arc::new(inspection);
-        let standing = Standing { owner: owner.clone(), inspection, effective };
+        let standing = Standing {
+            owner: owner.clone(),
+            inspection,
+            effective,
+        };
         self.lock().insert(name.clone(), standing);
         let (team, created_at) = (owner.team(), rooms.importer.clock.now());
-        Ok(Some(BundleVersion { bundle: name, team, hash, version, created_at, active: true }))
+        Ok(Some(BundleVersion {
+            bundle: name,
+            team,
+            hash,
+            version,
+            created_at,
+            active: true,
+        }))
     }
 
     /// Imports a loaded version; one that has to be parsed first does so in the background unless `wait`.
@@ -309,9 +392,14 @@ impl Shelf {
         owner: Owner,
         wait: bool,
     ) -> Result<(), StoreError> {
-        let Some(rooms) = self.rooms.get() else { return Ok(()) };
+        let Some(rooms) = self.rooms.get() else {
+            return Ok(());
+        };
         let inputs = self.parse_inputs(rooms, &version).await?;
-        let key = airlock_model::port::ParseKey { hash: version.hash, inputs };
+        let key = airlock_model::port::ParseKey {
+            hash: version.hash,
+            inputs,
+        };
         if wait || self.store.parse_result(&key).await?.is_some() {
             return self.pass(version, owner, inputs).await;
         }
@@ -331,14 +419,20 @@ impl Shelf {
         owner: Owner,
         inputs: BundleHash,
     ) -> Result<(), StoreError> {
-        let Some(rooms) = self.rooms.get() else { return Ok(()) };
+        let Some(rooms) = self.rooms.get() else {
+            return Ok(());
+        };
         let policy = super::policy(&self.config, self.purpose, owner.prefix());
         let passing = self.passing.lock().await;
         let imported = rooms.importer.import(&version, inputs, &policy).await?;
         drop(passing);
         let bundle = &version.bundle;
         match imported {
-            Imported::Live { dags, errors, from_cache } => {
+            Imported::Live {
+                dags,
+                errors,
+                from_cache,
+            } => {
                 let (count, wrong) = (dags.len(), errors.len());
                 info!(%bundle, version = version.version, dags = count, import_errors = wrong, from_cache, "imported");
                 for error in &errors {
@@ -366,7 +460,9 @@ impl Shelf {
     ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             tokio::time::sleep(AGAIN).await;
-            let current = self.standing(&version.bundle).map(|standing| standing.inspection.hash);
+            let current = self
+                .standing(&version.bundle)
+                .map(|standing| standing.inspection.hash);
             if current == Some(version.hash)
                 && let Err(error) = self.pass(version, owner, inputs).await
             {
@@ -389,11 +485,18 @@ impl Shelf {
     }
 
     /// What the parse depends on besides the bytes: a hash over the variables granted to that phase.
-    async fn parse_inputs(&self, rooms: &Rooms, version: &BundleVersion) -> Result<BundleHash, StoreError> {
+    async fn parse_inputs(
+        &self,
+        rooms: &Rooms,
+        version: &BundleVersion,
+    ) -> Result<BundleHash, StoreError> {
         let mut hash = blake3::Hasher::new();
         hash.update(b"airlock parse inputs 1");
         let standing = self.standing(&version.bundle);
-        for permit in standing.iter().flat_map(|standing| standing.effective.parse_variables()) {
+        for permit in standing
+            .iter()
+            .flat_map(|standing| standing.effective.parse_variables())
+        {
             for variable in rooms.variables.matching(permit).await? {
                 for part in [variable.key.as_str(), variable.value.reveal()] {
                     hash.update(&(part.len() as u64).to_le_bytes());
@@ -408,12 +511,24 @@ impl Shelf {
     fn owner(&self, team: &TeamName, bundle: &BundleName) -> Option<Owner> {
         if let Some(folder) = &self.config.automatic {
             let known = self.standing(bundle).map(|standing| standing.owner);
-            let owner = known.unwrap_or_else(|| Owner::Automatic { own: folder.join(bundle.as_str()) });
+            let owner = known.unwrap_or_else(|| Owner::Automatic {
+                own: folder.join(bundle.as_str()),
+            });
             return (*team == TeamName::default_team()).then_some(owner);
         }
-        let team = self.config.teams.iter().find(|configured| configured.name == *team)?;
-        let bundle = team.bundles.iter().find(|configured| configured.name == *bundle)?;
-        Some(Owner::Configured { team: team.name.clone(), bundle: Box::new(bundle.clone()) })
+        let team = self
+            .config
+            .teams
+            .iter()
+            .find(|configured| configured.name == *team)?;
+        let bundle = team
+            .bundles
+            .iter()
+            .find(|configured| configured.name == *bundle)?;
+        Some(Owner::Configured {
+            team: team.name.clone(),
+            bundle: Box::new(bundle.clone()),
+        })
     }
 }
 
@@ -427,7 +542,9 @@ impl ComponentSource for Shelf {
         bundle: &BundleName,
         hash: &BundleHash,
     ) -> Result<Option<Sourced>, Box<dyn Error + Send + Sync>> {
-        let Some(owner) = self.owner(team, bundle) else { return Ok(None) };
+        let Some(owner) = self.owner(team, bundle) else {
+            return Ok(None);
+        };
         let (bytes, inspection) = self.content.fetch(hash).await?;
         if inspection.manifest.name != *bundle {
             return Ok(None);
@@ -439,13 +556,20 @@ impl ComponentSource for Shelf {
             hash: *hash,
         };
         let effective = Arc::new(owner.effective(label, &request));
-        Ok(Some(Sourced { wasm: Bytes::from_owner(bytes), effective }))
+        Ok(Some(Sourced {
+            wasm: Bytes::from_owner(bytes),
+            effective,
+        }))
     }
 }
 
 /// The largest component that any team may have.
 pub(super) fn most_bytes(config: &Config) -> u64 {
-    let most = config.teams.iter().map(|team| team.limits.component_bytes.get()).max();
+    let most = config
+        .teams
+        .iter()
+        .map(|team| team.limits.component_bytes.get())
+        .max();
     most.unwrap_or(DEFAULT_MAX_BYTES)
 }
 
@@ -454,9 +578,14 @@ fn components(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
-    let entries = std::fs::read_dir(path).into_iter().flatten().map_while(Result::ok);
+    let entries = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .map_while(Result::ok);
     let wasm = |path: &PathBuf| {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         !hidden && path.extension().is_some_and(|end| end == "wasm")
     };
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(wasm).collect();

@@ -28,7 +28,11 @@ impl InstancePools for Figures {
                 memory_limit: limits.memory as u64,
                 cpu_micros: metrics.cpu_micros.load(Relaxed),
                 denials: metrics.denials.load(Relaxed),
-                ends: ENDS.iter().zip(&metrics.ends).map(|(name, count)| (*name, count.load(Relaxed))).collect(),
+                ends: ENDS
+                    .iter()
+                    .zip(&metrics.ends)
+                    .map(|(name, count)| (*name, count.load(Relaxed)))
+                    .collect(),
             })
         };
         self.config.teams.iter().filter_map(figures).collect()

@@ -23,10 +23,8 @@ use airlock_model::{
 };
 use airlock_sandbox::{Compiler, Sandbox};
 use airlock_scheduler::{
-    Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup,
-    driver::Shutdown,
-    engine::RandomKeys,
-    import,
+    Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
+    engine::RandomKeys, import,
 };
 use airlock_secret::Vault;
 use airlock_store::{BlobFiles, HomeLock, LogFiles, Store};
@@ -123,7 +121,8 @@ impl House {
 
         let content = Arc::new(Content::new(blobs.clone(), bundles::most_bytes(&config)));
         let shelf = Arc::new(Shelf::new(&config, purpose, store.clone(), content));
-        let compiler = Compiler::this_program(config.compile.limits()).map_err(HouseError::Compiler)?;
+        let compiler =
+            Compiler::this_program(config.compile.limits()).map_err(HouseError::Compiler)?;
         let ports = airlock_sandbox::Ports {
             clock: clock.clone(),
             logs: logs.clone(),
@@ -133,7 +132,12 @@ impl House {
             egress: Arc::new(capability::Egress::new()),
         };
         let cache = home.join("cache");
-        let sandbox = airlock_sandbox::Options { cache, compiler, source: shelf.clone(), ports };
+        let sandbox = airlock_sandbox::Options {
+            cache,
+            compiler,
+            source: shelf.clone(),
+            ports,
+        };
         let sandbox = Arc::new(Sandbox::new(sandbox)?);
         for team in &config.teams {
             sandbox.add_team(team.name.clone(), team.limits.team_limits())?;
@@ -155,7 +159,9 @@ impl House {
         let (shutdown, asked) = watch::channel(Shutdown::No);
         let scheduler = Scheduler::new(engine, options, ports, channel);
         let thread = std::thread::Builder::new().name(SCHEDULER_THREAD.into());
-        let scheduler = thread.spawn(move || drive(scheduler, asked)).map_err(HouseError::Thread)?;
+        let scheduler = thread
+            .spawn(move || drive(scheduler, asked))
+            .map_err(HouseError::Thread)?;
         let importer = Importer {
             parser: sandbox.clone(),
             bundles: store.clone(),
@@ -163,9 +169,26 @@ impl House {
             pools: store.clone(),
             clock: clock.clone(),
         };
-        shelf.open(importer, sandbox.clone(), handle.clone(), capability::Variables::new(vault.clone()));
+        shelf.open(
+            importer,
+            sandbox.clone(),
+            handle.clone(),
+            capability::Variables::new(vault.clone()),
+        );
         let scheduler = Some(scheduler);
-        Ok(Self { config, store, vault, sandbox, logs, handle, shelf, clock, lock, shutdown, scheduler })
+        Ok(Self {
+            config,
+            store,
+            vault,
+            sandbox,
+            logs,
+            handle,
+            shelf,
+            clock,
+            lock,
+            shutdown,
+            scheduler,
+        })
     }
 
     /// Asks the scheduler to stop: to drain, or at once.
@@ -175,8 +198,13 @@ impl House {
 
     /// Waits until the scheduler has written its last batch.
     pub(crate) async fn stopped(&mut self) {
-        let Some(scheduler) = self.scheduler.take() else { return };
-        if tokio::task::spawn_blocking(move || scheduler.join()).await.is_err() {
+        let Some(scheduler) = self.scheduler.take() else {
+            return;
+        };
+        if tokio::task::spawn_blocking(move || scheduler.join())
+            .await
+            .is_err()
+        {
             error!("the scheduler's thread could not be waited for");
         }
     }
@@ -184,7 +212,10 @@ impl House {
 
 /// The scheduler's thread has a runtime of its own, so that nothing that the API does delays a task.
 fn drive(scheduler: Scheduler, asked: watch::Receiver<Shutdown>) {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(scheduler.run(asked)),
         Err(error) => error!(%error, "the scheduler has no runtime"),
     }
@@ -192,8 +223,15 @@ fn drive(scheduler: Scheduler, asked: watch::Receiver<Shutdown>) {
 
 /// Makes a folder that nobody else may look into.
 fn private_folder(path: &Path) -> Result<(), HouseError> {
-    let failed = |source| HouseError::Home { path: path.to_owned(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let failed = |source| HouseError::Home {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
 }
 
@@ -252,7 +290,13 @@ async fn engine(config: &Config, options: &Options, store: &Store) -> Result<Eng
         })
         .collect();
     let (pools, progress) = (store.pools().await?, store.progress().await?);
-    Ok(Engine::new(options.clone(), &teams, &pools, progress, Box::new(RandomKeys)))
+    Ok(Engine::new(
+        options.clone(),
+        &teams,
+        &pools,
+        progress,
+        Box::new(RandomKeys),
+    ))
 }
 
 /// Runs that a host before has not ended go on where they were.
@@ -268,8 +312,12 @@ async fn adopt(engine: &mut Engine, store: &Store, clock: &dyn Clock) -> Result<
             Ok(Some((stored, dag, bundle, paused))) => {
                 engine.restore(stored, dag, bundle, paused, clock.now());
             }
-            Ok(None) => error!(%dag_id, %run_id, "the run's definition is gone; the run stays as it is"),
-            Err(StoreError::Corrupt(reason)) => error!(%dag_id, %run_id, reason, "the run stays as it is"),
+            Ok(None) => {
+                error!(%dag_id, %run_id, "the run's definition is gone; the run stays as it is")
+            }
+            Err(StoreError::Corrupt(reason)) => {
+                error!(%dag_id, %run_id, reason, "the run stays as it is")
+            }
             Err(error) => return Err(error),
         }
     }

@@ -19,12 +19,15 @@ pub(crate) struct Pages {
 #[async_trait]
 impl Reviews for Pages {
     async fn review(&self, bundle: &BundleName) -> Result<Option<Review>, StoreError> {
-        let Some(standing) = self.shelf.standing(bundle) else { return Ok(None) };
+        let Some(standing) = self.shelf.standing(bundle) else {
+            return Ok(None);
+        };
         let holding = match &standing.owner {
             Owner::Configured { team, bundle } => Holding::Granted(team, &bundle.grant),
             Owner::Automatic { own } => Holding::Automatic(own),
         };
         let page = Review::new(&standing.inspection, holding);
-        page.map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
+        page.map(Some)
+            .map_err(|error| StoreError::Corrupt(error.to_string()))
     }
 }

@@ -43,7 +43,13 @@ pub(crate) fn vault(config: &Config, home: &Path, store: &Arc<Store>) -> Result<
     }
     let file = home.join(KEY_FILE);
     let keyring = Keyring::load_or_create(&file)?;
-    Ok(Vault::new(configured, store.clone(), store.clone(), keyring, file))
+    Ok(Vault::new(
+        configured,
+        store.clone(),
+        store.clone(),
+        keyring,
+        file,
+    ))
 }
 
 /// The vault, opened for the API. A variable that changes may change what a bundle parses to.
@@ -55,10 +61,20 @@ pub(crate) struct Keeper {
 #[async_trait]
 impl SettingsKeeper for Keeper {
     async fn variables(&self, scope: &Scope) -> Result<Vec<Kept<Variable>>, StoreError> {
-        Ok(self.vault.variables_of(scope).await?.into_iter().map(kept).collect())
+        Ok(self
+            .vault
+            .variables_of(scope)
+            .await?
+            .into_iter()
+            .map(kept)
+            .collect())
     }
 
-    async fn variable(&self, scope: &Scope, key: &VariableKey) -> Result<Option<Kept<Variable>>, StoreError> {
+    async fn variable(
+        &self,
+        scope: &Scope,
+        key: &VariableKey,
+    ) -> Result<Option<Kept<Variable>>, StoreError> {
         Ok(self.vault.variable_of(scope, key).await?.map(kept))
     }
 
@@ -75,14 +91,28 @@ impl SettingsKeeper for Keeper {
     }
 
     async fn connections(&self, scope: &Scope) -> Result<Vec<Kept<Connection>>, StoreError> {
-        Ok(self.vault.connections_of(scope).await?.into_iter().map(kept).collect())
+        Ok(self
+            .vault
+            .connections_of(scope)
+            .await?
+            .into_iter()
+            .map(kept)
+            .collect())
     }
 
-    async fn connection(&self, scope: &Scope, id: &ConnectionId) -> Result<Option<Kept<Connection>>, StoreError> {
+    async fn connection(
+        &self,
+        scope: &Scope,
+        id: &ConnectionId,
+    ) -> Result<Option<Kept<Connection>>, StoreError> {
         Ok(self.vault.connection_of(scope, id).await?.map(kept))
     }
 
-    async fn set_connection(&self, scope: &Scope, connection: &Connection) -> Result<(), StoreError> {
+    async fn set_connection(
+        &self,
+        scope: &Scope,
+        connection: &Connection,
+    ) -> Result<(), StoreError> {
         self.vault.set_connection(scope, connection).await
     }
 
@@ -92,7 +122,10 @@ impl SettingsKeeper for Keeper {
 }
 
 fn kept<T>(kept: airlock_secret::Kept<T>) -> Kept<T> {
-    Kept { value: kept.value, configured: kept.configured }
+    Kept {
+        value: kept.value,
+        configured: kept.configured,
+    }
 }
 
 /// Imports again in the background: whoever changed a setting need not wait for a parse.

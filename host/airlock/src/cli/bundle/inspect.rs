@@ -1,0 +1,234 @@
+//! `airlock bundle inspect`: the reviewer's page.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use airlock_bundle::{DEFAULT_MAX_BYTES, Inspection, inspect};
+use airlock_grant::Kind;
+use airlock_server::review::{CANNOT, Granted, Holding, Review};
+
+use crate::{
+    cli::Common,
+    config::Config,
+    error::CliError,
+    output::{self, Format, line, print_json, size},
+};
+
+pub(super) fn run(common: &Common, file: &Path) -> Result<(), CliError> {
+    let metadata = fs::metadata(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            CliError::NotFound(format!("there is no file `{}`", file.display()))
+        }
+        _ => CliError::file("the component", file, &error),
+    })?;
+    if !metadata.is_file() {
+        return Err(CliError::Usage(format!(
+            "`{}` is not a file",
+            file.display()
+        )));
+    }
+    if metadata.len() > DEFAULT_MAX_BYTES {
+        return Err(CliError::room(airlock_bundle::InspectError::TooLarge {
+            bytes: metadata.len(),
+            limit: DEFAULT_MAX_BYTES,
+        }));
+    }
+    let bytes = fs::read(file).map_err(|error| CliError::file("the component", file, &error))?;
+    let inspection = inspect(&bytes, DEFAULT_MAX_BYTES).map_err(CliError::room)?;
+    let config = common.config()?;
+    let own = file.with_extension("");
+    let holding = holding(&config, &inspection, &own);
+    let review = Review::new(&inspection, holding).map_err(CliError::room)?;
+    match common.output {
+        Format::Json => print_json(&review),
+        Format::Table => output::print(&page(&review)),
+    }
+}
+
+/// What the configuration says of this bundle.
+fn holding<'a>(config: &'a Config, inspection: &Inspection, own: &'a Path) -> Holding<'a> {
+    if config.automatic.is_some() {
+        return Holding::Automatic(own);
+    }
+    let name = &inspection.manifest.name;
+    config
+        .teams
+        .iter()
+        .flat_map(|team| team.bundles.iter().map(move |bundle| (team, bundle)))
+        .find(|(_, bundle)| bundle.name == *name)
+        .map_or(Holding::Unknown, |(team, bundle)| {
+            Holding::Granted(&team.name, &bundle.grant)
+        })
+}
+
+/// The page, for people. Everything that the bundle wrote is escaped.
+fn page(review: &Review) -> String {
+    let mut page = String::new();
+    let hash: String = review.hash.chars().take(8).collect();
+    let mut head = vec![
+        format!("{} {}", line(&review.name), line(&review.version)),
+        format!("b3:{hash}…"),
+        size(review.size),
+    ];
+    head.extend(review.made_with.iter().map(|tool| line(tool)));
+    let _ = writeln!(page, "{}", head.join("   "));
+    let grants = match (&review.team_name, review.automatic) {
+        (Some(_), true) => {
+            "granted what it asks for, since only the default team exists (set [[team]] to change that)".to_owned()
+        }
+        (Some(team), false) => format!("team {}", line(team)),
+        (None, _) => "no team's configuration names this bundle: nothing is granted".to_owned(),
+    };
+    let _ = writeln!(page, "{grants}\n");
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    for kind in [
+        Kind::Http,
+        Kind::Connection,
+        Kind::Variable,
+        Kind::Directory,
+    ] {
+        let asked: Vec<_> = review
+            .rows
+            .iter()
+            .filter(|row| row.kind == kind.as_str())
+            .collect();
+        if asked.is_empty() {
+            rows.push([kind.can(), "–", "–", "–"].map(str::to_owned));
+        }
+        for (i, row) in asked.into_iter().enumerate() {
+            let can = if i == 0 { kind.can() } else { "" };
+            let reason = row.reason.as_ref().map(|reason| format!("  ({reason})"));
+            rows.push([
+                can.to_owned(),
+                format!("{}{}", row.asks_for, reason.unwrap_or_default()),
+                granted(row.granted).to_owned(),
+                if row.phases.is_empty() {
+                    "–".to_owned()
+                } else {
+                    row.phases.join(", ")
+                },
+            ]);
+        }
+    }
+    rows.push(
+        [
+            "tell time, random numbers",
+            "always (frozen while parsing)",
+            "–",
+            "task",
+        ]
+        .map(str::to_owned),
+    );
+    let table = output::table(["can, if granted", "asks for", "granted", "phases"], rows);
+    for row in table.lines() {
+        let _ = writeln!(page, "  {row}");
+    }
+    let _ = writeln!(page, "\n  cannot: {CANNOT}");
+    let foreign: Vec<String> = review
+        .imports
+        .iter()
+        .filter(|import| import.standing != "inert")
+        .map(|import| {
+            let meaning = import.meaning.as_deref().unwrap_or("unknown to this host");
+            let functions: Vec<String> = import.functions.iter().map(|name| line(name)).collect();
+            let functions = if functions.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", functions.join(", "))
+            };
+            format!("    {}  {meaning}{functions}\n", line(&import.name))
+        })
+        .collect();
+    if !foreign.is_empty() {
+        let _ = write!(
+            page,
+            "\n  imports, besides what every bundle may:\n{}",
+            foreign.concat()
+        );
+    }
+    if !review.refused.is_empty() {
+        page.push_str("\n  does not load:\n");
+        for reason in &review.refused {
+            let reason = output::lines(reason).replace('\n', "\n    ");
+            let _ = writeln!(page, "    {reason}");
+        }
+    }
+    page
+}
+
+const fn granted(granted: Granted) -> &'static str {
+    match granted {
+        Granted::Yes => "yes",
+        Granted::Partly => "partly",
+        Granted::No => "no",
+        Granted::Unknown => "–",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airlock_server::review::{ReviewImport, ReviewRow};
+
+    use super::*;
+
+    #[test]
+    fn the_page_says_what_is_asked_for_and_granted_and_nothing_controls_the_terminal() {
+        let review = Review {
+            name: "ledger".into(),
+            version: "2.3.0".into(),
+            hash: "51ac09ff".repeat(8),
+            size: 1_468_006,
+            made_with: vec!["Rust 1.95\u{1b}[2J".into()],
+            phases: vec!["parse".into(), "task".into()],
+            team_name: Some("payments".into()),
+            automatic: false,
+            rows: vec![
+                ReviewRow {
+                    kind: "http".into(),
+                    can: "call HTTP".into(),
+                    asks_for: "POST https://api.bank.example/v1/*".into(),
+                    reason: Some("to \u{202e}pay".into()),
+                    granted: Granted::Yes,
+                    phases: vec!["task".into()],
+                },
+                ReviewRow {
+                    kind: "variable".into(),
+                    can: "read variables".into(),
+                    asks_for: "ledger.*".into(),
+                    reason: None,
+                    granted: Granted::No,
+                    phases: Vec::new(),
+                },
+            ],
+            imports: vec![ReviewImport {
+                name: "evil:x/y@1.0.0\n".into(),
+                functions: vec!["f".into()],
+                standing: "unknown".into(),
+                meaning: None,
+                risk: None,
+            }],
+            refused: vec!["AL-0414: no\nsecond line".into()],
+        };
+        let page = page(&review);
+        for part in [
+            "ledger 2.3.0   b3:51ac09ff…   1.4 MiB   Rust 1.95\\u{1b}[2J\n",
+            "team payments\n",
+            "  CAN, IF GRANTED",
+            "  call HTTP",
+            "POST https://api.bank.example/v1/*  (to \\u{202e}pay)",
+            "  cannot: open sockets",
+            "evil:x/y@1.0.0\\n  unknown to this host (f)\n",
+            "    AL-0414: no\n    second line\n",
+        ] {
+            assert!(page.contains(part), "{part:?}\nis not in\n{page}");
+        }
+        let row = |what: &str| {
+            page.lines()
+                .find(|line| line.contains(what))
+                .unwrap()
+                .to_owned()
+        };
+        assert!(row("ledger.*").contains(" no "), "{page}");
+        assert!(row("read and write files").contains('–'), "{page}");
+        assert!(!page.contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,174 @@
+//! `airlock connections`.
+
+mod uri;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+pub(crate) use uri::from_uri;
+
+use super::{Common, TeamOption, object, text_or_stdin};
+use crate::{
+    api_client::path,
+    error::CliError,
+    output::{print_fields, print_list},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show a connection, without its secrets
+    #[command(after_help = "Example:\n  airlock connections get bank --team payments")]
+    Get {
+        /// Its id
+        connection_id: String,
+        #[command(flatten)]
+        team: TeamOption,
+    },
+    /// List the connections, without their secrets
+    List {
+        #[command(flatten)]
+        team: TeamOption,
+    },
+    /// Create a connection, or change what is given of it
+    #[command(
+        after_help = "Examples:\n  airlock connections set bank --team payments --conn-type http --host api.bank.example --port 443\n  airlock connections set bank --team payments --password - < password.txt\n  airlock connections set warehouse --uri 'postgres://reader@db.example/ledger'"
+    )]
+    Set {
+        /// Its id
+        connection_id: String,
+        #[command(flatten)]
+        fields: Fields,
+        #[command(flatten)]
+        team: TeamOption,
+    },
+    /// Delete a connection
+    #[command(after_help = "Example:\n  airlock connections delete bank --team payments")]
+    Delete {
+        /// Its id
+        connection_id: String,
+        #[command(flatten)]
+        team: TeamOption,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fields {
+    /// All of it as a URI: TYPE://LOGIN:PASSWORD@HOST:PORT/SCHEMA?EXTRA=…
+    #[arg(long, conflicts_with_all = ["conn_type", "host", "port", "login", "password", "schema", "extra"])]
+    uri: Option<String>,
+    /// The kind of system, such as http or postgres
+    #[arg(long)]
+    conn_type: Option<String>,
+    /// Host name or address
+    #[arg(long)]
+    host: Option<String>,
+    /// Port
+    #[arg(long)]
+    port: Option<u16>,
+    /// User name
+    #[arg(long)]
+    login: Option<String>,
+    /// Password or token; `-` reads it from standard input
+    #[arg(long)]
+    password: Option<String>,
+    /// Database, or what the system calls it
+    #[arg(long)]
+    schema: Option<String>,
+    /// Whatever else the system needs, as a JSON object
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    extra: Option<Map<String, Value>>,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl Fields {
+    fn into_json(self, id: &str) -> Result<Map<String, Value>, CliError> {
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            fields.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        if let Some(uri) = self.uri {
+            let connection = from_uri(id, &text_or_stdin(uri)?).map_err(CliError::Usage)?;
+            put("conn_type", Some(connection.conn_type.into()));
+            put("host", connection.host.map(Value::from));
+            put("port", connection.port.map(Value::from));
+            put("login", connection.login.map(Value::from));
+            put("schema", connection.schema.map(Value::from));
+            put("password", connection.password.map(|p| p.reveal().into()));
+            put("extra", connection.extra.map(|extra| extra.reveal().into()));
+        } else {
+            put("conn_type", self.conn_type.map(Value::from));
+            put("host", self.host.map(Value::from));
+            put("port", self.port.map(Value::from));
+            put("login", self.login.map(Value::from));
+            put("schema", self.schema.map(Value::from));
+            put(
+                "password",
+                self.password
+                    .map(text_or_stdin)
+                    .transpose()?
+                    .map(Value::from),
+            );
+            put("extra", self.extra.map(Value::Object));
+        }
+        put("description", self.description.map(Value::from));
+        if fields.is_empty() {
+            return Err(CliError::Usage(
+                "nothing is to be set; see --help for what can be".to_owned(),
+            ));
+        }
+        Ok(fields)
+    }
+}
+
+const FIELDS: [(&str, &str); 10] = [
+    ("connection", "connection_id"),
+    ("type", "conn_type"),
+    ("host", "host"),
+    ("port", "port"),
+    ("login", "login"),
+    ("schema", "schema"),
+    ("password", "has_password"),
+    ("extra", "has_extra"),
+    ("team", "team_name"),
+    ("in airlock.toml", "is_configured"),
+];
+
+pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliError> {
+    let server = common.server()?;
+    let collection = path(&["connections"]);
+    match command {
+        Command::Get {
+            connection_id,
+            team,
+        } => {
+            let address = path(&["connections", &connection_id]);
+            let connection = server.get(&address, &team.query()).await?;
+            print_fields(common.output, &connection, FIELDS)
+        }
+        Command::List { team } => {
+            let all = server
+                .list(&collection, &team.query(), "connections", None)
+                .await?;
+            print_list(common.output, &all, FIELDS)
+        }
+        Command::Set {
+            connection_id,
+            fields,
+            team,
+        } => {
+            let fields = fields.into_json(&connection_id)?;
+            let name = ("connection_id", connection_id.as_str());
+            let connection = server.set(&collection, name, &team.query(), fields).await?;
+            print_fields(common.output, &connection, FIELDS)
+        }
+        Command::Delete {
+            connection_id,
+            team,
+        } => {
+            let address = path(&["connections", &connection_id]);
+            server.delete(&address, &team.query()).await
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! `airlock dags`.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Common, object};
+use crate::{
+    api_client::path,
+    error::CliError,
+    output::{self, Format, line, print_fields, print_json, print_line, print_list},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the DAGs
+    List {
+        /// Of this team only
+        #[arg(long)]
+        team: Option<String>,
+        /// With this tag only
+        #[arg(long)]
+        tag: Option<String>,
+        /// Also those that are gone from their bundle
+        #[arg(long)]
+        stale: bool,
+    },
+    /// Show a DAG: its schedule, its limits, its tasks and what waits for what
+    #[command(after_help = "Example:\n  airlock dags show weather")]
+    Show {
+        /// The DAG
+        dag_id: String,
+    },
+    /// Start a run now
+    #[command(
+        after_help = "Examples:\n  airlock dags trigger weather\n  airlock dags trigger weather --logical-date 2012-01-15\n  airlock dags trigger report --conf '{\"region\": \"eu\"}'"
+    )]
+    Trigger {
+        /// The DAG
+        dag_id: String,
+        /// The time that the run stands for, as 2012-01-15 or 2012-01-15T06:00:00Z
+        #[arg(long, value_name = "TIME")]
+        logical_date: Option<String>,
+        /// Values for the DAG's params, as a JSON object
+        #[arg(long, value_name = "JSON", value_parser = object)]
+        conf: Option<serde_json::Map<String, Value>>,
+        /// The run's id [default: formed from the type and the time]
+        #[arg(long)]
+        run_id: Option<String>,
+    },
+    /// Tell the state of a run
+    #[command(
+        after_help = "Example:\n  airlock dags state weather scheduled__2012-01-15T00:00:00+00:00"
+    )]
+    State {
+        /// The DAG
+        dag_id: String,
+        /// The run
+        run_id: String,
+    },
+    /// List the runs of a DAG, newest first
+    #[command(
+        after_help = "Examples:\n  airlock dags list-runs weather\n  airlock dags list-runs weather --state failed --limit 100"
+    )]
+    ListRuns {
+        /// The DAG, or `~` for all
+        dag_id: String,
+        /// In this state only: queued, running, success or failed; may be given several times
+        #[arg(long)]
+        state: Vec<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Pause a DAG: no new runs and no new tries; running tries finish
+    #[command(after_help = "Example:\n  airlock dags pause weather")]
+    Pause {
+        /// The DAG
+        dag_id: String,
+    },
+    /// Unpause a DAG
+    #[command(after_help = "Example:\n  airlock dags unpause weather")]
+    Unpause {
+        /// The DAG
+        dag_id: String,
+    },
+    /// List what could not be imported, why, and what to do
+    #[command(after_help = "Example:\n  airlock dags list-import-errors")]
+    ListImportErrors {
+        /// Of this team only
+        #[arg(long)]
+        team: Option<String>,
+    },
+    /// Tell when the next run of a DAG is due
+    #[command(after_help = "Example:\n  airlock dags next-execution weather")]
+    NextExecution {
+        /// The DAG
+        dag_id: String,
+    },
+}
+
+pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliError> {
+    let server = common.server()?;
+    let format = common.output;
+    match command {
+        Command::List { team, tag, stale } => {
+            let mut query = Vec::new();
+            query.extend(team.map(|team| ("team", team)));
+            query.extend(tag.map(|tag| ("tags", tag)));
+            query.push(("exclude_stale", (!stale).to_string()));
+            let dags = server.list(&path(&["dags"]), &query, "dags", None).await?;
+            print_list(
+                format,
+                &dags,
+                [
+                    ("dag", "dag_id"),
+                    ("team", "team_name"),
+                    ("bundle", "bundle_name"),
+                    ("schedule", "timetable_summary"),
+                    ("paused", "is_paused"),
+                    ("next run", "next_dagrun_run_after"),
+                ],
+            )
+        }
+        Command::Show { dag_id } => {
+            let dag = server
+                .get(&path(&["dags", &dag_id, "details"]), &[])
+                .await?;
+            let tasks = server.get(&path(&["dags", &dag_id, "tasks"]), &[]).await?;
+            show(format, dag, &tasks)
+        }
+        Command::Trigger {
+            dag_id,
+            logical_date,
+            conf,
+            run_id,
+        } => {
+            let mut body = json!({ "conf": conf.unwrap_or_default() });
+            if let Some(fields) = body.as_object_mut() {
+                fields.extend(run_id.map(|id| ("dag_run_id".to_owned(), id.into())));
+                fields.extend(logical_date.map(|at| ("logical_date".to_owned(), at.into())));
+            }
+            let run = server
+                .post(&path(&["dags", &dag_id, "dagRuns"]), &[], &body)
+                .await?;
+            print_fields(format, &run, RUN_FIELDS)
+        }
+        Command::State { dag_id, run_id } => {
+            let run = server
+                .get(&path(&["dags", &dag_id, "dagRuns", &run_id]), &[])
+                .await?;
+            match format {
+                Format::Json => print_json(&run),
+                Format::Table => print_line(&line(&output::cell(&run["state"]))),
+            }
+        }
+        Command::ListRuns {
+            dag_id,
+            state,
+            limit,
+        } => {
+            let mut query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
+            query.push(("order_by", "-run_after".to_owned()));
+            let address = path(&["dags", &dag_id, "dagRuns"]);
+            let runs = server
+                .list(&address, &query, "dag_runs", Some(limit))
+                .await?;
+            print_list(
+                format,
+                &runs,
+                [
+                    ("dag", "dag_id"),
+                    ("run", "dag_run_id"),
+                    ("state", "state"),
+                    ("start", "start_date"),
+                    ("seconds", "duration"),
+                ],
+            )
+        }
+        Command::Pause { dag_id } => {
+            let body = json!({ "is_paused": true });
+            let dag = server.patch(&path(&["dags", &dag_id]), &[], &body).await?;
+            print_fields(format, &dag, PAUSE_FIELDS)
+        }
+        Command::Unpause { dag_id } => {
+            let body = json!({ "is_paused": false });
+            let dag = server.patch(&path(&["dags", &dag_id]), &[], &body).await?;
+            print_fields(format, &dag, PAUSE_FIELDS)
+        }
+        Command::ListImportErrors { team } => {
+            let query: Vec<_> = team.into_iter().map(|team| ("team", team)).collect();
+            let address = path(&["importErrors"]);
+            let errors = server.list(&address, &query, "import_errors", None).await?;
+            import_errors(format, &errors)
+        }
+        Command::NextExecution { dag_id } => {
+            let dag = server.get(&path(&["dags", &dag_id]), &[]).await?;
+            let next = &dag["next_dagrun_run_after"];
+            match format {
+                Format::Json => print_json(&json!({
+                    "dag_id": dag["dag_id"],
+                    "next_dagrun_run_after": next,
+                    "next_dagrun_logical_date": dag["next_dagrun_logical_date"],
+                })),
+                Format::Table if next.is_null() => print_line("no further run is due"),
+                Format::Table => print_line(&line(&output::cell(next))),
+            }
+        }
+    }
+}
+
+const RUN_FIELDS: [(&str, &str); 4] = [
+    ("dag", "dag_id"),
+    ("run", "dag_run_id"),
+    ("logical date", "logical_date"),
+    ("state", "state"),
+];
+
+const PAUSE_FIELDS: [(&str, &str); 2] = [("dag", "dag_id"), ("paused", "is_paused")];
+
+fn show(format: Format, mut dag: Value, tasks: &Value) -> Result<(), CliError> {
+    let tasks = tasks["tasks"].as_array().cloned().unwrap_or_default();
+    if format == Format::Json {
+        if let Some(fields) = dag.as_object_mut() {
+            fields.insert("tasks".to_owned(), Value::Array(tasks));
+        }
+        return print_json(&dag);
+    }
+    print_fields(
+        format,
+        &dag,
+        [
+            ("dag", "dag_id"),
+            ("team", "team_name"),
+            ("bundle", "bundle_name"),
+            ("description", "description"),
+            ("schedule", "timetable_summary"),
+            ("start", "start_date"),
+            ("end", "end_date"),
+            ("catch-up", "catchup"),
+            ("paused", "is_paused"),
+            ("next run", "next_dagrun_run_after"),
+            ("runs at once", "max_active_runs"),
+            ("tasks at once", "max_active_tasks"),
+            ("owners", "owners"),
+        ],
+    )?;
+    let rows = tasks.iter().map(|task| {
+        let field = |name: &str| output::cell(&task[name]);
+        [
+            field("task_id"),
+            field("upstream_task_ids"),
+            field("trigger_rule"),
+            field("retries"),
+            field("pool"),
+        ]
+    });
+    output::print("\n")?;
+    output::print(&output::table(
+        ["task", "waits for", "when", "retries", "pool"],
+        rows,
+    ))
+}
+
+/// Grouped by bundle; each error a paragraph, since it says what to do.
+fn import_errors(format: Format, errors: &[Value]) -> Result<(), CliError> {
+    if format == Format::Json {
+        return print_json(&errors);
+    }
+    if errors.is_empty() {
+        return print_line("everything could be imported");
+    }
+    let mut bundles: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for error in errors {
+        let bundle = format!(
+            "{}, team {}",
+            output::cell(&error["bundle_name"]),
+            output::cell(&error["team_name"])
+        );
+        bundles.entry(bundle).or_default().push(error);
+    }
+    for (bundle, errors) in bundles {
+        print_line(&line(&bundle))?;
+        for error in errors {
+            let text = output::cell(&error["stack_trace"]);
+            let code = output::cell(&error["code"]);
+            let text = text.strip_prefix(&format!("{code}: ")).unwrap_or(&text);
+            let dag = match &error["dag_id"] {
+                Value::String(dag) => format!("DAG {dag}: "),
+                _ => String::new(),
+            };
+            let text = output::lines(&format!("{dag}{text}")).replace('\n', "\n  ");
+            print_line(&format!("  {}: {text}", line(&code)))?;
+        }
+    }
+    Ok(())
+}

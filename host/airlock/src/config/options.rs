@@ -1,0 +1,192 @@
+//! The options that stand once in the file: one table, from which the structs, their defaults, the checks,
+//! `airlock config list` and the reference in `docs/configuration.md` all come.
+
+use std::{net::SocketAddr, time::Duration};
+
+use airlock_sandbox::{CompileLimits, TeamLimits};
+
+use super::{
+    section::section,
+    value::{ByteSize, DatabaseUrl, LogFilter, choice},
+};
+
+const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+section! {
+    /// The API.
+    Server in "[server]" {
+        /// Where the API listens. Keep it on loopback, or put a proxy with TLS before it: the token that
+        /// opens the API crosses this connection.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
+        /// Host names under which the API may be reached, besides those of loopback and the address above. A
+        /// request for another host is refused, so that no web page can reach the API through a name of its own.
+        allowed_hosts: Vec<String> = Vec::new();
+        /// Whether /metrics answers without the token. The figures name teams, pools and DAG counts.
+        public_metrics: bool = false;
+        /// The largest request body.
+        body_limit: ByteSize = ByteSize::mib(2), in ByteSize::kib(16)..=ByteSize::mib(64);
+        /// How long a request may take, other than one that follows a log.
+        request_timeout: Duration = seconds(30), in seconds(1)..=seconds(600);
+    }
+}
+
+section! {
+    /// The database.
+    Database in "[database]" {
+        /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`. When unset, SQLite in the file
+        /// `airlock.db` of the home folder. Better than a password here is one in the environment variable
+        /// AIRLOCK__DATABASE__URL.
+        url: Option<DatabaseUrl> = None;
+    }
+}
+
+section! {
+    /// The scheduler.
+    Scheduler in "[scheduler]" {
+        /// Tasks that run at once, over all teams.
+        parallelism: u32 = 32, in 1..=100_000;
+        /// Runs of one DAG at once, where the DAG does not say.
+        max_active_runs_per_dag: u32 = 16, in 1..=100_000;
+        /// Tasks at once in one run, where the DAG does not say.
+        max_active_tasks_per_dag: u32 = 16, in 1..=100_000;
+        /// XComs with more bytes than this are kept in files and not in the database.
+        xcom_spill_bytes: ByteSize = ByteSize::kib(64), in ByteSize::kib(1)..=ByteSize::mib(1);
+        /// How often tries are looked for whose host stopped answering.
+        zombie_detection_interval: Duration = seconds(30), in seconds(1)..=seconds(3600);
+        /// How often a scheduler renews its lease on what it runs.
+        heartbeat: Duration = seconds(10), in seconds(1)..=seconds(3600);
+        /// How long a lease holds without being renewed; then another scheduler takes over. At least two
+        /// heartbeats.
+        lease: Duration = seconds(30), in seconds(2)..=seconds(7200);
+        /// How long running tasks may finish when the server is asked to stop. Then, or when it is asked a second
+        /// time, they are left, and run again at the next start.
+        drain_timeout: Duration = seconds(30), in seconds(0)..=seconds(86_400);
+    }
+}
+
+choice! {
+    /// How log lines are written.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}
+
+section! {
+    /// The server's own log, on standard error. The logs of tasks are kept per try in the home folder.
+    Log in "[log]" {
+        /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, or such a word per module, as in
+        /// `info,airlock_scheduler=debug`.
+        filter: LogFilter = LogFilter("info".to_owned());
+        /// `text` for people, `json` for machines: one object per line.
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+section! {
+    /// The limits of each team's instance pool that `[team.pool]` does not set, and of the one team that is there
+    /// when no `[[team]]` is. Every limit holds whatever a team's code does; an instance that reaches one ends,
+    /// and its log names the limit.
+    Limits in "[limits]" {
+        /// Instances at once, over all phases. Each reserves about 8 GiB of address space, and no memory.
+        instances: u32 = 32, in 1..=10_000;
+        /// Tries that may wait for an instance; what is dispatched beyond fails.
+        queue: usize = 100_000, in 1..=10_000_000;
+        /// Memory of one instance.
+        memory_per_instance: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::gib(4);
+        /// Memory of all the team's instances together.
+        memory: ByteSize = ByteSize::gib(1), in ByteSize::mib(1)..=ByteSize::gib(4096);
+        /// Threads that run the team's code: its share of the machine when all teams are busy.
+        threads: usize = 2, in 1..=1024;
+        /// CPU time of one parse of a bundle.
+        parse_cpu_time: Duration = seconds(10), in millis(1)..=seconds(3600);
+        /// Wall time of one parse of a bundle.
+        parse_wall_time: Duration = seconds(30), in millis(1)..=seconds(3600);
+        /// CPU time of one try of a task.
+        task_cpu_time: Duration = seconds(60), in millis(1)..=seconds(86_400);
+        /// Wall time of one try of a task, also where the task has no `execution_timeout`.
+        task_wall_time: Duration = seconds(3600), in millis(1)..=seconds(604_800);
+        /// Table elements (function pointers, mostly) of one instance, over all its tables.
+        table_elements: usize = 20_000, in 1..=10_000_000;
+        /// What one call of a bundle into the host, or a try's answer, may hand over.
+        host_call_bytes: ByteSize = ByteSize::mib(8), in ByteSize::kib(64)..=ByteSize::gib(1);
+        /// Log of one try; what is beyond is dropped, and the log says so.
+        log_bytes: ByteSize = ByteSize::mib(10), in ByteSize::kib(1)..=ByteSize::gib(16);
+        /// XComs of one try, keys and values together.
+        xcom_bytes: ByteSize = ByteSize::mib(1), in ByteSize::kib(1)..=ByteSize::gib(1);
+        /// A component file.
+        component_bytes: ByteSize = ByteSize::mib(32), in ByteSize::kib(1)..=ByteSize::gib(1);
+        /// What one parse may answer; a task takes about 500 bytes.
+        definition_bytes: ByteSize = ByteSize::mib(64), in ByteSize::kib(1)..=ByteSize::gib(1);
+        /// Tasks that one parse may answer, over all DAGs of the bundle.
+        definition_tasks: usize = 100_000, in 1..=10_000_000;
+    }
+}
+
+impl Limits {
+    /// As the sandbox takes them.
+    pub(crate) fn team_limits(&self) -> TeamLimits {
+        TeamLimits {
+            instances: self.instances,
+            queue: self.queue,
+            memory_per_instance: self.memory_per_instance.in_memory(),
+            memory: self.memory.in_memory(),
+            threads: self.threads,
+            parse_cpu_time: self.parse_cpu_time,
+            parse_wall_time: self.parse_wall_time,
+            task_cpu_time: self.task_cpu_time,
+            task_wall_time: self.task_wall_time,
+            table_elements: self.table_elements,
+            host_call_bytes: self.host_call_bytes.in_memory(),
+            log_bytes: self.log_bytes.get(),
+            xcom_bytes: self.xcom_bytes.in_memory(),
+            component_bytes: self.component_bytes.in_memory(),
+            definition_bytes: self.definition_bytes.in_memory(),
+            definition_tasks: self.definition_tasks,
+        }
+    }
+}
+
+section! {
+    /// How much the compilation of one component may use, in a process of its own. A bundle is compiled once per
+    /// version; the code is kept.
+    Compile in "[compile]" {
+        /// Address space of the process.
+        memory: ByteSize = ByteSize::gib(3), in ByteSize::mib(256)..=ByteSize::gib(256);
+        /// CPU time over all its threads, in whole seconds.
+        cpu_time: Duration = seconds(60), in seconds(1)..=seconds(3600);
+        /// Wall time.
+        wall_time: Duration = seconds(120), in seconds(1)..=seconds(7200);
+        /// The machine code.
+        code_bytes: ByteSize = ByteSize::mib(512), in ByteSize::mib(1)..=ByteSize::gib(16);
+    }
+}
+
+impl Compile {
+    /// As the sandbox takes them.
+    pub(crate) const fn limits(&self) -> CompileLimits {
+        CompileLimits {
+            memory: self.memory.get(),
+            cpu_time: self.cpu_time,
+            wall_time: self.wall_time,
+            code_bytes: self.code_bytes.get(),
+        }
+    }
+}
+
+section! {
+    /// Bundles without teams: while no `[[team]]` is configured, every component in this folder belongs to the
+    /// team `default` and is granted what it asks for.
+    Bundles in "[bundles]" {
+        /// The folder. When unset, `bundles` in the home folder.
+        folder: Option<std::path::PathBuf> = None;
+    }
+}

@@ -1,0 +1,236 @@
+//! Teams, and what is theirs: instance pool, bundles with their grants, connections, variables, task pools.
+
+use std::path::PathBuf;
+
+use airlock_grant::Grant;
+use airlock_model::{
+    connection::{Connection, Pool, Variable},
+    id::{BundleName, PoolName, Scope, TeamName},
+    mask::Sensitive,
+};
+
+use super::{
+    document::{Node, Value},
+    mistake::Problem,
+    options::Limits,
+    reader::{Reader, Unique},
+    section::section,
+    value::Setting,
+};
+
+/// A team as it is configured.
+#[derive(Debug, Clone)]
+pub(crate) struct Team {
+    /// Unique.
+    pub(crate) name: TeamName,
+    /// Its share of `scheduler.parallelism` when all teams want more than there is.
+    pub(crate) weight: u32,
+    /// The limits of its instance pool.
+    pub(crate) limits: Limits,
+    /// Its bundles.
+    pub(crate) bundles: Vec<Bundle>,
+    /// What belongs to it alone.
+    pub(crate) settings: Settings,
+}
+
+/// A bundle as it is configured.
+#[derive(Debug, Clone)]
+pub(crate) struct Bundle {
+    /// Unique over all teams.
+    pub(crate) name: BundleName,
+    /// A component file, or a folder with one.
+    pub(crate) source: PathBuf,
+    /// What all its DAGs' ids must begin with.
+    pub(crate) dag_id_prefix: Option<String>,
+    /// What it may reach of what it asks for.
+    pub(crate) grant: Grant,
+}
+
+/// Connections, variables and task pools of one scope. They win over those of the database.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) pools: Vec<Pool>,
+}
+
+section! {
+    /// A team: the owner of bundles, and the border that nothing crosses ungranted. Repeat the section for each.
+    /// Without any there is one team, `default`.
+    TeamOptions in "[[team]]" {
+        /// The team's share of `scheduler.parallelism`, against the other teams' weights, when all want more
+        /// than there is.
+        weight: u32 = 1, in 1..=1000;
+    }
+}
+
+/// What the teams have in common while they are read.
+pub(super) struct Teams<'a> {
+    /// What `[team.pool]` leaves open.
+    pub(super) limits: &'a Limits,
+    /// Over all teams.
+    pub(super) bundles: Unique,
+    /// Over all teams.
+    pub(super) names: Unique,
+}
+
+impl Teams<'_> {
+    /// Reads one `[[team]]`; none where it has no name.
+    pub(super) fn team(&mut self, mut reader: Reader<'_>) -> Option<Team> {
+        let name: Option<TeamName> = reader.required("name");
+        if let Some(name) = &name {
+            self.names.check(name.as_str(), &reader);
+        }
+        let pool = reader.section("pool");
+        let limits = Limits::read(pool, self.limits.clone(), Some("[limits]"));
+        let bundles = reader.list("bundle");
+        let bundles = bundles.into_iter().filter_map(|b| self.bundle(b)).collect();
+        let scope = name.clone().map_or(Scope::Global, Scope::Team);
+        let settings = settings(&mut reader, &scope);
+        let TeamOptions { weight } = TeamOptions::read(reader, TeamOptions::default(), None);
+        Some(Team {
+            name: name?,
+            weight,
+            limits,
+            bundles,
+            settings,
+        })
+    }
+
+    fn bundle(&mut self, mut reader: Reader<'_>) -> Option<Bundle> {
+        let name: Option<BundleName> = reader.required("name");
+        if let Some(name) = &name {
+            self.bundles.check(name.as_str(), &reader);
+        }
+        let source: Option<PathBuf> = reader.required("source");
+        if let Some(source) = &source
+            && !source.exists()
+        {
+            let shown = source.to_string_lossy().into_owned();
+            reader.mistake("source", Problem::NotThere(shown));
+        }
+        let dag_id_prefix = reader.optional("dag_id_prefix");
+        let grant: Grant = reader.deserialize("grant").unwrap_or_default();
+        let grant = grant.relative_to(reader.folder());
+        reader.finish();
+        Some(Bundle {
+            name: name?,
+            source: source?,
+            dag_id_prefix,
+            grant,
+        })
+    }
+}
+
+/// Reads the connections, variables and task pools of a scope.
+pub(super) fn settings(reader: &mut Reader<'_>, scope: &Scope) -> Settings {
+    let mut names = Unique::new("connection");
+    let connections = reader.list("connection");
+    let connections = connections
+        .into_iter()
+        .filter_map(|c| connection(c, &mut names))
+        .collect();
+    let mut names = Unique::new("variable");
+    let variables = reader.list("variable");
+    let variables = variables
+        .into_iter()
+        .filter_map(|v| variable(v, &mut names))
+        .collect();
+    let mut names = Unique::new("task pool");
+    let pools = reader.list("task_pool");
+    let pools = pools
+        .into_iter()
+        .filter_map(|p| pool(p, scope, &mut names))
+        .collect();
+    Settings {
+        connections,
+        variables,
+        pools,
+    }
+}
+
+fn connection(mut reader: Reader<'_>, names: &mut Unique) -> Option<Connection> {
+    let id = reader.required("id");
+    if let Some(id) = &id {
+        let id: &airlock_model::id::ConnectionId = id;
+        names.check(id.as_str(), &reader);
+    }
+    let conn_type = reader.required("conn_type");
+    let read = Connection {
+        id: id?,
+        conn_type: conn_type?,
+        description: reader.optional("description"),
+        host: reader.optional("host"),
+        port: reader.optional("port"),
+        login: reader.optional("login"),
+        password: reader.optional("password"),
+        schema: reader.optional("schema"),
+        extra: reader.optional::<Extra>("extra").map(|Extra(extra)| extra),
+    };
+    reader.finish();
+    Some(read)
+}
+
+/// A connection's `extra`: a table, or the text of a JSON object.
+struct Extra(Sensitive);
+
+impl Setting for Extra {
+    const KIND: &'static str = "table";
+    fn read(node: &Node, _: &super::value::Bases) -> Result<Self, String> {
+        use serde::Deserialize;
+        let json = match &node.value {
+            Value::Text(text) => serde_json::from_str(text).ok(),
+            Value::Table(_) => serde_json::Value::deserialize(node).ok(),
+            _ => None,
+        };
+        match json {
+            Some(json @ serde_json::Value::Object(_)) => Ok(Self(Sensitive::new(json.to_string()))),
+            _ => Err("write a table, or the text of a JSON object".to_owned()),
+        }
+    }
+    fn show(&self) -> String {
+        self.0.show()
+    }
+}
+
+fn variable(mut reader: Reader<'_>, names: &mut Unique) -> Option<Variable> {
+    let key: Option<airlock_model::id::VariableKey> = reader.required("key");
+    if let Some(key) = &key {
+        names.check(key.as_str(), &reader);
+    }
+    if reader.take("value").is_none() {
+        reader.mistake("", Problem::Missing("value".to_owned()));
+    }
+    let value = reader.optional("value");
+    let description = reader.optional("description");
+    reader.finish();
+    Some(Variable {
+        key: key?,
+        value: value?,
+        description,
+    })
+}
+
+fn pool(mut reader: Reader<'_>, scope: &Scope, names: &mut Unique) -> Option<Pool> {
+    let name: Option<PoolName> = reader.required("name");
+    if let Some(name) = &name {
+        names.check(name.as_str(), &reader);
+    }
+    let slots: Option<i32> = reader.required("slots");
+    if slots.is_some_and(|slots| slots < -1) {
+        reader.mistake(
+            "slots",
+            Problem::Value("a pool has 0 or more slots, or -1 for no bound".to_owned()),
+        );
+    }
+    let description = reader.optional("description");
+    let include_deferred = reader.optional("include_deferred").unwrap_or(false);
+    reader.finish();
+    Some(Pool {
+        scope: scope.clone(),
+        name: name?,
+        slots: slots?,
+        description,
+        include_deferred,
+    })
+}
