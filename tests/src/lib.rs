@@ -234,6 +234,27 @@ impl Host {
         body
     }
 
+    /// How many runs of a DAG are in a state, or in any; none while the DAG is not there yet.
+    pub async fn runs(&self, dag_id: &str, state: Option<&str>) -> u64 {
+        let state = state
+            .map(|state| format!("&state={state}"))
+            .unwrap_or_default();
+        let path = format!("/dags/{dag_id}/dagRuns?limit=1{state}");
+        let (_, body) = self.call(reqwest::Method::GET, &path, None).await;
+        body["total_entries"].as_u64().unwrap_or(0)
+    }
+
+    /// Waits until a DAG is live.
+    pub async fn dag(&self, dag_id: &str) {
+        self.until(&format!("the DAG {dag_id}"), async || {
+            let (status, _) = self
+                .call(reqwest::Method::GET, &format!("/dags/{dag_id}"), None)
+                .await;
+            (status == 200).then_some(())
+        })
+        .await;
+    }
+
     /// Posts to the API; the answer must be a success.
     ///
     /// # Panics

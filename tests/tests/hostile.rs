@@ -12,7 +12,7 @@ const REFUSED: [(&str, &[&str]); 6] = [
     ("hostile_parse_loop", &["AL-0501", "parse_cpu_time"]),
     ("hostile_parse_trap", &["AL-0520"]),
     ("hostile_cycle", &["AL-0312", "→"]),
-    ("hostile_duplicates", &["AL-0310"]),
+    ("hostile_duplicates", &["AL-0331", "`same`"]),
     ("hostile_million_tasks", &["AL-05", "definition_"]),
     ("hostile_sockets", &["wasi:sockets"]),
 ];
@@ -128,13 +128,7 @@ async fn every_attack_is_stopped_by_name_and_the_other_team_goes_on() {
     let folder = TempDir::new().unwrap();
     let no_bundles = no_bundles(folder.path());
     let host = Host::start(&config(folder.path()));
-    host.until("the hostile DAGs", async || {
-        let (status, _) = host
-            .call(reqwest::Method::GET, "/dags/hostile_busy", None)
-            .await;
-        (status == 200).then_some(())
-    })
-    .await;
+    host.dag("hostile_busy").await;
 
     let mut attacks = vec![];
     for (name, parts) in STOPPED {
@@ -197,13 +191,7 @@ async fn every_attack_is_stopped_by_name_and_the_other_team_goes_on() {
 async fn a_flood_of_log_lines_is_cut_and_says_so() {
     let folder = TempDir::new().unwrap();
     let host = Host::start(&config(folder.path()));
-    host.until("the hostile DAGs", async || {
-        let (status, _) = host
-            .call(reqwest::Method::GET, "/dags/hostile_flood_log", None)
-            .await;
-        (status == 200).then_some(())
-    })
-    .await;
+    host.dag("hostile_flood_log").await;
     for attack in ["flood_log", "flood_print"] {
         let dag = format!("hostile_{attack}");
         let run = host.trigger(&dag, json!({"logical_date": null})).await;

@@ -30,21 +30,11 @@ fn busy(folder: &Path) -> String {
     )
 }
 
-async fn dag(host: &Host, id: &str) {
-    host.until(&format!("the DAG {id}"), async || {
-        let (status, _) = host
-            .call(reqwest::Method::GET, &format!("/dags/{id}"), None)
-            .await;
-        (status == 200).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_signal_drains_and_a_second_one_ends_at_once() {
     let home = TempDir::new().unwrap();
     let mut host = Host::start_in(home.path(), &noop());
-    dag(&host, "single").await;
+    host.dag("single").await;
     host.signal(Signal::TERM);
     assert_eq!(
         host.wait(),
@@ -55,7 +45,7 @@ async fn a_signal_drains_and_a_second_one_ends_at_once() {
 
     let config = busy(home.path());
     let mut host = Host::start_in(home.path(), &config);
-    dag(&host, "hostile_busy").await;
+    host.dag("hostile_busy").await;
     let run = host
         .trigger("hostile_busy", json!({"logical_date": null}))
         .await;
@@ -106,7 +96,7 @@ async fn a_home_has_one_host() {
 async fn a_restart_finds_everything_and_parses_nothing() {
     let home = TempDir::new().unwrap();
     let mut host = Host::start_in(home.path(), &noop());
-    dag(&host, "chain50").await;
+    host.dag("chain50").await;
     let run = host.trigger("chain50", json!({"logical_date": null})).await;
     assert_eq!(host.ended("chain50", &run).await, "success");
     let paused = host
@@ -131,7 +121,7 @@ async fn a_restart_finds_everything_and_parses_nothing() {
 #[tokio::test]
 async fn a_paused_dag_starts_nothing_until_it_goes_on() {
     let host = Host::start(&noop());
-    dag(&host, "single").await;
+    host.dag("single").await;
     host.call(
         reqwest::Method::PATCH,
         "/dags/single",
@@ -164,7 +154,7 @@ async fn a_dag_id_belongs_to_one_bundle_and_the_other_is_told_that_it_is_taken_n
     );
     let home = TempDir::new().unwrap();
     let mut host = Host::start_in(home.path(), &noop());
-    dag(&host, "single").await;
+    host.dag("single").await;
     host.kill_nine();
     let config = format!(
         "[[team]]\nname = \"other\"\n[[team.bundle]]\nname = \"thief\"\nsource = \"{}\"\n{}",
@@ -196,7 +186,7 @@ async fn a_bundle_file_that_changes_is_taken_in_and_a_broken_one_leaves_the_old_
         source.display()
     );
     let host = Host::start(&config);
-    dag(&host, "single").await;
+    host.dag("single").await;
     std::fs::write(&source, "no longer a bundle").unwrap();
     host.until("the import error", async || {
         let errors = host.get("/importErrors").await;
