@@ -88,6 +88,20 @@ pub fn open(permit: &Permit<Directory>) -> Result<Dir, DirectoryError> {
     })
 }
 
+/// What is wrong with these directories now, each told once however many callers may see it: for the
+/// operator, before anything runs. It asks the file system, and so blocks for a moment.
+pub fn check<'a>(permits: impl IntoIterator<Item = &'a Permit<Directory>>) -> Vec<DirectoryError> {
+    let mut seen: Vec<&Directory> = Vec::new();
+    let mut wrong = Vec::new();
+    for permit in permits {
+        if !seen.contains(&permit.item()) {
+            seen.push(permit.item());
+            wrong.extend(open(permit).err());
+        }
+    }
+    wrong
+}
+
 fn led_outside() -> io::Error {
     io::Error::new(
         io::ErrorKind::PermissionDenied,

@@ -46,7 +46,11 @@ impl VariablesPort for Variables {
             }
             VariablePattern::Prefix(prefix) => self.0.variables(permit.team(), prefix).await?,
         };
-        Ok(found.into_iter().map(|found| found.value).collect())
+        // A database may compare texts more loosely than the pattern does (upper and lower case, `_`).
+        let values = found.into_iter().map(|found| found.value);
+        Ok(values
+            .filter(|variable| permit.item().matches(variable.key.as_str()))
+            .collect())
     }
 }
 

@@ -108,3 +108,18 @@ fn a_link_out_of_the_bundles_folder_is_refused_unless_a_person_wrote_the_path() 
     symlink(outside.path(), folder.path().join("data")).unwrap();
     assert!(configured(&folder.path().join("data/in")).is_ok());
 }
+
+#[test]
+fn what_is_missing_is_told_once_however_many_tasks_may_see_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("there")).unwrap();
+    let asks = format!("{ASKS}[[request.directory]]\npath = \"there\"\n");
+    let request = Request::from_bundle_toml(&asks).unwrap();
+    let all = Effective::grant_all(label(), &request, folder.path());
+    let task = |id| Caller::task(DagId::new("d").unwrap(), TaskId::new(id).unwrap());
+    let mut permits = all.directories(&task("a"));
+    permits.extend(all.directories(&task("b")));
+    assert_eq!(permits.len(), 4);
+    let wrong = check(&permits);
+    assert!(matches!(&wrong[..], [DirectoryError::Missing { path, .. }] if path == "data/in"));
+}

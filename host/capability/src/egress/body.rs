@@ -2,13 +2,13 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use airlock_grant::port::{Body as PortBody, EgressError, EgressLimits, TimedPart};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{Driver, broken};
 
@@ -20,12 +20,18 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) const fn new(body: PortBody, most: u64) -> Self {
-        Self {
+    /// # Errors
+    /// [`EgressError::TooLarge`] when the body knows already that it is.
+    pub(super) fn new(body: PortBody, most: u64) -> Result<Self, EgressError> {
+        if body.size_hint().lower() > most {
+            let (direction, limit) = ("request body", most);
+            return Err(EgressError::TooLarge { direction, limit });
+        }
+        Ok(Self {
             body,
             left: most,
             most,
-        }
+        })
     }
 }
 
@@ -61,32 +67,36 @@ impl Body for Counted {
 
 /// The response's body: bounded in size, in the time between its parts, and in the time of the whole call.
 pub(super) struct Incoming {
-    body: hyper::body::Incoming,
-    /// Drives the connection while the body lives.
-    _driver: Driver,
+    /// None once the body ended, well or badly; the connection is closed then.
+    open: Option<(hyper::body::Incoming, Driver)>,
     left: u64,
     end: Pin<Box<Sleep>>,
-    next: Pin<Box<Sleep>>,
+    /// Runs while the server is waited for, not while the guest is.
+    silence: Option<Pin<Box<Sleep>>>,
     limits: EgressLimits,
-    over: bool,
 }
 
 impl Incoming {
+    /// # Errors
+    /// [`EgressError::TooLarge`] when the server says already that it sends too much.
     pub(super) fn new(
         body: hyper::body::Incoming,
         driver: Driver,
         end: Instant,
         limits: EgressLimits,
-    ) -> Self {
-        Self {
-            body,
-            _driver: driver,
-            left: limits.response_body_bytes,
-            end: Box::pin(sleep_until(end)),
-            next: Box::pin(sleep_until(Instant::now() + limits.between_bytes)),
-            limits,
-            over: false,
+    ) -> Result<Self, EgressError> {
+        let most = limits.response_body_bytes;
+        if body.size_hint().lower() > most {
+            let (direction, limit) = ("response body", most);
+            return Err(EgressError::TooLarge { direction, limit });
         }
+        Ok(Self {
+            open: Some((body, driver)),
+            left: most,
+            end: Box::pin(sleep_until(end)),
+            silence: None,
+            limits,
+        })
     }
 
     fn poll(
@@ -97,11 +107,20 @@ impl Incoming {
         if self.end.as_mut().poll(context).is_ready() {
             return late(TimedPart::Total, self.limits.total);
         }
-        match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Pending if self.next.as_mut().poll(context).is_ready() => {
-                late(TimedPart::BetweenBytes, self.limits.between_bytes)
+        let Some((body, _)) = &mut self.open else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(context);
+        if polled.is_ready() {
+            self.silence = None;
+        }
+        match polled {
+            Poll::Pending => {
+                let between = self.limits.between_bytes;
+                let silence = (self.silence).get_or_insert_with(|| Box::pin(sleep(between)));
+                ready!(silence.as_mut().poll(context));
+                late(TimedPart::BetweenBytes, between)
             }
-            Poll::Pending => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(broken(&error, &self.limits)))),
             Poll::Ready(Some(Ok(frame))) => {
@@ -110,9 +129,6 @@ impl Incoming {
                     return Poll::Ready(Some(Err(EgressError::TooLarge { direction, limit })));
                 };
                 self.left = left;
-                self.next
-                    .as_mut()
-                    .reset(Instant::now() + self.limits.between_bytes);
                 Poll::Ready(Some(Ok(frame)))
             }
         }
@@ -127,20 +143,22 @@ impl Body for Incoming {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
-        if self.over {
+        if self.open.is_none() {
             return Poll::Ready(None);
         }
         let polled = self.poll(context);
-        self.over = matches!(polled, Poll::Ready(None | Some(Err(_))));
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.open = None;
+        }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream()
+        (self.open.as_ref()).is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        (self.open.as_ref()).map_or(SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
 

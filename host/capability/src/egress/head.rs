@@ -59,7 +59,7 @@ pub(super) fn outgoing(
     parts.headers.insert(header::HOST, host);
     let close = HeaderValue::from_static("close");
     parts.headers.insert(header::CONNECTION, close);
-    let mut sent = Request::new(Counted::new(body, most));
+    let mut sent = Request::new(Counted::new(body, most)?);
     *sent.method_mut() = target.method().as_str().parse().map_err(malformed)?;
     *sent.uri_mut() = target.path_and_query().parse().map_err(malformed)?;
     *sent.headers_mut() = parts.headers;

@@ -10,7 +10,12 @@ mod body;
 mod head;
 mod resolve;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use airlock_grant::{
     Host, HttpTarget, Permit, Scheme,
@@ -33,13 +38,16 @@ use tokio_rustls::TlsConnector;
 use self::body::Incoming;
 pub use self::resolve::{Resolve, SystemResolver};
 
+/// Makes the TLS side from what it trusts.
+type Trust = Box<dyn FnOnce() -> Result<TlsConnector, rustls::Error> + Send>;
+
 /// How many of a name's addresses are tried.
 const MOST_ADDRESSES: usize = 4;
 
 /// Sends permitted requests. Needs a Tokio runtime with I/O and time.
 pub struct Egress {
-    /// Or why there can be none.
-    tls: Result<TlsConnector, rustls::Error>,
+    /// Made by the first call that needs it, as it takes memory; or why there can be none.
+    tls: LazyLock<Result<TlsConnector, rustls::Error>, Trust>,
     resolver: Arc<dyn Resolve>,
 }
 
@@ -59,25 +67,23 @@ impl Egress {
     /// With the system's resolver, and the certificate authorities that Mozilla trusts.
     #[must_use]
     pub fn new() -> Self {
-        let roots = rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.into(),
-        };
-        Self::with(Arc::new(SystemResolver), roots)
+        Self {
+            tls: LazyLock::new(Box::new(|| {
+                trusting(rustls::RootCertStore {
+                    roots: webpki_roots::TLS_SERVER_ROOTS.into(),
+                })
+            })),
+            resolver: Arc::new(SystemResolver),
+        }
     }
 
     /// With another resolver, and other certificate authorities.
     #[must_use]
     pub fn with(resolver: Arc<dyn Resolve>, roots: rustls::RootCertStore) -> Self {
-        let tls = rustls::ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map(|builder| {
-                let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-                // A resumed session would tell a server that two teams' calls come from one host.
-                config.resumption = rustls::client::Resumption::disabled();
-                config.alpn_protocols = vec![b"http/1.1".to_vec()];
-                TlsConnector::from(Arc::new(config))
-            });
-        Self { tls, resolver }
+        Self {
+            tls: LazyLock::new(Box::new(|| trusting(roots))),
+            resolver,
+        }
     }
 
     /// The addresses of the target, all of them checked.
@@ -170,8 +176,9 @@ impl Port for Egress {
         });
         let (mut sender, connection) = opened.await.map_err(|_| late)??;
         let driver = Driver(tokio::spawn(async move {
-            // What goes wrong is told to whoever waits for the response or its body.
-            let _ = connection.await;
+            // What goes wrong is told to whoever waits for the response or its body. The end of the call's
+            // time is its own end, though nobody may be reading.
+            let _ = timeout_at(end, connection).await;
         }));
 
         let (deadline, late) = within(TimedPart::FirstByte, limits.first_byte);
@@ -185,8 +192,21 @@ impl Port for Egress {
             ));
         }
         head::strip(response.headers_mut());
-        Ok(response.map(|body| Incoming::new(body, driver, end, limits).boxed_unsync()))
+        let (head, body) = response.into_parts();
+        let body = Incoming::new(body, driver, end, limits)?;
+        Ok(Response::from_parts(head, body.boxed_unsync()))
     }
+}
+
+/// TLS with servers that these certificate authorities vouch for.
+fn trusting(roots: rustls::RootCertStore) -> Result<TlsConnector, rustls::Error> {
+    let builder = rustls::ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    // A resumed session would tell a server that two teams' calls come from one host.
+    config.resumption = rustls::client::Resumption::disabled();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// The first address that takes a connection. Each has an equal part of the time, so that a silent one does

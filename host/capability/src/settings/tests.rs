@@ -20,7 +20,7 @@ impl Echo {
         self.0.lock().unwrap().push(format!("{team}: {what}"));
         Revealed {
             value: Variable {
-                key: VariableKey::new("k").unwrap(),
+                key: VariableKey::new(what).unwrap(),
                 value: Sensitive::new(what),
                 description: None,
             },
@@ -43,7 +43,11 @@ impl Settings for Echo {
         team: &TeamName,
         prefix: &str,
     ) -> Result<Vec<Revealed<Variable>>, StoreError> {
-        Ok(vec![self.note(team, &format!("{prefix}*"))])
+        // It gives more than it was asked for, as a database that ignores case would.
+        let found = self.note(team, &format!("{prefix}x"));
+        let mut other = found.clone();
+        other.value.key = VariableKey::new(prefix.to_uppercase() + "x").unwrap();
+        Ok(vec![found, other])
     }
     async fn connection(
         &self,
@@ -103,7 +107,7 @@ async fn each_look_up_is_for_the_permits_team_and_item() {
     assert_eq!(
         asked,
         [
-            "payments: a.*",
+            "payments: a.x",
             "payments: a.x",
             "payments: b",
             "payments: bank"
