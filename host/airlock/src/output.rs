@@ -164,8 +164,8 @@ pub(crate) fn table<const N: usize>(
     text
 }
 
-/// A field of the server's answer as a cell.
-pub(crate) fn cell(value: &Value) -> String {
+/// A value of the server's answer as a cell.
+fn cell(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
         Value::String(text) => text.clone(),
@@ -174,6 +174,16 @@ pub(crate) fn cell(value: &Value) -> String {
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
+}
+
+/// A field of the server's answer; null where it has none.
+pub(crate) fn field<'a>(item: &'a Value, name: &str) -> &'a Value {
+    item.get(name).unwrap_or(&Value::Null)
+}
+
+/// A field of the server's answer as a cell.
+pub(crate) fn text(item: &Value, name: &str) -> String {
+    cell(field(item, name))
 }
 
 /// Prints a list of the server's: as JSON whole, as a table the named fields.
@@ -187,7 +197,7 @@ pub(crate) fn print_list<const N: usize>(
     }
     let rows = items
         .iter()
-        .map(|item| columns.map(|(_, field)| item.get(field).map_or_else(String::new, cell)));
+        .map(|item| columns.map(|(_, name)| text(item, name)));
     print(&table(columns.map(|(heading, _)| heading), rows))
 }
 
@@ -205,12 +215,11 @@ pub(crate) fn print_fields<const N: usize>(
         .map(|(label, _)| label.len())
         .max()
         .unwrap_or(0);
-    let mut text = String::new();
+    let mut out = String::new();
     for (label, field) in fields {
-        let value = item.get(field).map_or_else(String::new, cell);
-        let _ = writeln!(text, "{label:width$}  {}", line(&value));
+        let _ = writeln!(out, "{label:width$}  {}", line(&text(item, field)));
     }
-    print(&text)
+    print(&out)
 }
 
 /// A duration as people say it: `0.4 ms`, `1.2 s`, `3 min 5 s`.

@@ -1,5 +1,7 @@
 //! The commands as people run them: the real binary, in a home folder of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     fs,
     io::{BufRead, BufReader},

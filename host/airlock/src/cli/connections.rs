@@ -37,7 +37,7 @@ pub(crate) enum Command {
         /// Its id
         connection_id: String,
         #[command(flatten)]
-        fields: Fields,
+        fields: Box<Fields>,
         #[command(flatten)]
         team: TeamOption,
     },

@@ -9,7 +9,7 @@ use super::{Common, object};
 use crate::{
     api_client::path,
     error::CliError,
-    output::{self, Format, line, print_fields, print_json, print_line, print_list},
+    output::{self, Format, field, line, print_fields, print_json, print_line, print_list},
 };
 
 #[derive(Debug, Subcommand)]
@@ -152,7 +152,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
                 .await?;
             match format {
                 Format::Json => print_json(&run),
-                Format::Table => print_line(&line(&output::cell(&run["state"]))),
+                Format::Table => print_line(&line(&output::text(&run, "state"))),
             }
         }
         Command::ListRuns {
@@ -196,15 +196,15 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
         }
         Command::NextExecution { dag_id } => {
             let dag = server.get(&path(&["dags", &dag_id]), &[]).await?;
-            let next = &dag["next_dagrun_run_after"];
+            let next = field(&dag, "next_dagrun_run_after");
             match format {
                 Format::Json => print_json(&json!({
-                    "dag_id": dag["dag_id"],
+                    "dag_id": field(&dag, "dag_id"),
                     "next_dagrun_run_after": next,
-                    "next_dagrun_logical_date": dag["next_dagrun_logical_date"],
+                    "next_dagrun_logical_date": field(&dag, "next_dagrun_logical_date"),
                 })),
                 Format::Table if next.is_null() => print_line("no further run is due"),
-                Format::Table => print_line(&line(&output::cell(next))),
+                Format::Table => print_line(&line(&output::text(&dag, "next_dagrun_run_after"))),
             }
         }
     }
@@ -220,7 +220,10 @@ const RUN_FIELDS: [(&str, &str); 4] = [
 const PAUSE_FIELDS: [(&str, &str); 2] = [("dag", "dag_id"), ("paused", "is_paused")];
 
 fn show(format: Format, mut dag: Value, tasks: &Value) -> Result<(), CliError> {
-    let tasks = tasks["tasks"].as_array().cloned().unwrap_or_default();
+    let tasks = field(tasks, "tasks")
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     if format == Format::Json {
         if let Some(fields) = dag.as_object_mut() {
             fields.insert("tasks".to_owned(), Value::Array(tasks));
@@ -247,13 +250,13 @@ fn show(format: Format, mut dag: Value, tasks: &Value) -> Result<(), CliError> {
         ],
     )?;
     let rows = tasks.iter().map(|task| {
-        let field = |name: &str| output::cell(&task[name]);
+        let cell = |name: &str| output::text(task, name);
         [
-            field("task_id"),
-            field("upstream_task_ids"),
-            field("trigger_rule"),
-            field("retries"),
-            field("pool"),
+            cell("task_id"),
+            cell("upstream_task_ids"),
+            cell("trigger_rule"),
+            cell("retries"),
+            cell("pool"),
         ]
     });
     output::print("\n")?;
@@ -275,18 +278,18 @@ fn import_errors(format: Format, errors: &[Value]) -> Result<(), CliError> {
     for error in errors {
         let bundle = format!(
             "{}, team {}",
-            output::cell(&error["bundle_name"]),
-            output::cell(&error["team_name"])
+            output::text(error, "bundle_name"),
+            output::text(error, "team_name")
         );
         bundles.entry(bundle).or_default().push(error);
     }
     for (bundle, errors) in bundles {
         print_line(&line(&bundle))?;
         for error in errors {
-            let text = output::cell(&error["stack_trace"]);
-            let code = output::cell(&error["code"]);
+            let text = output::text(error, "stack_trace");
+            let code = output::text(error, "code");
             let text = text.strip_prefix(&format!("{code}: ")).unwrap_or(&text);
-            let dag = match &error["dag_id"] {
+            let dag = match field(error, "dag_id") {
                 Value::String(dag) => format!("DAG {dag}: "),
                 _ => String::new(),
             };

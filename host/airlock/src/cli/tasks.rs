@@ -7,7 +7,7 @@ use super::Common;
 use crate::{
     api_client::{ApiClient, path},
     error::CliError,
-    output::{self, Format, line, lines, print_line, print_list},
+    output::{self, Format, field, line, lines, print_line, print_list},
 };
 
 #[derive(Debug, Subcommand)]
@@ -95,15 +95,15 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
 
 async fn newest_try(server: &ApiClient, task: &str) -> Result<u32, CliError> {
     let task = server.get(task, &[]).await?;
-    let newest = task["try_number"]
+    let newest = field(&task, "try_number")
         .as_u64()
         .and_then(|n| u32::try_from(n).ok());
     match newest {
         Some(number) if number > 0 => Ok(number),
         _ => Err(CliError::NotFound(format!(
             "task `{}` has not been tried yet; its state is {}",
-            output::cell(&task["task_id"]),
-            output::cell(&task["state"])
+            output::text(&task, "task_id"),
+            output::text(&task, "state")
         ))),
     }
 }
@@ -114,11 +114,14 @@ async fn whole(server: &ApiClient, address: &str, format: Format) -> Result<(), 
     loop {
         let query: Vec<_> = token.iter().map(|token| ("token", token.clone())).collect();
         let part = server.get(address, &query).await?;
-        let entries = part["content"].as_array().cloned().unwrap_or_default();
+        let entries = field(&part, "content")
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         for entry in &entries {
             print_entry(format, entry)?;
         }
-        match &part["continuation_token"] {
+        match field(&part, "continuation_token") {
             Value::String(next) if !entries.is_empty() => token = Some(next.clone()),
             _ => return Ok(()),
         }
@@ -134,18 +137,18 @@ fn print_entry(format: Format, entry: &Value) -> Result<(), CliError> {
 }
 
 fn entry_text(entry: &Value) -> String {
-    let field = |name: &str| output::cell(&entry[name]);
-    let who = match field("source").as_str() {
-        "task" => field("logger"),
+    let cell = |name: &str| output::text(entry, name);
+    let who = match cell("source").as_str() {
+        "task" => cell("logger"),
         other => other.to_owned(),
     };
-    let place = match (&entry["filename"], &entry["lineno"]) {
+    let place = match (field(entry, "filename"), field(entry, "lineno")) {
         (Value::String(file), number) if !number.is_null() => format!("  ({file}:{number})"),
         _ => String::new(),
     };
-    let level = field("level").to_uppercase();
+    let level = cell("level").to_uppercase();
     // A text of several lines is indented, so that no line of it can pass for an entry.
-    let text = lines(&field("event")).replace('\n', "\n    ");
+    let text = lines(&cell("event")).replace('\n', "\n    ");
     let who = line(&who);
     let who = if who.is_empty() {
         who
@@ -154,7 +157,7 @@ fn entry_text(entry: &Value) -> String {
     };
     format!(
         "{}  {level:5}  {who}{text}{}",
-        line(&field("timestamp")),
+        line(&cell("timestamp")),
         line(&place)
     )
 }

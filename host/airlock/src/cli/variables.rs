@@ -7,7 +7,7 @@ use super::{Common, TeamOption, text_or_stdin};
 use crate::{
     api_client::path,
     error::CliError,
-    output::{Format, lines, print_fields, print_json, print_line, print_list},
+    output::{Format, field, lines, print_fields, print_json, print_line, print_list},
 };
 
 #[derive(Debug, Subcommand)]
@@ -58,7 +58,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
             let variable = server
                 .get(&path(&["variables", &key]), &team.query())
                 .await?;
-            match (common.output, variable["value"].as_str()) {
+            match (common.output, field(&variable, "value").as_str()) {
                 (Format::Table, Some(value)) => print_line(&lines(value)),
                 _ => print_json(&variable),
             }

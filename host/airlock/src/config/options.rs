@@ -24,8 +24,8 @@ section! {
         /// Where the API listens. Keep it on loopback, or put a proxy with TLS before it: the token that
         /// opens the API crosses this connection.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
-        /// Host names under which the API may be reached, besides those of loopback and the address above. A
-        /// request for another host is refused, so that no web page can reach the API through a name of its own.
+        /// Host names under which the API may be reached, besides `localhost` and addresses. A request for another
+        /// host is refused, so that no web page can reach the API through a name of its own.
         allowed_hosts: Vec<String> = Vec::new();
         /// Whether /metrics answers without the token. The figures name teams, pools and DAG counts.
         public_metrics: bool = false;

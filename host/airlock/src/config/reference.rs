@@ -349,26 +349,13 @@ pub(crate) fn example() -> String {
                 let _ = writeln!(out, "#   {line}");
             }
             let value = match &option.default {
-                Given::Value(value) if value != "unset" => value,
-                _ => &option.example,
-            };
-            let value = if value == "unset" {
-                example_of(option)
-            } else {
-                value
+                Given::Value(value) => value,
+                Given::Required | Given::Unset => &option.example,
             };
             let _ = writeln!(out, "#{} = {value}", option.name);
         }
     }
     out
-}
-
-/// Something to show for an option that is unset by default.
-fn example_of(option: &OptionDoc) -> &'static str {
-    match option.kind.as_str() {
-        "URL" => "\"postgres://airlock@localhost/airlock\"",
-        _ => "\"bundles\"",
-    }
 }
 
 /// The reference, as Markdown.
@@ -400,7 +387,6 @@ pub(crate) fn reference() -> String {
             let default = match &option.default {
                 Given::Required => "required".to_owned(),
                 Given::Unset => "unset by default".to_owned(),
-                Given::Value(value) if value == "unset" => "unset by default".to_owned(),
                 Given::Value(value) => format!("default `{value}`"),
             };
             let variable = match section.header.trim_matches(['[', ']']) {

@@ -49,15 +49,19 @@ impl OptionDoc {
         default: &T,
         range: Option<&RangeInclusive<T>>,
     ) -> Self {
-        let shown = default.show();
         let range =
             range.map(|range| format!(", {} to {}", range.start().show(), range.end().show()));
+        let (default, example) = if default.is_unset() {
+            (Given::Unset, example_of(T::KIND).to_owned())
+        } else {
+            (Given::Value(default.show()), default.show())
+        };
         Self {
             name,
             doc,
             kind: format!("{}{}", T::KIND, range.unwrap_or_default()),
-            example: shown.clone(),
-            default: Given::Value(shown),
+            default,
+            example,
         }
     }
 
@@ -76,6 +80,14 @@ impl OptionDoc {
             default,
             example: example.to_owned(),
         }
+    }
+}
+
+/// Something of this kind, where no default can serve as the example.
+fn example_of(kind: &str) -> &'static str {
+    match kind {
+        "URL" => "\"postgres://airlock@localhost/airlock\"",
+        _ => "\"bundles\"",
     }
 }
 

@@ -26,6 +26,10 @@ pub(crate) trait Setting: Sized {
     fn read(node: &Node, bases: &Bases) -> Result<Self, String>;
     /// As it would be written in TOML; a secret is masked.
     fn show(&self) -> String;
+    /// Nothing is set, and nothing stands in for it.
+    fn is_unset(&self) -> bool {
+        false
+    }
 }
 
 pub(in crate::config) fn wrong(node: &Node, wanted: &str) -> String {
@@ -279,6 +283,9 @@ impl<T: Setting> Setting for Option<T> {
     }
     fn show(&self) -> String {
         self.as_ref().map_or_else(|| "unset".to_owned(), T::show)
+    }
+    fn is_unset(&self) -> bool {
+        self.is_none()
     }
 }
 
