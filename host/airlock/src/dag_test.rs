@@ -87,7 +87,9 @@ pub(crate) async fn run_dag_test(
         .map_err(|error| CliError::file("cannot read the bundle", &test.bundle, &error))?;
     let folder = tempfile::tempdir().map_err(CliError::room)?;
     let config = test_config(config, folder.path(), &bytes)?;
-    let mut house = House::open(config, Purpose::Test).await.map_err(CliError::room)?;
+    let house = House::open(config, Purpose::Test)
+        .await
+        .map_err(CliError::room)?;
     let result = in_house(&house, test, bytes, on_task).await;
     house.ask(Shutdown::Now);
     house.stopped().await;
@@ -104,10 +106,14 @@ fn test_config(config: &Config, home: &Path, bundle: &[u8]) -> Result<Config, Cl
         bundles: None,
     };
     let mut ours = config::load(&place, [])?.checked()?;
-    let name = airlock_bundle::embedded(bundle).ok().and_then(|text| airlock_bundle::Manifest::parse(text).ok());
+    let name = airlock_bundle::embedded(bundle)
+        .ok()
+        .and_then(|text| airlock_bundle::Manifest::parse(text).ok());
     let name = name.map(|manifest| manifest.name);
     let owner = config.teams.iter().find(|team| {
-        team.bundles.iter().any(|bundle| Some(&bundle.name) == name.as_ref())
+        team.bundles
+            .iter()
+            .any(|bundle| Some(&bundle.name) == name.as_ref())
             || team.name == TeamName::default_team()
     });
     let visible = |settings: &Settings| Settings {
@@ -130,12 +136,24 @@ async fn in_house(
 ) -> Result<TestedRun, CliError> {
     let scope = Scope::Team(TeamName::default_team());
     for variable in &test.variables {
-        house.vault.set_variable(&scope, variable).await.map_err(CliError::room)?;
+        house
+            .vault
+            .set_variable(&scope, variable)
+            .await
+            .map_err(CliError::room)?;
     }
     for connection in &test.connections {
-        house.vault.set_connection(&scope, connection).await.map_err(CliError::room)?;
+        house
+            .vault
+            .set_connection(&scope, connection)
+            .await
+            .map_err(CliError::room)?;
     }
-    house.shelf.put(&test.folder, bytes).await.map_err(CliError::room)?;
+    house
+        .shelf
+        .put(&test.folder, bytes)
+        .await
+        .map_err(CliError::room)?;
     known(house, &test.dag_id).await?;
     let run = TriggerRun {
         dag_id: test.dag_id,
@@ -158,15 +176,33 @@ async fn follow(
     let mut told: HashSet<TaskId> = HashSet::new();
     loop {
         changes.mark_unchanged();
-        let now = house.store.run(&run.dag_id, &run.run_id).await.map_err(CliError::room)?;
-        for row in house.store.task_instances(run.key).await.map_err(CliError::room)? {
-            let Some(state) = row.fields.state.filter(|state| state.is_terminal()) else { continue };
+        let now = house
+            .store
+            .run(&run.dag_id, &run.run_id)
+            .await
+            .map_err(CliError::room)?;
+        for row in house
+            .store
+            .task_instances(run.key)
+            .await
+            .map_err(CliError::room)?
+        {
+            let Some(state) = row.fields.state.filter(|state| state.is_terminal()) else {
+                continue;
+            };
             if told.insert(row.task_id.clone()) {
-                on_task(tested(house, run, &row, state).await.map_err(CliError::room)?)?;
+                on_task(
+                    tested(house, run, &row, state)
+                        .await
+                        .map_err(CliError::room)?,
+                )?;
             }
         }
         if let Some(ended) = now.filter(|run| run.state.is_terminal()) {
-            let took = ended.ended_at.zip(ended.started_at).map(|(end, start)| end.since(start));
+            let took = ended
+                .ended_at
+                .zip(ended.started_at)
+                .map(|(end, start)| end.since(start));
             return Ok(TestedRun {
                 run_id: ended.run_id,
                 state: ended.state,
@@ -181,20 +217,47 @@ async fn follow(
 
 /// The bundle's mistakes, if they leave no such DAG.
 async fn known(house: &House, wanted: &DagId) -> Result<(), CliError> {
-    if house.store.dag(wanted).await.map_err(CliError::room)?.is_some_and(|dag| !dag.is_stale) {
+    if house
+        .store
+        .dag(wanted)
+        .await
+        .map_err(CliError::room)?
+        .is_some_and(|dag| !dag.is_stale)
+    {
         return Ok(());
     }
-    let errors = house.store.import_errors(None).await.map_err(CliError::room)?;
+    let errors = house
+        .store
+        .import_errors(None)
+        .await
+        .map_err(CliError::room)?;
     let concerns = |dag: &Option<String>| dag.as_deref().is_none_or(|dag| dag == wanted.as_str());
-    let texts: Vec<&str> =
-        errors.iter().filter(|e| concerns(&e.dag_id)).map(|e| e.message.as_str()).collect();
+    let texts: Vec<&str> = errors
+        .iter()
+        .filter(|e| concerns(&e.dag_id))
+        .map(|e| e.message.as_str())
+        .collect();
     if !texts.is_empty() {
         return Err(CliError::Failed(texts.join("\n")));
     }
-    let dags = house.store.dags(&DagFilter::default(), Page::ALL).await.map_err(CliError::room)?;
-    let names: Vec<String> = dags.items.iter().map(|dag| format!("`{}`", dag.dag_id)).collect();
-    let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    Err(CliError::NotFound(format!("the bundle has no DAG `{wanted}`; it has {there}")))
+    let dags = house
+        .store
+        .dags(&DagFilter::default(), Page::ALL)
+        .await
+        .map_err(CliError::room)?;
+    let names: Vec<String> = dags
+        .items
+        .iter()
+        .map(|dag| format!("`{}`", dag.dag_id))
+        .collect();
+    let there = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    Err(CliError::NotFound(format!(
+        "the bundle has no DAG `{wanted}`; it has {there}"
+    )))
 }
 
 async fn tested(
@@ -222,9 +285,14 @@ async fn tested(
         log.extend(page.lines);
         from = page.next;
     }
-    let xcoms =
-        house.store.xcoms(&run.dag_id, &run.run_id, &row.task_id, row.map_index).await?;
-    let took = fields.ended_at.zip(fields.started_at).map(|(end, start)| end.since(start));
+    let xcoms = house
+        .store
+        .xcoms(&run.dag_id, &run.run_id, &row.task_id, row.map_index)
+        .await?;
+    let took = fields
+        .ended_at
+        .zip(fields.started_at)
+        .map(|(end, start)| end.since(start));
     Ok(TestedTask {
         task_id: row.task_id.clone(),
         state,
@@ -232,6 +300,9 @@ async fn tested(
         duration: took.unwrap_or_default(),
         note: fields.note.as_deref().map(str::to_owned),
         log,
-        xcoms: xcoms.into_iter().map(|xcom| (xcom.key, xcom.value.to_string())).collect(),
+        xcoms: xcoms
+            .into_iter()
+            .map(|xcom| (xcom.key, xcom.value.to_string()))
+            .collect(),
     })
 }

@@ -46,7 +46,9 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
         ))
     })?;
     let address = listener.local_addr().map_err(CliError::room)?;
-    let mut house = House::open(config, Purpose::Serve).await.map_err(CliError::room)?;
+    let mut house = House::open(config, Purpose::Serve)
+        .await
+        .map_err(CliError::room)?;
     let token = Token::read_or_create(&house.config.home).map_err(CliError::room)?;
     let stop = CancellationToken::new();
     let server = &house.config.server;
@@ -58,7 +60,10 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
     };
     let router = airlock_server::router(state(&house, token, stop.clone()), &guards);
     let api = tokio::spawn(airlock_server::serve(listener, router, stop.clone(), GRACE));
-    house.lock.announce(&format!("http://{address}")).map_err(CliError::room)?;
+    house
+        .lock
+        .announce(&format!("http://{address}"))
+        .map_err(CliError::room)?;
     house.shelf.fill().await.map_err(CliError::room)?;
     greet(&house, address)?;
     if !options.quiet {
@@ -90,18 +95,31 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
 fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
     let (store, shelf) = (Arc::clone(&house.store), Arc::clone(&house.shelf));
     let config = &house.config;
-    let team = |team: &crate::config::Team| Team { name: team.name.clone(), weight: team.weight };
+    let team = |team: &crate::config::Team| Team {
+        name: team.name.clone(),
+        weight: team.weight,
+    };
     ApiState {
         dags: store.clone(),
         runs: store.clone(),
         xcoms: store.clone(),
         bundles: store.clone(),
         logs: house.logs.clone(),
-        pools: Arc::new(WatchedPools { store, handle: house.handle.clone(), shelf: shelf.clone() }),
-        settings: Arc::new(Keeper { vault: house.vault.clone(), shelf: shelf.clone() }),
+        pools: Arc::new(WatchedPools {
+            store,
+            handle: house.handle.clone(),
+            shelf: shelf.clone(),
+        }),
+        settings: Arc::new(Keeper {
+            vault: house.vault.clone(),
+            shelf: shelf.clone(),
+        }),
         reviews: Arc::new(Pages { shelf }),
         control: Arc::new(house.handle.clone()),
-        instances: Arc::new(Figures { sandbox: house.sandbox.clone(), config: config.clone() }),
+        instances: Arc::new(Figures {
+            sandbox: house.sandbox.clone(),
+            config: config.clone(),
+        }),
         clock: house.clock.clone(),
         teams: config.teams.iter().map(team).collect(),
         defaults: DagDefaults {

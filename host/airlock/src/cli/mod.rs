@@ -49,6 +49,9 @@ struct Cli {
     command: Command,
 }
 
+/// The heading of what every command takes.
+const EVERYWHERE: &str = "Everywhere";
+
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
@@ -58,20 +61,23 @@ pub(crate) struct Common {
         global = true,
         env = "AIRLOCK_HOME",
         value_name = "DIR",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = EVERYWHERE
     )]
     home: Option<PathBuf>,
     /// The configuration [default: ./airlock.toml, else airlock.toml in the home folder]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
-    /// For people or for programs
+    /// `table` for people, `json` for programs: its field names stay as they are from version to version
     #[arg(
         long,
         short,
         global = true,
         value_enum,
         default_value_t,
-        value_name = "FORMAT"
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        help_heading = EVERYWHERE
     )]
     output: Format,
 }

@@ -14,7 +14,7 @@ use std::{
 
 use airlock_bundle::{Content, DEFAULT_MAX_BYTES, Inspection, Source, SourceEvent, SourceOptions};
 use airlock_capability as capability;
-use airlock_grant::{BundleLabel, Effective, Request, port::Variables as _};
+use airlock_grant::{BundleLabel, Caller, Effective, Phase, Request, port::Variables as _};
 use airlock_model::{
     id::{BundleHash, BundleName, TeamName},
     port::{BundleStore, BundleVersion, DagFilter, DagStore, Page, StoreError},
@@ -360,6 +360,11 @@ impl Shelf {
             hash,
         };
         let effective = Arc::new(owner.effective(label, &request));
+        // What is granted to the whole bundle; a grant narrowed to a DAG is looked at when that DAG runs.
+        let whole = Caller { phase: Phase::Task, dag_id: None, task_id: None };
+        for missing in capability::directory::check(&effective.directories(&whole)) {
+            warn!(bundle = %name, "{missing}");
+        }
         rooms
             .sandbox
             .load(Sourced {

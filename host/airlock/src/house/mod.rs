@@ -11,7 +11,6 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -96,7 +95,8 @@ pub(crate) struct House {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lock: HomeLock,
     shutdown: watch::Sender<Shutdown>,
-    scheduler: Option<JoinHandle<()>>,
+    /// Closed when the scheduler's thread has ended.
+    alive: watch::Receiver<()>,
 }
 
 /// Threads of the scheduler and the store go before those of the teams when all want the machine; this is
@@ -159,8 +159,12 @@ impl House {
         let (shutdown, asked) = watch::channel(Shutdown::No);
         let scheduler = Scheduler::new(engine, options, ports, channel);
         let thread = std::thread::Builder::new().name(SCHEDULER_THREAD.into());
-        let scheduler = thread
-            .spawn(move || drive(scheduler, asked))
+        let (ends, alive) = watch::channel(());
+        thread
+            .spawn(move || {
+                drive(scheduler, asked);
+                drop(ends);
+            })
             .map_err(HouseError::Thread)?;
         let importer = Importer {
             parser: sandbox.clone(),
@@ -175,7 +179,6 @@ impl House {
             handle.clone(),
             capability::Variables::new(vault.clone()),
         );
-        let scheduler = Some(scheduler);
         Ok(Self {
             config,
             store,
@@ -187,7 +190,7 @@ impl House {
             clock,
             lock,
             shutdown,
-            scheduler,
+            alive,
         })
     }
 
@@ -196,17 +199,11 @@ impl House {
         self.shutdown.send_modify(|asked| *asked = how.max(*asked));
     }
 
-    /// Waits until the scheduler has written its last batch.
-    pub(crate) async fn stopped(&mut self) {
-        let Some(scheduler) = self.scheduler.take() else {
-            return;
-        };
-        if tokio::task::spawn_blocking(move || scheduler.join())
-            .await
-            .is_err()
-        {
-            error!("the scheduler's thread could not be waited for");
-        }
+    /// Returns when the scheduler has written its last batch; may be asked again and by several.
+    pub(crate) async fn stopped(&self) {
+        let mut alive = self.alive.clone();
+        // Nothing is ever sent: the channel closes when the thread ends.
+        while alive.changed().await.is_ok() {}
     }
 }
 

@@ -26,8 +26,11 @@ pub(super) fn show(house: &House) {
     if !std::io::stderr().is_terminal() {
         return;
     }
-    let (store, control, clock) =
-        (Arc::clone(&house.store), Arc::new(house.handle.clone()), Arc::clone(&house.clock));
+    let (store, control, clock) = (
+        Arc::clone(&house.store),
+        Arc::new(house.handle.clone()),
+        Arc::clone(&house.clock),
+    );
     tokio::spawn(async move {
         // A bar that cannot be drawn is no reason to stop anything.
         let _ = catch_up(&*store, &*control, &*clock).await;
@@ -67,12 +70,21 @@ async fn catch_up(
 }
 
 fn tasks(control: &dyn Control) -> u64 {
-    control.health().teams.iter().map(|team| team.succeeded + team.failed).sum()
+    control
+        .health()
+        .teams
+        .iter()
+        .map(|team| team.succeeded + team.failed)
+        .sum()
 }
 
 async fn ended(store: &impl RunStore) -> Result<u64, StoreError> {
     let counts = store.run_counts().await?;
-    Ok(counts.iter().filter(|(_, state, _)| state.is_terminal()).map(|(.., count)| count).sum())
+    Ok(counts
+        .iter()
+        .filter(|(_, state, _)| state.is_terminal())
+        .map(|(.., count)| count)
+        .sum())
 }
 
 /// Runs that are due now and have not ended, of DAGs that make up for the past.
@@ -80,16 +92,28 @@ async fn due(store: &(impl RunStore + DagStore), clock: &dyn Clock) -> Result<u6
     let now = clock.now();
     let progress = store.progress().await?;
     let counts = store.run_counts().await?;
-    let mut due: u64 =
-        counts.iter().filter(|(_, state, _)| matches!(state, RunState::Queued | RunState::Running)).map(|c| c.2).sum();
+    let mut due: u64 = counts
+        .iter()
+        .filter(|(_, state, _)| matches!(state, RunState::Queued | RunState::Running))
+        .map(|c| c.2)
+        .sum();
     for stored in store.dags(&DagFilter::default(), Page::ALL).await?.items {
-        let Ok(dag) = Dag::new(stored.spec) else { continue };
+        let Ok(dag) = Dag::new(stored.spec) else {
+            continue;
+        };
         if stored.is_paused || !dag.spec().catchup {
             continue;
         }
         let spec = dag.spec();
-        let bounds = Restriction { earliest: spec.start_date, latest: spec.end_date, catchup: true };
-        let mut last = progress.iter().find(|p| p.dag_id == *dag.id()).map(|p| p.last_interval);
+        let bounds = Restriction {
+            earliest: spec.start_date,
+            latest: spec.end_date,
+            catchup: true,
+        };
+        let mut last = progress
+            .iter()
+            .find(|p| p.dag_id == *dag.id())
+            .map(|p| p.last_interval);
         while let Some(next) = dag.timetable().next_run(last, bounds, now)
             && next.run_after <= now
             && due < MOST
