@@ -29,6 +29,7 @@ mod secrets;
 mod shape;
 mod task;
 mod team;
+mod telling;
 mod ticker;
 
 pub use adapter::Ports;

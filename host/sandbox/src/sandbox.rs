@@ -27,7 +27,8 @@ use crate::{
     limits::TeamLimits,
     load::{ComponentSource, LoadError, Loaded, Sourced},
     metrics::TeamMetrics,
-    team::{House, Team, Telling, load_failure},
+    team::{House, Team},
+    telling::{Telling, load_failure},
     ticker::Ticker,
 };
 
@@ -204,7 +205,7 @@ impl Executor for Sandbox {
         match self.team(work.team()) {
             Some(team) => team.dispatch(&self.house, work),
             None => {
-                let telling = Telling::new(&self.house, work.key, work.token);
+                let telling = Telling::new(&self.house, None, work.key, work.token);
                 let failure = load_failure(&LoadError::Team(work.names.team));
                 // Not from here: whoever dispatches may hold what the one who hears of it needs.
                 std::thread::spawn(move || telling.tell(Outcome::Failed(failure)));

@@ -1,8 +1,7 @@
 //! A team's room: its engine and threads, its bundles, and its tries, waiting and running.
 //!
 //! Tries wait in the order in which they were dispatched, for one of the team's instances; nobody else's
-//! queue is theirs to stand in. A try's end is told exactly once, by a value that tells it when it is
-//! dropped unsaid, so that a panic of the host's own code loses no try either.
+//! queue is theirs to stand in.
 
 use std::{
     collections::HashMap,
@@ -13,13 +12,12 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
-    time::Instant,
 };
 
 use airlock_grant::{Caller, Phase};
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
-    outcome::{Failure, FailureKind, Outcome, Report},
+    outcome::{FailureKind, Outcome},
     port::{ParseError, ParsedBundle, TryEvents, Work},
 };
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
@@ -36,6 +34,7 @@ use crate::{
     log::{Destination, TryLog},
     metrics::TeamMetrics,
     parse, task,
+    telling::{Telling, killed_failure, load_failure},
     ticker::Ticker,
 };
 
@@ -51,7 +50,8 @@ pub(crate) struct House {
 }
 
 impl House {
-    fn events(&self) -> Option<Arc<dyn TryEvents>> {
+    /// Who hears of tries; nobody once the house closes.
+    pub(crate) fn events(&self) -> Option<Arc<dyn TryEvents>> {
         if self.closing.load(SeqCst) {
             return None;
         }
@@ -231,8 +231,8 @@ impl Team {
 
     /// Takes a try. Its end is always told.
     pub(crate) fn dispatch(self: &Arc<Self>, house: &Arc<House>, work: Work) {
-        let mut telling = Telling::new(house, work.key, work.token);
-        telling.team = Some(Arc::clone(self));
+        let own = Some(Arc::clone(self));
+        let mut telling = Telling::new(house, own, work.key, work.token);
         if self.tries().len()
             >= self
                 .limits
@@ -346,6 +346,13 @@ impl Team {
         }
     }
 
+    /// A try's end has been told.
+    pub(crate) fn forget(&self, key: TaskInstanceKey, token: Token, failure: Option<FailureKind>) {
+        self.metrics.ended(failure);
+        self.tries().remove(&(key, token));
+        self.ended.notify_waiters();
+    }
+
     /// Returns when no try waits or runs.
     pub(crate) async fn drained(&self) {
         loop {
@@ -370,100 +377,5 @@ struct Finishing<'a>(&'a TryLog);
 impl Drop for Finishing<'_> {
     fn drop(&mut self) {
         self.0.finish();
-    }
-}
-
-fn killed_failure(why: &str) -> Failure {
-    Failure {
-        kind: FailureKind::Killed,
-        message: format!("AL-0515: {why}"),
-        causes: Vec::new(),
-        location: None,
-    }
-}
-
-pub(crate) fn load_failure(error: &LoadError) -> Failure {
-    Failure {
-        kind: if error.is_final() {
-            FailureKind::Load
-        } else {
-            FailureKind::Error
-        },
-        message: error.to_string(),
-        causes: Vec::new(),
-        location: None,
-    }
-}
-
-/// The duty to tell a try's end, once.
-pub(crate) struct Telling {
-    house: Arc<House>,
-    team: Option<Arc<Team>>,
-    key: TaskInstanceKey,
-    token: Token,
-    dispatched: Instant,
-    started: Option<Instant>,
-    told: bool,
-}
-
-impl Telling {
-    pub(crate) fn new(house: &Arc<House>, key: TaskInstanceKey, token: Token) -> Self {
-        Self {
-            house: Arc::clone(house),
-            team: None,
-            key,
-            token,
-            dispatched: Instant::now(),
-            started: None,
-            told: false,
-        }
-    }
-
-    fn started(&mut self) {
-        self.started = Some(Instant::now());
-        if let Some(events) = self.house.events() {
-            events.started(self.key, self.token, self.house.ports.clock.now());
-        }
-    }
-
-    /// Tells it.
-    pub(crate) fn tell(mut self, outcome: Outcome) {
-        self.say(outcome);
-    }
-
-    fn say(&mut self, outcome: Outcome) {
-        self.told = true;
-        let ended = Instant::now();
-        let started = self.started.unwrap_or(ended);
-        let failure = match &outcome {
-            Outcome::Failed(failure) => Some(failure.kind),
-            Outcome::Success { .. } | Outcome::Skipped { .. } => None,
-        };
-        let report = Report {
-            outcome,
-            waited: started - self.dispatched,
-            ran: ended - started,
-        };
-        if let Some(events) = self.house.events() {
-            events.ended(self.key, self.token, self.house.ports.clock.now(), report);
-        }
-        if let Some(team) = &self.team {
-            team.metrics.ended(failure);
-            team.tries().remove(&(self.key, self.token));
-            team.ended.notify_waiters();
-        }
-    }
-}
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        if !self.told {
-            let why = if std::thread::panicking() {
-                "the host failed while it ran this try; its own log has the reason"
-            } else {
-                "the host stopped"
-            };
-            self.say(Outcome::Failed(killed_failure(why)));
-        }
     }
 }

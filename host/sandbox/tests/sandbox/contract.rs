@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use airlock_grant::{Kind, Standing};
 use wit_component::{DecodedWasm, WitPrinter};
-use wit_parser::{PackageId, Resolve, WorldItem};
+use wit_parser::{PackageId, PackageName, Resolve, WorldItem};
 
 use crate::{
     guests::guest,
@@ -23,12 +23,9 @@ fn published() -> Resolve {
 }
 
 fn package(resolve: &Resolve, name: &str) -> Option<PackageId> {
-    let wanted = |(id, package): (PackageId, &wit_parser::Package)| {
-        (package.name.interface_id("").trim_end_matches('/') == name
-            || format!("{}:{}", package.name.namespace, package.name.name) == name)
-            .then_some(id)
-    };
-    resolve.packages.iter().find_map(wanted)
+    let full = |package: &PackageName| format!("{}:{}", package.namespace, package.name);
+    let mut all = resolve.packages.iter();
+    all.find_map(|(id, package)| (full(&package.name) == name).then_some(id))
 }
 
 /// Each interface of a package as text, without its documentation, which binaries need not carry.
@@ -79,12 +76,10 @@ fn components_built_with_the_sdk_speak_the_published_interfaces() {
             }
         }
         assert!(compared >= 4, "{name}: {compared}");
-        let exports: Vec<String> = built.worlds[world]
-            .exports
-            .iter()
-            .filter_map(|(key, item)| {
-                matches!(item, WorldItem::Interface { .. }).then(|| built.name_world_key(key))
-            })
+        let exports = built.worlds[world].exports.iter();
+        let exports: Vec<String> = exports
+            .filter(|(_, item)| matches!(item, WorldItem::Interface { .. }))
+            .map(|(key, _)| built.name_world_key(key))
             .collect();
         assert_eq!(
             exports,

@@ -1,12 +1,23 @@
 //! The sandbox with real guests: what they get, and what stops them when they want more.
 
+// Marked as tests, so that the lints take them for what they are.
+#[cfg(test)]
 mod calls;
+#[cfg(test)]
 mod capabilities;
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod files;
+#[cfg(test)]
 mod guests;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod loading;
+#[cfg(test)]
 mod parsing;
+#[cfg(test)]
 mod stage;
+#[cfg(test)]
 mod synthetic;
