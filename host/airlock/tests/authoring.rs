@@ -2,29 +2,86 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-fn airlock(home: &Path, folder: &Path, arguments: &[&str]) -> Value {
+/// How long a test waits for anything before it fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The binary, in an environment in which nothing is set that is meant for this test alone.
+fn command(home: &Path, folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_airlock"));
-    // What cargo sets for this test is not meant for the author's build.
     for (name, _) in std::env::vars() {
-        if name.starts_with("CARGO") && name != "CARGO_HOME" || name.starts_with("RUSTFLAGS") {
+        let own = ["CARGO", "AIRLOCK", "RUSTFLAGS"];
+        if own.iter().any(|prefix| name.starts_with(prefix)) && name != "CARGO_HOME" {
             command.env_remove(name);
         }
     }
-    let out = command
-        .args(arguments)
-        .args(["--output", "json"])
+    command
         .env("AIRLOCK_HOME", home)
+        .env("AIRLOCK__SERVER__LISTEN", "127.0.0.1:0")
         .current_dir(folder)
-        .output()
-        .unwrap();
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a command prints that must succeed.
+fn text(home: &Path, folder: &Path, arguments: &[&str]) -> String {
+    let out = command(home, folder).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{arguments:?}: {said}");
-    serde_json::from_slice(&out.stdout).unwrap()
+    String::from_utf8(out.stdout).unwrap()
+}
+
+fn airlock(home: &Path, folder: &Path, arguments: &[&str]) -> Value {
+    let mut all = arguments.to_vec();
+    all.extend(["--output", "json"]);
+    serde_json::from_str(&text(home, folder, &all)).unwrap()
+}
+
+/// A server that ends when this does.
+struct Server(Child);
+
+impl Server {
+    fn start(home: &Path, folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(home, folder)
+            .args(["standalone", "--quiet"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = |line: String| line.contains("API http://");
+        assert!(
+            said.by_ref().map_while(Result::ok).any(ready),
+            "it did not come up"
+        );
+        std::thread::spawn(move || said.for_each(drop));
+        Self(child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks again and again until the answer is as wanted.
+fn until(what: &str, ask: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !ask() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not come to pass");
+    }
 }
 
 #[test]
@@ -39,28 +96,99 @@ fn a_new_bundle_builds_runs_and_shows_what_it_reaches() {
     let built = airlock(&home, &folder, &["bundle", "build"]);
     let path = built["path"].as_str().unwrap();
     assert_eq!(Path::new(path), folder.join("target/first-one.wasm"));
+
     let page = airlock(&home, &folder, &["bundle", "inspect", path]);
     assert_eq!(
         (&page["name"], &page["hash"]),
         (&built["name"], &built["hash"])
     );
-    assert_eq!(
-        page["rows"],
-        Value::Array(Vec::new()),
-        "it asks for nothing"
+    assert_eq!(page["rows"], json!([]), "it asks for nothing");
+    assert_eq!(page["refused"], json!([]), "it loads");
+    let made_with = page["made_with"].to_string();
+    let tools = ["Rust 1.", "airlock-sdk 0."];
+    assert!(
+        tools.iter().all(|tool| made_with.contains(tool)),
+        "{made_with}"
     );
-    assert_eq!(page["refused"], Value::Array(Vec::new()), "it loads");
-    let run = airlock(
-        &home,
-        &folder,
-        &[
-            "bundle",
-            "test",
-            "first_one",
-            "--logical-date",
-            "2024-01-15",
-        ],
-    );
+
+    let test = [
+        "bundle",
+        "test",
+        "first_one",
+        "--logical-date",
+        "2024-01-15",
+    ];
+    let run = airlock(&home, &folder, &test);
     assert_eq!(run["state"], "success", "{run}");
     assert_eq!(run["tasks"].as_array().unwrap().len(), 3, "{run}");
+    let told = text(&home, &folder, &test);
+    assert!(
+        told.contains("\"Today is 2024-01-15\" has 3 words and 7 letters"),
+        "{told}"
+    );
+    assert!(
+        told.contains("run of first_one for 2024-01-15: success in "),
+        "{told}"
+    );
+
+    in_a_server(&home, &folder);
+}
+
+/// What an author does next: `standalone` with the folder of what was built.
+fn in_a_server(home: &Path, folder: &Path) {
+    let _server = Server::start(home, folder, &["--bundles", "target"]);
+    let ask = |arguments: &[&str]| airlock(home, folder, arguments);
+    until("the import", || {
+        ask(&["dags", "list"])[0]["dag_id"] == "first_one"
+    });
+    let shown = text(home, folder, &["dags", "show", "first_one"]);
+    assert!(
+        shown.contains("count_words") && shown.contains("@daily"),
+        "{shown}"
+    );
+    let run = ask(&[
+        "dags",
+        "trigger",
+        "first_one",
+        "--run-id",
+        "mine",
+        "--logical-date",
+        "2024-01-15",
+    ]);
+    assert_eq!(run["dag_run_id"], "mine");
+    until("the end of the run", || {
+        ask(&["dags", "state", "first_one", "mine"])["state"] == "success"
+    });
+    assert_eq!(
+        text(home, folder, &["dags", "state", "first_one", "mine"]),
+        "success\n"
+    );
+    let tasks = ask(&["tasks", "states-for-dag-run", "first_one", "mine"]);
+    let states: Vec<&Value> = tasks
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| &task["state"])
+        .collect();
+    assert_eq!(states, ["success"; 3]);
+    for more in [&[][..], &["--follow"], &["--try", "1"]] {
+        let mut logs = vec!["tasks", "logs", "first_one", "mine", "report_count"];
+        logs.extend(more);
+        let told = text(home, folder, &logs);
+        assert!(
+            told.contains("INFO") && told.contains("has 3 words"),
+            "{told}"
+        );
+    }
+    let ended = ask(&["dags", "list-runs", "first_one", "--state", "success"]);
+    assert!(
+        ended
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|run| run["dag_run_id"] == "mine")
+    );
+    assert_eq!(ask(&["dags", "pause", "first_one"])["is_paused"], true);
+    assert_eq!(ask(&["dags", "unpause", "first_one"])["is_paused"], false);
+    assert!(ask(&["dags", "next-execution", "first_one"])["next_dagrun_run_after"].is_string());
 }

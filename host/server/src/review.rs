@@ -287,17 +287,25 @@ fn import(import: &airlock_bundle::Import) -> ReviewImport {
     }
 }
 
-/// Languages and SDKs; the tools that merely processed the file are left out.
+/// The language and the SDK. Rust's compiler is noted as a tool; what else is a language beside it are the C
+/// parts of its standard library. Tools that merely processed the file are left out.
 fn made_with(inspection: &Inspection) -> Vec<String> {
+    let of = |field: &'static str| {
+        let producers = inspection.producers.iter();
+        producers.filter(move |producer| producer.field == field)
+    };
+    let rust = of("processed-by").find(|producer| producer.name == "rustc");
     let mut made: Vec<String> = Vec::new();
-    for producer in &inspection.producers {
-        if matches!(producer.field.as_str(), "language" | "sdk") {
-            let text = format!("{} {}", producer.name, producer.version);
-            let text = text.trim().to_owned();
-            if !made.contains(&text) {
-                made.push(text);
-            }
+    match rust {
+        Some(rustc) => {
+            let version = rustc.version.split_whitespace().next().unwrap_or_default();
+            made.push(format!("Rust {version}"));
         }
+        None => made.extend(of("language").map(|one| format!("{} {}", one.name, one.version))),
+    }
+    made.extend(of("sdk").map(|sdk| format!("{} {}", sdk.name, sdk.version)));
+    for text in &mut made {
+        *text = text.trim().to_owned();
     }
     made
 }

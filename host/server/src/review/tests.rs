@@ -25,10 +25,10 @@ fn ledger() -> Inspection {
         name: name.to_owned(),
         functions: vec!["get".to_owned()],
     };
-    let producer = |field: &str, name: &str| Producer {
+    let producer = |field: &str, name: &str, version: &str| Producer {
         field: field.to_owned(),
         name: name.to_owned(),
-        version: "1.95".to_owned(),
+        version: version.to_owned(),
     };
     Inspection {
         hash: BundleHash::from_bytes([0x51; 32]),
@@ -43,9 +43,10 @@ fn ledger() -> Inspection {
         dags: Some("airlock:bundle/dags@0.1.0".to_owned()),
         tasks: None,
         producers: vec![
-            producer("language", "Rust"),
-            producer("processed-by", "wit-component"),
-            producer("language", "Rust"),
+            producer("language", "C11", ""),
+            producer("processed-by", "rustc", "1.95.0 (59807616e 2026-04-14)"),
+            producer("processed-by", "wit-component", "0.254.0"),
+            producer("sdk", "airlock-sdk", "0.1.0"),
         ],
         manifest: Manifest::parse(text).unwrap(),
     }
@@ -87,7 +88,7 @@ fn a_page_shows_each_request_and_whether_it_is_granted_wholly_in_part_or_not() {
         ]
     );
     assert_eq!(review.team_name.as_deref(), Some("payments"));
-    assert_eq!(review.made_with, ["Rust 1.95"]);
+    assert_eq!(review.made_with, ["Rust 1.95.0", "airlock-sdk 0.1.0"]);
     assert_eq!(review.phases, ["parse"]);
     let standings: Vec<&str> = review.imports.iter().map(|i| i.standing.as_str()).collect();
     assert_eq!(standings, ["inert", "capability", "never", "unknown"]);

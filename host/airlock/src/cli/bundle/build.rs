@@ -71,9 +71,13 @@ pub(crate) async fn build(home: &Path, folder: &Path, debug: bool) -> Result<Bui
     airlock_grant::Request::from_bundle_toml(&manifest).map_err(CliError::room)?;
     let cargo_toml = read(folder, "Cargo.toml")?;
     check_target(folder).await?;
-    let component = compile(home, folder, &cargo_toml, debug).await?;
+    let Compiled { component, sdk } = compile(home, folder, &cargo_toml, debug).await?;
     let bytes = fs::read(&component)
         .map_err(|error| CliError::file("what cargo built", &component, &error))?;
+    let bytes = match sdk {
+        Some(version) => made_with_sdk(&bytes, &version)?,
+        None => bytes,
+    };
     let bytes = airlock_bundle::embed(&bytes, &manifest).map_err(CliError::room)?;
     let inspection = airlock_bundle::inspect(&bytes, DEFAULT_MAX_BYTES).map_err(CliError::room)?;
     // Cargo writes TARGET_DIR/wasm32-wasip2/PROFILE/NAME.wasm.
@@ -134,13 +138,32 @@ async fn check_target(folder: &Path) -> Result<(), CliError> {
     )))
 }
 
+/// Notes the SDK in the component, for the reviewer, as the compiler has noted itself.
+fn made_with_sdk(component: &[u8], version: &str) -> Result<Vec<u8>, CliError> {
+    let mut producers = wasm_metadata::Producers::empty();
+    producers.add("sdk", "airlock-sdk", version);
+    producers.add_to_wasm(component).map_err(|error| {
+        CliError::Failed(format!(
+            "AL-0844: what cargo built is no component: {error}"
+        ))
+    })
+}
+
+/// What cargo made.
+struct Compiled {
+    /// The component file.
+    component: PathBuf,
+    /// The version of the SDK in it.
+    sdk: Option<String>,
+}
+
 /// Runs cargo and tells where the component is.
 async fn compile(
     home: &Path,
     folder: &Path,
     cargo_toml: &str,
     debug: bool,
-) -> Result<PathBuf, CliError> {
+) -> Result<Compiled, CliError> {
     let mut cargo = tool("CARGO", "cargo", folder);
     cargo.args([
         "build",
@@ -165,11 +188,15 @@ async fn compile(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| not_found("cargo", &error))?;
-    let mut component = None;
+    let (mut component, mut sdk) = (None, None);
     if let Some(messages) = child.stdout.take() {
         let mut lines = BufReader::new(messages).lines();
         while let Ok(Some(text)) = lines.next_line().await {
-            component = artifact(&text, folder).or(component);
+            let Some(message) = artifact(&text) else {
+                continue;
+            };
+            component = component_of(&message, folder).or(component);
+            sdk = sdk_version(&message).or(sdk);
         }
     }
     let status = child
@@ -182,12 +209,13 @@ async fn compile(
             folder.display()
         )));
     }
-    component.ok_or_else(|| {
+    let component = component.ok_or_else(|| {
         CliError::Failed(format!(
             "AL-0843: cargo built no component in `{}`; its Cargo.toml needs:\n  [lib]\n  crate-type = [\"cdylib\"]",
             folder.display()
         ))
-    })
+    })?;
+    Ok(Compiled { component, sdk })
 }
 
 /// Whether the bundle takes the SDK from the registry, where the one of this binary stands in.
@@ -207,12 +235,14 @@ fn wants_sdk(cargo_toml: &str) -> bool {
     }
 }
 
-/// The component that a message of cargo's tells of, if it is that of this folder's package.
-fn artifact(message: &str, folder: &Path) -> Option<PathBuf> {
+/// A message of cargo's that tells of something that was compiled.
+fn artifact(message: &str) -> Option<Value> {
     let message: Value = serde_json::from_str(message).ok()?;
-    if message.get("reason")? != "compiler-artifact" {
-        return None;
-    }
+    (message.get("reason")? == "compiler-artifact").then_some(message)
+}
+
+/// The component, if the message tells of this folder's package.
+fn component_of(message: &Value, folder: &Path) -> Option<PathBuf> {
     let own = fs::canonicalize(folder.join("Cargo.toml")).ok()?;
     let built = fs::canonicalize(message.get("manifest_path")?.as_str()?).ok()?;
     if own != built {
@@ -225,6 +255,20 @@ fn artifact(message: &str, folder: &Path) -> Option<PathBuf> {
         .filter_map(Value::as_str)
         .find(|name| name.ends_with(".wasm"))
         .map(PathBuf::from)
+}
+
+/// The version of the SDK, if the message tells of it: its package id ends with `airlock-sdk@VERSION`, or
+/// with `#VERSION` where the folder is called as the package.
+fn sdk_version(message: &Value) -> Option<String> {
+    if message.get("target")?.get("name")? != "airlock_sdk" {
+        return None;
+    }
+    let id = message.get("package_id")?.as_str()?;
+    let version = id.rsplit(['@', '#']).next()?;
+    let plain = version
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    plain.then(|| version.to_owned())
 }
 
 #[cfg(test)]

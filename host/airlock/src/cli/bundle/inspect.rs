@@ -60,6 +60,9 @@ fn holding<'a>(config: &'a Config, inspection: &Inspection, own: &'a Path) -> Ho
         })
 }
 
+/// Functions of one import that are named; of more, only how many there are. JSON has all.
+const MOST_FUNCTIONS: usize = 4;
+
 /// The page, for people. Everything that the bundle wrote is escaped.
 fn page(review: &Review) -> String {
     let mut page = String::new();
@@ -130,10 +133,10 @@ fn page(review: &Review) -> String {
         .map(|import| {
             let meaning = import.meaning.as_deref().unwrap_or("unknown to this host");
             let functions: Vec<String> = import.functions.iter().map(|name| line(name)).collect();
-            let functions = if functions.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", functions.join(", "))
+            let functions = match functions.len() {
+                0 => String::new(),
+                1..=MOST_FUNCTIONS => format!(" ({})", functions.join(", ")),
+                many => format!(" ({many} functions)"),
             };
             format!("    {}  {meaning}{functions}\n", line(&import.name))
         })

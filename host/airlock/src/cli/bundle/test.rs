@@ -161,11 +161,15 @@ fn task_text(task: &TestedTask, verbose: bool) -> String {
     } else {
         String::new()
     };
+    // What was never tried took no time.
+    let took = match task.tries {
+        0 => "–".to_owned(),
+        _ => output::duration(task.duration),
+    };
     let head = format!(
-        "  {:14} {}  {:>9}   {tries}{}",
+        "  {:14} {}  {took:>9}   {tries}{}",
         line(task.task_id.as_str()),
         output::state(task.state.as_str(), 9),
-        output::duration(task.duration),
         line(first),
     );
     let mut text = head.trim_end().to_owned() + "\n";
