@@ -26,9 +26,9 @@ fn config(book: &Path) -> String {
 
 /// Which runs have ended well, as the host tells it.
 async fn ended(host: &Host) -> Vec<String> {
-    let runs = host
-        .get("/dags/ledger/dagRuns?state=success&limit=1000")
-        .await;
+    let path = "/dags/ledger/dagRuns?state=success&limit=1000";
+    // While the DAG is not there yet, no run of it has ended.
+    let (_, runs) = host.call(reqwest::Method::GET, path, None).await;
     let runs = runs["dag_runs"].as_array().cloned().unwrap_or_default();
     runs.iter()
         .filter_map(|run| run["dag_run_id"].as_str().map(str::to_owned))

@@ -43,6 +43,7 @@ async fn a_signal_drains_and_a_second_one_ends_at_once() {
         host.log()
     );
 
+    let home = TempDir::new().unwrap();
     let config = busy(home.path());
     let mut host = Host::start_in(home.path(), &config);
     host.dag("hostile_busy").await;
@@ -195,7 +196,7 @@ async fn a_bundle_file_that_changes_is_taken_in_and_a_broken_one_leaves_the_old_
     .await;
     let run = host.trigger("single", json!({"logical_date": null})).await;
     assert_eq!(host.ended("single", &run).await, "success");
-    guest_with(folder.path(), "noop", &manifest("0.2.0"));
+    let _same = guest_with(folder.path(), "noop", &manifest("0.2.0"));
     host.until("the new version", async || {
         let bundles = host.get("/bundles").await;
         let errors = host.get("/importErrors").await;

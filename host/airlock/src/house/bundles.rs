@@ -361,7 +361,11 @@ impl Shelf {
         };
         let effective = Arc::new(owner.effective(label, &request));
         // What is granted to the whole bundle; a grant narrowed to a DAG is looked at when that DAG runs.
-        let whole = Caller { phase: Phase::Task, dag_id: None, task_id: None };
+        let whole = Caller {
+            phase: Phase::Task,
+            dag_id: None,
+            task_id: None,
+        };
         for missing in capability::directory::check(&effective.directories(&whole)) {
             warn!(bundle = %name, "{missing}");
         }
