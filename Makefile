@@ -19,6 +19,7 @@ help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: host examples ## Build everything and start Airlock with the example bundles
+	mkdir -p .airlock/reports/weather
 	exec $(AIRLOCK) standalone --config bundles/airlock.toml
 
 test: wasm-target nextest format lint docs unit ## Everything that must hold
@@ -41,8 +42,10 @@ unit: host guests examples
 	AIRLOCK_TEST_POSTGRES_URL="$$url" cargo nextest run --workspace --locked --no-fail-fast
 	cargo test --doc --workspace --locked
 
+# The tests' dependencies turn features of shared ones on: built together, nothing is built twice.
+test: TARGETS := --all-targets
 host: wasm-target
-	cargo build --workspace --locked
+	cargo build --workspace $(TARGETS) --locked
 
 guests: wasm-target ## Compile the guests that the tests run
 	cd tests/guests && cargo build --release --target wasm32-wasip2 --locked

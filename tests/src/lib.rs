@@ -4,6 +4,13 @@
 //! Nothing here waits by sleeping for a fixed time: a host is ready when it says so on its standard output,
 //! and a run has ended when the API says so.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "support of tests: what cannot go on is to fail, loudly"
+)]
+
 use std::{
     fmt::Write as _,
     io::{BufRead, BufReader},

@@ -3,6 +3,11 @@
 //!
 //! 50 rounds by default; AIRLOCK_CRASH_ROUNDS asks for more.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to fail"
+)]
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,

@@ -1,6 +1,12 @@
 //! Hostile bundles in a host that also serves a well-behaved team: each is stopped by the limit or the error
 //! that is there for it, which its import error or its task says, and the other team's runs go on.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to fail"
+)]
+
 use std::path::Path;
 
 use airlock_tests::{Host, escape, guest, guest_with};

@@ -1,5 +1,11 @@
 //! The main job: two teams' bundles on real data, with the example configuration that `make run` uses.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to fail"
+)]
+
 use std::{
     collections::BTreeMap,
     io::{Read, Write},

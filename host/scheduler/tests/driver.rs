@@ -1,5 +1,12 @@
 //! The loop around the engine, with a store that can be told to fail and an executor that answers at once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to fail"
+)]
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -213,10 +220,13 @@ impl Blobs for Memory {
     }
 }
 
+/// What comes of a try; none: it goes on.
+type Answer = Box<dyn Fn(&Work) -> Option<Outcome> + Send + Sync>;
+
 /// Ends every try at once with what the test says, or keeps it.
 struct Instant {
     events: Handle,
-    answer: Box<dyn Fn(&Work) -> Option<Outcome> + Send + Sync>,
+    answer: Answer,
     held: Mutex<HashSet<(TaskInstanceKey, Token)>>,
     seen: Mutex<Vec<Work>>,
 }

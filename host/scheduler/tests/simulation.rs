@@ -2,6 +2,12 @@
 //! order, and hosts that die at any moment. Whatever happens, every run that is due is made once, every run
 //! ends, no try is doubled or lost, what is written as ended stays as it is, and no bound is exceeded.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to fail"
+)]
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
