@@ -2,6 +2,12 @@
 //! made in FOLDER (default: the system's temporary folder), and once more in memory (`/dev/shm`), where a
 //! sync costs nothing. With `AIRLOCK_TEST_POSTGRES_URL` PostgreSQL is measured too.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "figures that cannot be had end the program"
+)]
+
 use std::{
     io::Write,
     path::{Path, PathBuf},

@@ -165,9 +165,7 @@ macro_rules! snapshot {
             }
             $crate::database::Database::Postgres { pool, .. } => {
                 let done: $crate::error::Result<_> = async {
-                    let mut $db = pool
-                        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                        .await?;
+                    let mut $db = $crate::postgres::begin(pool, $crate::postgres::SNAPSHOT).await?;
                     $work
                 }
                 .await;
@@ -196,7 +194,7 @@ macro_rules! write {
             }
             $crate::database::Database::Postgres { pool, .. } => {
                 let done: $crate::error::Result<_> = async {
-                    let mut $db = pool.begin().await?;
+                    let mut $db = $crate::postgres::begin(pool, $crate::postgres::WRITE).await?;
                     let done: $crate::error::Result<_> = async { $work }.await;
                     let done = done?;
                     $db.commit().await?;

@@ -7,7 +7,7 @@ use std::{sync::Mutex, time::Duration};
 
 use airlock_model::port::{Batch, StoreError};
 use sqlx::{
-    ConnectOptions, Connection, PgPool,
+    ConnectOptions, Connection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -55,4 +55,24 @@ pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
         .connect_with(options)
         .await;
     Ok(pool.map_err(Error::from)?)
+}
+
+/// A transaction that writes.
+pub(crate) const WRITE: &str = "BEGIN";
+/// A transaction that sees one moment of the whole database.
+pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Begins a transaction, in a task of its own: the driver takes note of a transaction only with the server's
+/// answer, and if the caller went away before that, the connection would go back to the others with the
+/// transaction open. So the answer is always awaited, and a transaction that nobody wants is rolled back.
+pub(crate) async fn begin(
+    pool: &PgPool,
+    how: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    match tokio::spawn(async move { pool.begin_with(how).await }).await {
+        Ok(begun) => begun,
+        // The runtime is shutting down.
+        Err(_) => Err(sqlx::Error::WorkerCrashed),
+    }
 }

@@ -8,18 +8,6 @@ mod postgres;
 mod read;
 mod sqlite;
 
-/// The statements that have to stay fast, per database.
-#[cfg(test)]
-pub(crate) mod plans {
-    pub(crate) fn sqlite() -> Vec<&'static str> {
-        [super::sqlite::plans(), super::read::sqlite_plans()].concat()
-    }
-
-    pub(crate) fn postgres() -> Vec<&'static str> {
-        [super::postgres::plans(), super::read::postgres_plans()].concat()
-    }
-}
-
 pub use read::PastTry;
 
 use std::collections::HashSet;
@@ -117,5 +105,17 @@ impl RunStore for Store {
 
     async fn run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
         self.read_run_counts().await
+    }
+}
+
+/// The statements that have to stay fast, per database.
+#[cfg(test)]
+pub(crate) mod plans {
+    pub(crate) fn sqlite() -> Vec<&'static str> {
+        [super::sqlite::plans(), super::read::sqlite_plans()].concat()
+    }
+
+    pub(crate) fn postgres() -> Vec<&'static str> {
+        [super::postgres::plans(), super::read::postgres_plans()].concat()
     }
 }

@@ -16,7 +16,7 @@ use super::encode;
 use crate::{
     column::number,
     error::{Error, is_lost},
-    postgres::Undecided,
+    postgres::{Undecided, WRITE, begin},
 };
 
 const NEW_RUNS: &str = "
@@ -108,7 +108,7 @@ pub(super) async fn commit(
     {
         return Ok(());
     }
-    let mut transaction = pool.begin().await.map_err(failed)?;
+    let mut transaction = begin(pool, WRITE).await.map_err(failed)?;
     let id = match write(&mut transaction, batch).await {
         Ok(id) => id,
         Err(Unwritten::Miscounted) => {

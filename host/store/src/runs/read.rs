@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     Store, column,
     database::{read, snapshot},
+    postgres,
 };
 
 /// `dag_run` as it is read.
@@ -366,9 +367,7 @@ async fn postgres_unfinished(
     pool: &sqlx::PgPool,
 ) -> Result<(Vec<RunRecord>, Vec<TaskRecord>), StoreError> {
     let read = async {
-        let mut db = pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await?;
+        let mut db = postgres::begin(pool, postgres::SNAPSHOT).await?;
         let runs: Vec<RunRecord> = sqlx::query_as(UNFINISHED).fetch_all(&mut *db).await?;
         let keys: Vec<Uuid> = runs.iter().map(|run| run.key).collect();
         let tasks = sqlx::query_as(UNFINISHED_TASKS_POSTGRES)

@@ -40,7 +40,7 @@ async fn everything_of_a_batch_comes_back(fresh: Fresh) {
     };
     let batch = Batch {
         progress: vec![progress.clone()],
-        ..creating(&[run.clone()])
+        ..creating(std::slice::from_ref(&run))
     };
     store.commit(&batch).await.unwrap();
     assert_eq!(
@@ -48,7 +48,10 @@ async fn everything_of_a_batch_comes_back(fresh: Fresh) {
         run.run
     );
     assert_eq!(store.task_instances(run.run.key).await.unwrap(), run.tasks);
-    assert_eq!(store.progress().await.unwrap(), [progress.clone()]);
+    assert_eq!(
+        store.progress().await.unwrap(),
+        std::slice::from_ref(&progress)
+    );
 
     let mut change = moved(&run, 2, |fields| {
         fields.state = Some(TaskState::Failed);
@@ -100,7 +103,10 @@ async fn an_empty_batch_needs_no_database(fresh: Fresh) {
 async fn a_moved_task_instance_refuses_the_whole_batch(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 3);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     store.commit(&moving(vec![claimed(&run, 1)])).await.unwrap();
     let before = store.stored_run(run.run.key).await.unwrap();
 
@@ -126,7 +132,7 @@ async fn a_moved_task_instance_refuses_the_whole_batch(fresh: Fresh) {
             started_at: None,
             ended_at: Some(at(1)),
         }],
-        ..creating(&[other.clone()])
+        ..creating(std::slice::from_ref(&other))
     };
     match store.commit(&batch).await {
         Err(CommitError::Fenced(keys)) => assert_eq!(keys, [key(&run, 1)]),
@@ -152,7 +158,10 @@ async fn a_task_instance_that_does_not_exist_is_fenced(fresh: Fresh) {
 async fn a_run_that_does_not_exist_refuses_the_whole_batch(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     let batch = Batch {
         runs: vec![RunChange {
             key: new_run("weather", 2, 0).run.key,
@@ -173,7 +182,10 @@ async fn a_run_that_does_not_exist_refuses_the_whole_batch(fresh: Fresh) {
 async fn a_task_instance_twice_in_a_batch_is_refused(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     let refused = store
         .commit(&moving(vec![claimed(&run, 0), claimed(&run, 0)]))
         .await;
@@ -187,7 +199,10 @@ async fn a_task_instance_twice_in_a_batch_is_refused(fresh: Fresh) {
 async fn the_same_run_id_or_logical_date_exists_already(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     let mut same_id = new_run("weather", 2, 1);
     same_id.run.run_id = run.run.run_id.clone();
     let mut same_date = new_run("weather", 3, 1);
@@ -209,7 +224,7 @@ async fn the_same_run_id_or_logical_date_exists_already(fresh: Fresh) {
     }
     assert_eq!(store.stored_run(fine.run.key).await.unwrap(), None);
     // Writing the very same run again is no different.
-    match store.commit(&creating(&[run.clone()])).await {
+    match store.commit(&creating(std::slice::from_ref(&run))).await {
         Err(CommitError::RunExists(keys)) => assert_eq!(keys, [run.run.key]),
         unexpected => panic!("{unexpected:?}"),
     }
@@ -258,7 +273,7 @@ async fn a_run_and_its_first_claims_fit_in_one_batch(fresh: Fresh) {
             started_at: Some(at(6)),
             ended_at: None,
         }],
-        ..creating(&[run.clone()])
+        ..creating(std::slice::from_ref(&run))
     };
     store.commit(&batch).await.unwrap();
     let stored = store.stored_run(run.run.key).await.unwrap().unwrap();
@@ -270,7 +285,10 @@ async fn a_run_and_its_first_claims_fit_in_one_batch(fresh: Fresh) {
 async fn a_nul_in_a_guests_text_spoils_no_batch(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     let batch = Batch {
         xcoms: vec![XcomWrite {
             key: key(&run, 0),
@@ -300,7 +318,10 @@ async fn a_nul_in_a_guests_text_spoils_no_batch(fresh: Fresh) {
 async fn past_tries_stay_known(fresh: Fresh) {
     let store = &fresh.store;
     let mut run = new_run("weather", 1, 1);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     let mut to = async |change: &mut (dyn FnMut(&mut TaskFields) + Send)| {
         let change = moved(&run, 0, |fields| change(fields));
         run.tasks[0].fields = change.fields.clone();
@@ -356,14 +377,20 @@ async fn past_tries_stay_known(fresh: Fresh) {
 /// Another run, whose task instances have no past.
 async fn new_run_like(store: &airlock_store::Store) -> NewRun {
     let run = new_run("other", 1, 1);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     run
 }
 
 async fn a_large_batch_is_one_batch(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("wide", 1, 20_000);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     let changes: Vec<TaskChange> = (0..20_000).map(|i| claimed(&run, i)).collect();
     store.commit(&moving(changes.clone())).await.unwrap();
     let stored = store.task_instances(run.run.key).await.unwrap();
@@ -378,9 +405,15 @@ async fn a_large_batch_is_one_batch(fresh: Fresh) {
 async fn a_batch_works_after_one_that_failed(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     for number in 0..20 {
-        store.commit(&creating(&[run.clone()])).await.unwrap_err();
+        store
+            .commit(&creating(std::slice::from_ref(&run)))
+            .await
+            .unwrap_err();
         let mut next = new_run("weather", 10 + number, 1);
         next.run.run_id = RunId::new(format!("manual__{number}")).unwrap();
         store.commit(&creating(&[next])).await.unwrap();

@@ -40,7 +40,10 @@ async fn readers_see_whole_batches_while_others_commit(fresh: Fresh) {
         .collect();
     for number in 0..50 {
         let run = new_run("weather", number, 20);
-        store.commit(&creating(&[run.clone()])).await.unwrap();
+        store
+            .commit(&creating(std::slice::from_ref(&run)))
+            .await
+            .unwrap();
         let batch = Batch {
             runs: vec![RunChange {
                 key: run.run.key,
@@ -64,7 +67,7 @@ async fn a_caller_that_goes_away_leaves_the_writer_usable(fresh: Fresh) {
     let mut written = 0;
     for number in 0..200 {
         let run = new_run("weather", number, 50);
-        let batch = creating(&[run.clone()]);
+        let batch = creating(std::slice::from_ref(&run));
         // Polled a few times, then dropped: before, within or after the transaction.
         let polls = number % 7;
         let finished = poll_times(store.commit(&batch), polls).await;
@@ -91,7 +94,11 @@ async fn a_caller_that_goes_away_leaves_the_writer_usable(fresh: Fresh) {
 async fn of_two_claims_of_one_try_one_is_fenced(fresh: Fresh) {
     let hosts = [Arc::clone(&fresh.store), Arc::new(fresh.another().await)];
     let run = new_run("weather", 1, 50);
-    fresh.store.commit(&creating(&[run.clone()])).await.unwrap();
+    fresh
+        .store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     for i in 0..50 {
         let claims: Vec<_> = hosts
             .iter()

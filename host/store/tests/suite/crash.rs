@@ -27,7 +27,7 @@ async fn commit_for_ever(home: &std::path::Path) {
     let first = store.unfinished().await.unwrap().len() as i64;
     for number in first.. {
         let run = new_run("weather", number, 5);
-        let mut batch = creating(&[run.clone()]);
+        let mut batch = creating(std::slice::from_ref(&run));
         batch.tasks = vec![claimed(&run, 0)];
         store.commit(&batch).await.unwrap();
         println!("committed {}", run.run.run_id);

@@ -54,7 +54,12 @@ async fn a_bundles_dags_replace_its_earlier_ones(fresh: Fresh) {
         ..dag("c", 9)
     };
     store
-        .replace(&team("payments"), &theirs, &[other.clone()], &[])
+        .replace(
+            &team("payments"),
+            &theirs,
+            std::slice::from_ref(&other),
+            &[],
+        )
         .await
         .unwrap();
     store
@@ -179,7 +184,7 @@ async fn definitions_of_older_versions_stay(fresh: Fresh) {
         .await
         .unwrap();
     store
-        .replace(&team("default"), &ours, &[newer.clone()], &[])
+        .replace(&team("default"), &ours, std::slice::from_ref(&newer), &[])
         .await
         .unwrap();
     let of = async |version| {
@@ -274,7 +279,12 @@ async fn import_errors_belong_to_a_bundle_and_its_team(fresh: Fresh) {
         ..error("AL-0201", 3)
     };
     store
-        .replace(&team("payments"), &bundle("ledger"), &[], &[theirs.clone()])
+        .replace(
+            &team("payments"),
+            &bundle("ledger"),
+            &[],
+            std::slice::from_ref(&theirs),
+        )
         .await
         .unwrap();
     let codes = |errors: Vec<ImportError>| errors.into_iter().map(|e| e.code).collect::<Vec<_>>();

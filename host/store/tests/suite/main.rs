@@ -1,5 +1,12 @@
 //! One suite, two databases: every test runs on SQLite and on PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod batches;
 mod bundles;
 mod concurrency;

@@ -66,7 +66,13 @@ async fn a_teams_variable_does_not_exist_in_another_scope(fresh: Fresh) {
         store.variable(&a, &key).await.unwrap().unwrap().sealed,
         b"a's"
     );
-    assert!(store.variables(&[b.clone()]).await.unwrap().is_empty());
+    assert!(
+        store
+            .variables(std::slice::from_ref(&b))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert!(store.variables(&[]).await.unwrap().is_empty());
     let seen = store.variables(&[Scope::Global, a.clone()]).await.unwrap();
     assert_eq!(

@@ -41,7 +41,7 @@ async fn with(fresh: &Fresh, xcoms: impl FnOnce(&NewRun) -> Vec<XcomWrite>) -> N
     let run = new_run("weather", 1, 3);
     let batch = Batch {
         xcoms: xcoms(&run),
-        ..creating(&[run.clone()])
+        ..creating(std::slice::from_ref(&run))
     };
     fresh.store.commit(&batch).await.unwrap();
     run
