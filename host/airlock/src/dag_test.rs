@@ -158,7 +158,8 @@ async fn in_house(
     let run = TriggerRun {
         dag_id: test.dag_id,
         run_id: None,
-        logical_date: test.logical_date,
+        // As Airflow's `dags test`: a run that stands for no time is not what most DAGs are written for.
+        logical_date: Some(test.logical_date.unwrap_or_else(|| house.clock.now())),
         run_after: None,
         conf: test.conf,
     };

@@ -191,9 +191,7 @@ pub enum Mistake {
     #[error("AL-0312: tasks wait for each other in a circle: {}; remove one of these dependencies", .0.iter().map(|t| t.escape_debug().to_string()).collect::<Vec<_>>().join(" → "))]
     Cycle(Vec<String>),
     /// Too many tasks.
-    #[error(
-        "AL-0313: a DAG has at most {MAX_TASKS} tasks, this one has {0}; split it"
-    )]
+    #[error("AL-0313: a DAG has at most {MAX_TASKS} tasks, this one has {0}; split it")]
     TooManyTasks(usize),
     /// The schedule makes no sense.
     #[error(transparent)]

@@ -19,8 +19,8 @@ struct Count {
 }
 
 #[task(retries = 2, retry_delay = "30s")]
-fn write_text(ctx: &Context) -> Result<String> {
-    Ok(format!("Today is {}", ctx.date()?))
+fn write_text(ctx: &Context) -> String {
+    format!("run {} says hello", ctx.run_id())
 }
 
 #[task]
@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn words_and_letters_are_counted() {
-        let ctx = Context::builder().logical_date("2024-01-15T00:00:00Z".parse().unwrap()).build();
-        let text = write_text::run(&ctx).unwrap();
-        assert_eq!(text, "Today is 2024-01-15");
-        assert_eq!(count_words::run(&text), Count { words: 3, letters: 7 });
+        let ctx = Context::builder().run("first", "manual").build();
+        let text = write_text::run(&ctx);
+        assert_eq!(text, "run first says hello");
+        assert_eq!(count_words::run(&text), Count { words: 4, letters: 17 });
     }
 
     #[test]

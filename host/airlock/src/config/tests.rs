@@ -5,7 +5,7 @@ use super::{document::Origin, *};
 fn bases() -> Bases {
     Bases {
         file: "/etc/airlock".into(),
-        environment: "/work".into(),
+        environment: "/srv/airlock".into(),
     }
 }
 

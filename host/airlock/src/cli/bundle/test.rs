@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// The DAG
     #[arg(value_parser = id)]
     dag_id: DagId,
-    /// The time that the run stands for, as 2012-01-15 or 2012-01-15T06:00:00Z
+    /// The time that the run stands for, as 2012-01-15 or 2012-01-15T06:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     logical_date: Option<Timestamp>,
     /// Values for the DAG's params, as a JSON object
