@@ -35,8 +35,12 @@ fn get(scheme: Scheme, server: &str, path: &str) -> Result<String, ErrorCode> {
     let response = response?;
     let status = response.status();
     let (mut text, lost) = (Vec::new(), ErrorCode::HttpResponseIncomplete);
-    let Ok(body) = response.consume() else { return Err(lost) };
-    let Ok(stream) = body.stream() else { return Err(lost) };
+    let Ok(body) = response.consume() else {
+        return Err(lost);
+    };
+    let Ok(stream) = body.stream() else {
+        return Err(lost);
+    };
     while let Ok(bytes) = stream.blocking_read(4096) {
         text.extend(bytes);
     }

@@ -23,8 +23,21 @@ use hostile_raw::{
 
 /// Every entry that needs no argument.
 const ATTACKS: &[&str] = &[
-    "busy", "grow", "recurse", "recurse_in_memory", "flood_log", "flood_print", "push_huge", "push_many", "return_huge",
-    "not_json", "panic", "exit", "huge_string", "sleep", "open_many",
+    "busy",
+    "grow",
+    "recurse",
+    "recurse_in_memory",
+    "flood_log",
+    "flood_print",
+    "push_huge",
+    "push_many",
+    "return_huge",
+    "not_json",
+    "panic",
+    "exit",
+    "huge_string",
+    "sleep",
+    "open_many",
 ];
 
 struct Attack;
@@ -181,7 +194,9 @@ fn attack(entry: &str, arguments: &[String]) -> Option<String> {
             "slept".to_owned()
         }
         "open_many" => {
-            let open: Vec<_> = (0..10_000).map_while(|_| fs::File::open("in/a.txt").ok()).collect();
+            let open: Vec<_> = (0..10_000)
+                .map_while(|_| fs::File::open("in/a.txt").ok())
+                .collect();
             format!("opened {}", open.len())
         }
         "remember" => CALLS.fetch_add(1, Ordering::Relaxed).to_string(),
