@@ -54,8 +54,8 @@ examples: host ## Compile the example bundles
 	for bundle in $(EXAMPLES); do $(AIRLOCK) bundle build bundles/$$bundle; done
 
 bench: examples guests ## Measure; takes some minutes and wants a quiet machine
-	cargo build --release --workspace --locked
-	cargo run --release -p airlock-load --locked -- $(ARGS)
+	cargo build --release -p airlock --locked
+	AIRLOCK_BINARY=$(CURDIR)/target/release/airlock target/debug/airlock-load $(ARGS)
 
 wasm-target: # The compiler's target for guests: by rustup, which every ordinary machine has.
 	@if ! ls "$$(rustc --print sysroot)"/lib/rustlib/wasm32-wasip2/lib/libstd-*.rlib >/dev/null 2>&1; then \

@@ -31,24 +31,23 @@ pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The binary under test, which the workspace's build puts beside the tests.
+/// The binary under test: what AIRLOCK_BINARY names, else the one that the workspace's build puts beside the
+/// tests.
 ///
 /// # Panics
 /// When it has not been built.
 #[must_use]
 pub fn airlock() -> PathBuf {
+    if let Some(binary) = std::env::var_os("AIRLOCK_BINARY") {
+        return binary.into();
+    }
     let here = std::env::current_exe().unwrap_or_default();
-    let binary = here
+    let beside = here
         .ancestors()
-        .nth(2)
-        .unwrap_or(Path::new("."))
-        .join("airlock");
-    assert!(
-        binary.exists(),
-        "{} is missing: run `cargo build --workspace`",
-        binary.display()
-    );
-    binary
+        .skip(1)
+        .map(|folder| folder.join("airlock"));
+    let binary = beside.take(2).find(|binary| binary.is_file());
+    binary.expect("the binary is missing: run `cargo build --workspace`")
 }
 
 /// A built example bundle.

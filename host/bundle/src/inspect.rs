@@ -11,8 +11,8 @@ use crate::{
     manifest::{Manifest, embedded},
 };
 
-/// The largest bundle that is accepted where nobody says otherwise: 64 MiB.
-pub const DEFAULT_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest bundle that is accepted where nobody says otherwise: 32 MiB, as a team's pool has it.
+pub const DEFAULT_MAX_BYTES: u64 = 32 * 1024 * 1024;
 
 /// How many imports, exports, and functions of one import are listed; more are an error.
 const MAX_LISTED: usize = 500;

@@ -125,20 +125,59 @@ impl Importer {
         };
         let (mut dags, errors) = self.check(version, result, policy).await?;
         let stored: Vec<StoredDag> = dags.iter().map(|live| self.stored(live)).collect();
-        self.bundles.activate(version).await?;
-        self.dags
-            .replace(&version.team, &version.bundle, &stored, &errors)
-            .await?;
+        if !self.stands(version, &stored, &errors).await? {
+            self.bundles.activate(version).await?;
+            self.dags
+                .replace(&version.team, &version.bundle, &stored, &errors)
+                .await?;
+        }
+        let kept = self.live(&version.bundle).await?;
         for live in &mut dags {
-            if let Some(stored) = self.dags.dag(live.dag.id()).await? {
-                live.paused = stored.is_paused;
-            }
+            let kept = kept.iter().find(|kept| kept.dag_id == *live.dag.id());
+            live.paused = kept.is_some_and(|kept| kept.is_paused);
         }
         Ok(Imported::Live {
             dags,
             errors,
             from_cache,
         })
+    }
+
+    /// Whether all of this stands in the store already, as it does at each start but the first: then
+    /// nothing need be written.
+    async fn stands(
+        &self,
+        version: &BundleVersion,
+        dags: &[StoredDag],
+        errors: &[ImportError],
+    ) -> Result<bool, StoreError> {
+        let known = self.bundles.version(&version.hash).await?;
+        let known = known.is_some_and(|known| {
+            known.active && (&known.bundle, &known.team) == (&version.bundle, &version.team)
+        });
+        if !known {
+            return Ok(false);
+        }
+        let live = self.live(&version.bundle).await?;
+        let same = |dag: &StoredDag| {
+            live.iter().any(|kept| {
+                (&kept.dag_id, &kept.team, &kept.hash) == (&dag.dag_id, &dag.team, &dag.hash)
+                    && kept.spec == dag.spec
+            })
+        };
+        if live.len() != dags.len() || !dags.iter().all(same) {
+            return Ok(false);
+        }
+        let told = self.dags.import_errors(Some(&version.team)).await?;
+        let told: Vec<_> = told
+            .iter()
+            .filter(|error| error.bundle == version.bundle)
+            .collect();
+        let same = |error: &ImportError| {
+            told.iter()
+                .any(|told| (&told.dag_id, &told.message) == (&error.dag_id, &error.message))
+        };
+        Ok(told.len() == errors.len() && errors.iter().all(same))
     }
 
     /// Notes that a bundle could not be loaded at all. Its DAGs stay as they were.
@@ -369,7 +408,10 @@ pub async fn pinned(
     };
     let (bundle, paused) = (dag.bundle, dag.is_paused);
     match Dag::new(spec) {
-        Ok(dag) => Ok(Some((stored, Arc::new(dag), bundle, paused))),
+        Ok(dag) if fits(&dag, &stored) => Ok(Some((stored, Arc::new(dag), bundle, paused))),
+        Ok(_) => Err(StoreError::Corrupt(format!(
+            "the tasks of `{id}` in version {hash:?} are others than when the run began, because a variable that its parse reads has changed; set it back, or trigger a new run"
+        ))),
         Err(mistakes) => {
             let text = mistakes
                 .first()
@@ -380,4 +422,14 @@ pub async fn pinned(
             )))
         }
     }
+}
+
+/// Whether a stored run's task instances are those of this definition: a parse may give other tasks for the
+/// same bytes when a variable that it reads has changed.
+fn fits(dag: &Dag, stored: &StoredRun) -> bool {
+    let same = |row: &airlock_model::port::TaskRow| {
+        dag.task(row.task)
+            .is_some_and(|(task, _)| task.id == row.task_id)
+    };
+    stored.tasks.len() == dag.tasks().len() && stored.tasks.iter().all(same)
 }

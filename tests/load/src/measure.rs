@@ -70,6 +70,7 @@ async fn run(host: &Host, dag: &str) -> String {
 }
 
 async fn chain_steps(host: &Host, runs: usize) -> Samples {
+    host.dag("chain50").await;
     let mut steps = Samples::default();
     for _ in 0..runs {
         let id = run(host, "chain50").await;
@@ -81,6 +82,7 @@ async fn chain_steps(host: &Host, runs: usize) -> Samples {
 
 /// Tasks per second of each run of a thousand parallel tasks: from the run's start to its end.
 async fn wide_rates(host: &Host, runs: usize) -> Vec<f64> {
+    host.dag("wide1000").await;
     let mut rates = Vec::new();
     for _ in 0..runs {
         let id = run(host, "wide1000").await;
@@ -148,7 +150,7 @@ pub(crate) async fn weather(report: &mut Report) {
         let home = TempDir::new().expect("a folder");
         let reports = home.path().join("reports");
         std::fs::create_dir(&reports).expect("a folder");
-        let archive = airlock_tests::checkout().join("bundles/weather/data");
+        let archive = airlock_tests::checkout().join("bundles/weather/archive");
         let mut config = bundle("weather", "weather", &example("weather"));
         for (path, host, mode) in [
             ("archive", &archive, "read"),
@@ -161,10 +163,7 @@ pub(crate) async fn weather(report: &mut Report) {
         let began = Instant::now();
         let host = Host::start_in(home.path(), &config);
         host.until("the catch-up", async || {
-            let ended = host
-                .get("/dags/weather/dagRuns?state=success&limit=1")
-                .await;
-            (ended["total_entries"] == 1461).then_some(())
+            (host.runs("weather", Some("success")).await == 1461).then_some(())
         })
         .await;
         samples.push(began.elapsed());
@@ -294,30 +293,48 @@ pub(crate) fn idle(report: &mut Report) {
 
 /// A team whose every slot spins, and another team's chain beside it.
 pub(crate) async fn neighbour(report: &mut Report) {
-    let spin = bundle("greedy", "spin", &guest("spin"));
-    let host = Host::start(&format!("{}{spin}", noop()));
+    let folder = TempDir::new().expect("a folder");
+    let manifest = "[bundle]\nname = \"tasks\"\nversion = \"0.1.0\"\n\
+        [[request.connection]]\nid = \"none\"\naccess = \"read\"\n[[request.variable]]\nkey = \"none\"\n\
+        [[request.directory]]\npath = \"in\"\nmode = \"read\"\n";
+    let spin = airlock_tests::guest_with(folder.path(), "hostile_tasks", manifest);
+    let grants = format!(
+        "[[team.bundle.grant.connection]]\nid = \"none\"\naccess = \"read\"\n\
+         [[team.bundle.grant.variable]]\nkey = \"none\"\n\
+         [[team.bundle.grant.directory]]\npath = \"in\"\nhost = \"{}\"\nmode = \"read\"\n",
+        folder.path().display()
+    );
+    let host = Host::start(&format!(
+        "[scheduler]\nparallelism = 64\n{}{}{grants}",
+        noop(),
+        bundle("greedy", "tasks", &spin)
+    ));
     chain_steps(&host, 5).await;
     let sync = disk_sync(&host.home);
     let quiet = chain_steps(&host, 30).await;
-    let mut spinning = Vec::new();
-    for _ in 0..40 {
-        spinning.push(host.trigger("spin", json!({"logical_date": null})).await);
+    host.dag("hostile_busy").await;
+    for _ in 0..16 {
+        host.trigger("hostile_busy", json!({"logical_date": null}))
+            .await;
     }
     host.until("the spinning", async || {
-        let metrics = host.metrics().await;
-        let line = metrics.lines().find(|line| {
-            line.contains("instances") && line.contains("greedy") && !line.starts_with('#')
-        });
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .filter(|&n| n >= 16.0)
+        host.metrics()
+            .await
+            .contains("airlock_instances{team=\"greedy\"} 16")
+            .then_some(())
     })
     .await;
     let beside = chain_steps(&host, 30).await;
+    let spun = host
+        .metrics()
+        .await
+        .contains("airlock_instances{team=\"greedy\"} 16");
     chain_lines(report, "quiet", &quiet, &sync);
     report.line(
-        "beside a team that spins on all its slots: per step",
+        "beside a team with 16 instances that spin: per step",
         &beside,
     );
+    report.line("all 16 still spinning at the end", spun);
     let ratio = beside.median().as_secs_f64() / quiet.median().as_secs_f64();
     report.line("median, times the quiet one", format!("{ratio:.2}"));
 }

@@ -1,6 +1,6 @@
 //! What is decided, without I/O: runs planned, tasks made ready, tries claimed, ends taken in.
 //!
-//! The engine's memory is the truth between two commits. Every change is noted in [`pending`], from which
+//! The engine's memory is the truth between two commits. Every change is noted as pending, from which
 //! one [`airlock_model::port::Batch`] is made; the claims in it are dispatched when it is durable.
 
 mod dags;
