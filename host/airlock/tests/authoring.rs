@@ -172,7 +172,7 @@ fn in_a_server(home: &Path, folder: &Path) {
         logs.extend(more);
         let told = text(home, folder, &logs);
         assert!(
-            told.contains("INFO") && told.contains("has 3 words"),
+            told.contains("INFO") && told.contains("has 4 words"),
             "{told}"
         );
     }
