@@ -313,13 +313,24 @@ impl Host {
             .unwrap_or_default()
     }
 
-    /// Triggers a run and tells its id.
+    /// Triggers a run and tells its id. A DAG is listed a moment before the scheduler has heard of it: until
+    /// then it is asked again.
     ///
     /// # Panics
-    /// When it is refused.
+    /// When it is refused for another reason.
     pub async fn trigger(&self, dag_id: &str, body: Value) -> String {
-        let run = self.post(&format!("/dags/{dag_id}/dagRuns"), body).await;
-        run["dag_run_id"].as_str().expect("a run id").to_owned()
+        let path = format!("/dags/{dag_id}/dagRuns");
+        self.until(&format!("a run of {dag_id}"), async || {
+            let (status, run) = self
+                .call(reqwest::Method::POST, &path, Some(body.clone()))
+                .await;
+            if status == 404 {
+                return None;
+            }
+            assert!((200..300).contains(&status), "POST {path}: {status} {run}");
+            run["dag_run_id"].as_str().map(str::to_owned)
+        })
+        .await
     }
 
     /// Waits until a run has ended, and tells its state.

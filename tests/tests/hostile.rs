@@ -69,7 +69,7 @@ fn no_bundles(folder: &Path) -> Vec<(&'static str, &'static [&'static str])> {
         ("text", &["AL-02", "WebAssembly"]),
         ("core", &["AL-02", "wasm32-wasip2"]),
         ("empty", &["AL-02"]),
-        ("large", &["AL-02", "MiB"]),
+        ("large", &["AL-0224", "at most"]),
     ]
 }
 

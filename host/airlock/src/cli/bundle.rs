@@ -41,7 +41,8 @@ pub(crate) enum Command {
     },
     /// Show what a component can reach: what it asks for, what it is granted, what it imports
     ///
-    /// Reads the bytes and runs nothing of them. Grants are those of the configuration.
+    /// Reads the bytes and runs nothing of them. Grants are those of the configuration, or without one those of the
+    /// running server, if it serves these bytes.
     #[command(
         after_help = "Example:\n  airlock bundle inspect target/weather.wasm --config airlock.toml"
     )]
@@ -66,7 +67,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, C
             let built = build::build(&common.home()?, &folder, debug).await?;
             built.tell(common.output)?;
         }
-        Command::Inspect { file } => inspect::run(common, &file)?,
+        Command::Inspect { file } => inspect::run(common, &file).await?,
         Command::Test(arguments) => return test::run(common, arguments).await,
     }
     Ok(ExitCode::SUCCESS)

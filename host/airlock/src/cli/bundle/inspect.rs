@@ -7,13 +7,14 @@ use airlock_grant::Kind;
 use airlock_server::review::{CANNOT, Granted, Holding, Review};
 
 use crate::{
+    api_client::path,
     cli::Common,
     config::Config,
     error::CliError,
     output::{self, Format, line, print_json, size},
 };
 
-pub(super) fn run(common: &Common, file: &Path) -> Result<(), CliError> {
+pub(super) async fn run(common: &Common, file: &Path) -> Result<(), CliError> {
     let metadata = fs::metadata(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             CliError::NotFound(format!("there is no file `{}`", file.display()))
@@ -35,13 +36,30 @@ pub(super) fn run(common: &Common, file: &Path) -> Result<(), CliError> {
     let bytes = fs::read(file).map_err(|error| CliError::file("the component", file, &error))?;
     let inspection = inspect(&bytes, DEFAULT_MAX_BYTES).map_err(CliError::room)?;
     let config = common.config()?;
-    let own = file.with_extension("");
-    let holding = holding(&config, &inspection, &own);
-    let review = Review::new(&inspection, holding).map_err(CliError::room)?;
+    let review = match of_server(common, &config, &inspection).await {
+        Some(review) => review,
+        None => {
+            let own = file.with_extension("");
+            let holding = holding(&config, &inspection, &own);
+            Review::new(&inspection, holding).map_err(CliError::room)?
+        }
+    };
     match common.output {
         Format::Json => print_json(&review),
         Format::Table => output::print(&page(&review)),
     }
+}
+
+/// The page as the running server has it: where no configuration is at hand, and it serves these very bytes.
+/// A server that is not there, or does not answer, is none.
+async fn of_server(common: &Common, config: &Config, inspection: &Inspection) -> Option<Review> {
+    if config.file.is_some() {
+        return None;
+    }
+    let server = common.server().ok()?;
+    let path = path(&["bundles", inspection.manifest.name.as_str(), "review"]);
+    let review: Review = serde_json::from_value(server.get(&path, &[]).await.ok()?).ok()?;
+    (review.hash == inspection.hash.to_string()).then_some(review)
 }
 
 /// What the configuration says of this bundle.
