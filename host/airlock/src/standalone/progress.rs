@@ -6,16 +6,19 @@ use std::{io::IsTerminal, sync::Arc, time::Duration};
 
 use airlock_model::{
     dag::Dag,
-    port::{Clock, Control, DagFilter, DagStore, Page, RunStore, StoreError},
+    port::{Clock, Control, DagFilter, DagStore, Page, RunStore, SchedulerHealth, StoreError},
     state::RunState,
     timetable::Restriction,
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 
 use crate::house::House;
 
 /// Between two looks at the database.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long after the start something to catch up may turn up.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Fewer runs than this are not worth a bar.
 const WORTH: u64 = 20;
 /// More are not counted: the bar then shows how many have ended, of at least so many.
@@ -31,9 +34,10 @@ pub(super) fn show(house: &House) {
         Arc::new(house.handle.clone()),
         Arc::clone(&house.clock),
     );
+    let changes = control.watch();
     tokio::spawn(async move {
         // A bar that cannot be drawn is no reason to stop anything.
-        let _ = catch_up(&*store, &*control, &*clock).await;
+        let _ = catch_up(&*store, &*control, &*clock, changes).await;
     });
 }
 
@@ -41,11 +45,23 @@ async fn catch_up(
     store: &(impl RunStore + DagStore),
     control: &dyn Control,
     clock: &dyn Clock,
+    mut changes: watch::Receiver<SchedulerHealth>,
 ) -> Result<(), StoreError> {
-    let due = due(store, clock).await?;
-    if due < WORTH {
-        return Ok(());
-    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let due = loop {
+        let due = due(store, clock).await?;
+        if due >= WORTH {
+            break due;
+        }
+        // At the first start the bundles are compiled and parsed before anything is due.
+        if !matches!(
+            tokio::time::timeout_at(deadline, changes.changed()).await,
+            Ok(Ok(()))
+        ) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    };
     let before = ended(store).await?;
     let tasks_before = tasks(control);
     let bar = ProgressBar::new(due);
