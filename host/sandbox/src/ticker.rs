@@ -207,9 +207,11 @@ mod tests {
             thread::yield_now();
         }
         drop(engines);
-        drop(ticker.activity());
+        // Held until the thread has come round: one that ends before it wakes leaves it asleep.
+        let again = ticker.activity();
         while !ticker.shared.engines().is_empty() {
             thread::yield_now();
         }
+        drop(again);
     }
 }
