@@ -175,70 +175,98 @@ impl PoolName {
     }
 }
 
-/// A bundle's content: the BLAKE3 of the component file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct BundleHash([u8; 32]);
+/// A BLAKE3 hash that names content, printed as 64 hexadecimal digits.
+macro_rules! content_hash {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; 32]);
 
-impl BundleHash {
-    /// The hash with these bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
+        impl $name {
+            /// The hash with these bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
 
-    /// The hash's bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
+            /// The hash's bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
 
-    /// The first eight hexadecimal digits, for people.
-    #[must_use]
-    pub fn short(&self) -> String {
-        self.to_string().chars().take(8).collect()
-    }
-}
-
-impl fmt::Display for BundleHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-impl fmt::Debug for BundleHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "b3:{self}")
-    }
-}
-impl FromStr for BundleHash {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let malformed = || IdError::Malformed {
-            kind: "bundle hash",
-            text: text.chars().take(80).collect(),
-            allowed: "64 hexadecimal digits",
-        };
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(malformed());
+            /// The first eight hexadecimal digits, for people.
+            #[must_use]
+            pub fn short(&self) -> String {
+                self.to_string().chars().take(8).collect()
+            }
         }
-        let mut bytes = [0_u8; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| malformed())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| malformed())?;
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
         }
-        Ok(Self(bytes))
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "b3:{self}")
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                unhex(text).map(Self).ok_or_else(|| IdError::Malformed {
+                    kind: $kind,
+                    text: text.chars().take(80).collect(),
+                    allowed: "64 hexadecimal digits",
+                })
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(hash: $name) -> String {
+                hash.to_string()
+            }
+        }
+    };
+}
+
+content_hash!(
+    /// A bundle's content: the BLAKE3 of the component file.
+    BundleHash,
+    "bundle hash"
+);
+
+content_hash!(
+    /// What a DAG's definition is: the hash of its text. One component may give several, because its parse
+    /// may read variables; a run keeps the one that it began with.
+    DefinitionHash,
+    "definition hash"
+);
+
+impl DefinitionHash {
+    /// The hash of a definition's JSON text.
+    #[must_use]
+    pub fn of(json: &str) -> Self {
+        Self(*blake3::hash(json.as_bytes()).as_bytes())
     }
 }
-impl TryFrom<String> for BundleHash {
-    type Error = IdError;
-    fn try_from(text: String) -> Result<Self, IdError> {
-        text.parse()
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
     }
-}
-impl From<BundleHash> for String {
-    fn from(hash: BundleHash) -> String {
-        hash.to_string()
+    let mut bytes = [0_u8; 32];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
+    Some(bytes)
 }
 
 /// A DAG run's key in the database: a UUIDv7, so that runs sort by creation.

@@ -1,0 +1,89 @@
+//! What can be wrong in a definition, and how each mistake is told: with its DAG, task, place and fix.
+
+use std::fmt;
+
+use super::{Location, MAX_TASKS};
+use crate::{id::IdError, time::Timestamp, timetable::TimetableError};
+
+/// One mistake in a definition.
+#[derive(Debug, thiserror::Error)]
+pub struct DefinitionError {
+    /// In which DAG.
+    pub dag_id: String,
+    /// In which task.
+    pub task_id: Option<String>,
+    /// Where.
+    pub location: Option<Location>,
+    /// What is wrong.
+    #[source]
+    pub mistake: Mistake,
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.mistake)?;
+        write!(f, " (DAG `{}`", self.dag_id.escape_debug())?;
+        if let Some(task) = &self.task_id {
+            write!(f, ", task `{}`", task.escape_debug())?;
+        }
+        if let Some(at) = &self.location {
+            write!(f, ", {}:{}", at.file.escape_debug(), at.line)?;
+        }
+        write!(f, ")")
+    }
+}
+
+/// What can be wrong in a definition.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Mistake {
+    /// An id is malformed.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// Two tasks share an id.
+    #[error("AL-0310: the task_id is used twice; give one of the two calls an id of its own")]
+    DuplicateTask,
+    /// An upstream task is unknown.
+    #[error("AL-0311: it waits for `{}`, which is no task of this DAG; call that task in the DAG function or drop the dependency", .0.escape_debug())]
+    UnknownUpstream(String),
+    /// Tasks wait for each other in a circle.
+    #[error("AL-0312: tasks wait for each other in a circle: {}; remove one of these dependencies", .0.iter().map(|t| t.escape_debug().to_string()).collect::<Vec<_>>().join(" → "))]
+    Cycle(Vec<String>),
+    /// Too many tasks.
+    #[error("AL-0313: a DAG has at most {MAX_TASKS} tasks, this one has {0}; split it")]
+    TooManyTasks(usize),
+    /// The schedule makes no sense.
+    #[error(transparent)]
+    Schedule(#[from] TimetableError),
+    /// A number is out of its range.
+    #[error("AL-0314: `{field}` is {value}; it must be {allowed}")]
+    OutOfRange {
+        /// Which field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold.
+        allowed: &'static str,
+    },
+    /// A literal argument or a default is not JSON.
+    #[error("AL-0315: `{field}` is not JSON: {reason}")]
+    NotJson {
+        /// Which field.
+        field: String,
+        /// The parser's word.
+        reason: String,
+    },
+    /// Two params share a name.
+    #[error("AL-0316: the param `{}` is declared twice; keep one", .0.escape_debug())]
+    DuplicateParam(String),
+    /// A run that nobody triggers would lack a value.
+    #[error("AL-0318: the param `{}` has no default, so a scheduled run would have no value for it; give it a default or drop the schedule", .0.escape_debug())]
+    ParamWithoutDefault(String),
+    /// It starts after it ends.
+    #[error("AL-0317: start_date {start} lies after end_date {end}; no run would ever be created")]
+    EndsBeforeStart {
+        /// The start.
+        start: Timestamp,
+        /// The end.
+        end: Timestamp,
+    },
+}
