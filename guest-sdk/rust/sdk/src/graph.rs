@@ -4,6 +4,9 @@
 //! The graph lies in a thread-local while that function runs, so that a call of a task is an ordinary call
 //! and its result a small handle ([`Output`]). Mistakes are collected, so that a parse names all of them,
 //! and only then is the DAG given up.
+//!
+//! That a task is called in the code of another compiles, since both are ordinary functions. There is no
+//! graph then, so the call runs nothing: the try fails and says what was meant.
 
 use std::{
     borrow::Cow,
@@ -12,6 +15,8 @@ use std::{
     panic::Location,
 };
 
+#[cfg(any(test, target_arch = "wasm32"))]
+use crate::outcome::Failure;
 use crate::{
     argument::Wire,
     definition::{Argument, Dag, DagSpec, DefinitionError, Task, TaskSpec},
@@ -23,7 +28,7 @@ use crate::{
 const MAX_ID_BYTES: usize = 250;
 
 thread_local! {
-    static GRAPH: RefCell<Option<Graph>> = const { RefCell::new(None) };
+    static SCENE: RefCell<Scene> = const { RefCell::new(Scene::Neither) };
     static BUILT: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -36,7 +41,27 @@ pub struct Node {
     index: usize,
 }
 
+impl Node {
+    /// What a call gives that added nothing: a task of no graph.
+    #[cfg(any(test, target_arch = "wasm32"))]
+    const NOWHERE: Self = Self {
+        graph: u32::MAX,
+        index: usize::MAX,
+    };
+}
+
 type Site = &'static Location<'static>;
+
+/// What of the author's runs on this thread.
+enum Scene {
+    /// A DAG function: calls of tasks build its graph.
+    Dag(Graph),
+    /// A task's code, and the first call of another task in it, told as the failure that it is.
+    #[cfg(any(test, target_arch = "wasm32"))]
+    Try(Option<Failure>),
+    /// Neither: the code of a test, since a host calls nothing else.
+    Neither,
+}
 
 struct Graph {
     number: u32,
@@ -51,7 +76,7 @@ pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>>
     let number = BUILT.get();
     BUILT.set(number.wrapping_add(1));
     // Whatever graph a panic left behind on this thread is nobody's.
-    GRAPH.replace(Some(Graph {
+    SCENE.replace(Scene::Dag(Graph {
         number,
         spec,
         tasks: Vec::new(),
@@ -59,11 +84,15 @@ pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>>
         errors: Vec::new(),
     }));
     let result = (spec.graph)();
-    let Some(Graph {
+    let Scene::Dag(Graph {
         tasks, mut errors, ..
-    }) = GRAPH.take()
+    }) = SCENE.replace(Scene::Neither)
     else {
-        return Err(Vec::new());
+        return Err(vec![DefinitionError {
+            dag_id: spec.dag_id,
+            message: "the DAG function parsed another DAG, which took this one's place; do that outside of it".to_owned(),
+            location: spec.location,
+        }]);
     };
     if let Err(error) = result {
         errors.push(DefinitionError {
@@ -78,37 +107,66 @@ pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>>
     }
 }
 
+/// Runs a task's code. That it called a task fails it for good, whatever it gave: no other try would fare
+/// better, and the author believes that something ran which did not.
+#[cfg(any(test, target_arch = "wasm32"))]
+pub(crate) fn within_try<T>(code: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    SCENE.replace(Scene::Try(None));
+    let result = code();
+    match (SCENE.replace(Scene::Neither), result) {
+        (Scene::Try(Some(mut slip)), Err(failure)) => {
+            slip.causes.push(failure.message);
+            slip.causes.extend(failure.causes);
+            Err(slip)
+        }
+        (Scene::Try(Some(slip)), Ok(_)) => Err(slip),
+        (_, result) => result,
+    }
+}
+
 /// Adds a task to the graph.
+///
+/// # Panics
+/// In a test's own code, where there is neither a graph nor a try that could fail.
 #[track_caller]
 #[doc(hidden)]
 #[expect(
     clippy::panic,
-    reason = "a slip of the author's, with nothing that could be returned instead"
+    reason = "only a test's own code can come there, and that is how a test fails"
 )]
 pub fn add<T>(spec: &'static TaskSpec, task_id: Option<String>, arguments: Vec<Wire>) -> Output<T> {
     let site = Location::caller();
-    let added = GRAPH.with_borrow_mut(|graph| {
-        graph
-            .as_mut()
-            .map(|graph| graph.add(spec, task_id, arguments, site))
-    });
-    match added {
-        Some(node) => Output::new(node),
-        None => {
-            let name = name(spec);
-            panic!(
-                "`{name}(…)` adds a task to a DAG, and was called outside of a #[dag] function; to run the task's code, call `{name}::run(…)`"
-            )
+    let node = SCENE.with_borrow_mut(|scene| match scene {
+        Scene::Dag(graph) => graph.add(spec, task_id, arguments, site),
+        #[cfg(any(test, target_arch = "wasm32"))]
+        Scene::Try(slip) => {
+            slip.get_or_insert_with(|| Failure {
+                message: outside(spec),
+                causes: Vec::new(),
+                retry: false,
+                location: Some(site.into()),
+            });
+            Node::NOWHERE
         }
-    }
+        Scene::Neither => panic!("{}", outside(spec)),
+    });
+    Output::new(node)
+}
+
+/// What there is to say to a call of a task that no DAG function made.
+fn outside(spec: &TaskSpec) -> String {
+    let name = name(spec);
+    format!(
+        "`{name}(…)` adds a task to a DAG, and was called outside of a #[dag] function; to run the task's code, call `{name}::run(…)`"
+    )
 }
 
 /// Makes `later` wait for `earlier`.
 #[track_caller]
 pub(crate) fn order(earlier: Node, later: Node) {
     let site = Location::caller();
-    GRAPH.with_borrow_mut(|graph| {
-        if let Some(graph) = graph {
+    SCENE.with_borrow_mut(|scene| {
+        if let Scene::Dag(graph) = scene {
             graph.order(earlier, later, site);
         }
     });

@@ -39,5 +39,5 @@ pub(crate) fn run(
             location: None,
         });
     };
-    Ok((spec.run)(context, arguments)?)
+    crate::graph::within_try(|| Ok((spec.run)(context, arguments)?))
 }

@@ -62,6 +62,14 @@ fn foreign_error() -> Result<u8, std::num::ParseIntError> {
     "x".parse()
 }
 
+// Calls tasks where their code was meant.
+#[task]
+fn astray(fails: bool) -> Result<()> {
+    patterns((1, 2), 3).after(nothing());
+    ensure!(!fails, "and then this");
+    Ok(())
+}
+
 fn run(name: &str, arguments: &[&str]) -> Result<Outcome, Failure> {
     let arguments = arguments.iter().map(|&json| json.to_owned()).collect();
     registry::run(
@@ -174,6 +182,20 @@ fn code_that_is_gone_is_named() {
         "{failure:?}"
     );
     assert_eq!((failure.retry, failure.location), (false, None));
+}
+
+#[test]
+fn calling_a_task_in_a_tasks_code_fails_the_try_for_good_and_says_what_was_meant() {
+    let failure = run("astray", &["false"]).unwrap_err();
+    assert_eq!(
+        failure.message,
+        "`patterns(…)` adds a task to a DAG, and was called outside of a #[dag] function; to run the task's code, call `patterns::run(…)`"
+    );
+    assert!(!failure.retry && here(&failure), "{failure:?}");
+    let failure = run("astray", &["true"]).unwrap_err();
+    assert!(failure.message.contains("`patterns::run(…)`"));
+    assert_eq!(failure.causes, ["and then this"]);
+    assert_eq!(success("nothing", &[]), None, "the next try is another's");
 }
 
 #[test]

@@ -347,3 +347,19 @@ fn task_code_that_could_be_mistaken_for_another_is_refused() {
             .contains("`authoring::twins::twin` is the name of two task functions")
     );
 }
+
+#[dag]
+fn nested() {
+    extract();
+    let _ = testing::parse::<bare>();
+}
+
+#[test]
+fn a_dag_that_parses_another_one_is_told_so() {
+    let errors = testing::parse::<nested>().unwrap_err();
+    assert!(
+        errors[0]
+            .message
+            .starts_with("the DAG function parsed another DAG")
+    );
+}
