@@ -113,6 +113,7 @@ impl Scheduler {
                 events,
                 health,
                 dags,
+                announcing: Arc::default(),
             },
             channel,
         )

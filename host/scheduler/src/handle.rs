@@ -10,7 +10,7 @@ use airlock_model::{
     time::Timestamp,
 };
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::engine::{Ending, Event, LiveDag};
 
@@ -20,6 +20,9 @@ pub struct Handle {
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) health: watch::Receiver<SchedulerHealth>,
     pub(crate) dags: Arc<dyn DagStore>,
+    /// Held for writing while an import stands in the store and the engine has not heard of it: whoever
+    /// saw a DAG there must find the engine knowing it.
+    pub(crate) announcing: Arc<RwLock<()>>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -71,11 +74,14 @@ impl TryEvents for Handle {
 impl Control for Handle {
     async fn trigger(&self, run: TriggerRun) -> Result<RunRow, ControlError> {
         let (reply, answer) = oneshot::channel();
+        let announced = self.announcing.read().await;
         self.tell(Event::Trigger(Box::new(run), reply));
+        drop(announced);
         answer.await.unwrap_or(Err(ControlError::ShuttingDown))
     }
 
     async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), ControlError> {
+        let _announced = self.announcing.read().await;
         self.dags.set_paused(dag_id, paused).await?;
         self.tell(Event::Paused(dag_id.clone(), paused));
         Ok(())

@@ -17,7 +17,7 @@ use airlock_model::{
     },
 };
 
-use crate::engine::LiveDag;
+use crate::{Handle, engine::LiveDag};
 
 /// What an operator demands of a bundle's DAGs, and what stands for those that do not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Importer {
     pub pools: Arc<dyn PoolStore>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Hears which DAGs are live now.
+    pub handle: Handle,
 }
 
 impl std::fmt::Debug for Importer {
@@ -75,8 +77,8 @@ impl std::fmt::Debug for Importer {
 }
 
 impl Importer {
-    /// Imports a version that is loaded in its team's pool. `inputs` stands for the variables granted to
-    /// the parse phase.
+    /// Imports a version that is loaded in its team's pool, and tells the scheduler of its DAGs. `inputs`
+    /// stands for the variables granted to the parse phase.
     ///
     /// # Errors
     /// When the store fails; nothing has changed then.
@@ -125,6 +127,7 @@ impl Importer {
         };
         let (mut dags, errors) = self.check(version, result, policy).await?;
         let stored: Vec<StoredDag> = dags.iter().map(|live| self.stored(live)).collect();
+        let announcing = self.handle.announcing.write().await;
         if !self.stands(version, &stored, &errors).await? {
             self.bundles.activate(version).await?;
             self.dags
@@ -136,6 +139,8 @@ impl Importer {
             let kept = kept.iter().find(|kept| kept.dag_id == *live.dag.id());
             live.paused = kept.is_some_and(|kept| kept.is_paused);
         }
+        self.handle.imported(version.bundle.clone(), dags.clone());
+        drop(announcing);
         Ok(Imported::Live {
             dags,
             errors,
@@ -393,8 +398,8 @@ fn code_of(message: &str) -> String {
         .to_owned()
 }
 
-/// A stored run with the DAG of the version that it is pinned to, its bundle, and whether it is paused; none
-/// when that definition is gone.
+/// A stored run with the definition that it is pinned to, its bundle, and whether it is paused; none when
+/// that definition is gone.
 ///
 /// # Errors
 /// When the store fails or the definition cannot be read.
@@ -402,34 +407,21 @@ pub async fn pinned(
     dags: &dyn DagStore,
     stored: StoredRun,
 ) -> Result<Option<(StoredRun, Arc<Dag>, BundleName, bool)>, StoreError> {
-    let (id, hash) = (&stored.run.dag_id, &stored.run.hash);
-    let (Some(spec), Some(dag)) = (dags.definition(id, hash).await?, dags.dag(id).await?) else {
+    let (id, definition) = (&stored.run.dag_id, &stored.run.definition);
+    let (Some(spec), Some(dag)) = (dags.definition(definition).await?, dags.dag(id).await?) else {
         return Ok(None);
     };
-    let (bundle, paused) = (dag.bundle, dag.is_paused);
     match Dag::new(spec) {
-        Ok(dag) if fits(&dag, &stored) => Ok(Some((stored, Arc::new(dag), bundle, paused))),
-        Ok(_) => Err(StoreError::Corrupt(format!(
-            "the tasks of `{id}` in version {hash:?} are others than when the run began, because a variable that its parse reads has changed; set it back, or trigger a new run"
-        ))),
+        Ok(valid) => Ok(Some((stored, Arc::new(valid), dag.bundle, dag.is_paused))),
         Err(mistakes) => {
             let text = mistakes
                 .first()
                 .map(ToString::to_string)
                 .unwrap_or_default();
             Err(StoreError::Corrupt(format!(
-                "the definition of `{id}` in version {hash:?}: {text}"
+                "the definition {} of `{id}`: {text}",
+                definition.short()
             )))
         }
     }
-}
-
-/// Whether a stored run's task instances are those of this definition: a parse may give other tasks for the
-/// same bytes when a variable that it reads has changed.
-fn fits(dag: &Dag, stored: &StoredRun) -> bool {
-    let same = |row: &airlock_model::port::TaskRow| {
-        dag.task(row.task)
-            .is_some_and(|(task, _)| task.id == row.task_id)
-    };
-    stored.tasks.len() == dag.tasks().len() && stored.tasks.iter().all(same)
 }

@@ -61,6 +61,7 @@ fn new_run(dag: &str, number: i64, tasks: u32, state: RunState) -> NewRun {
             run_type: RunType::Scheduled,
             state,
             hash: BundleHash::from_bytes([1; 32]),
+            definition: DefinitionHash::from_bytes([2; 32]),
             logical_date: Some(at(number)),
             data_interval: Some((at(number), at(number + 1))),
             run_after: at(number),

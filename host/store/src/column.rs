@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use airlock_model::{
-    id::{BundleHash, Scope, TeamName, Token},
+    id::{BundleHash, DefinitionHash, Scope, TeamName, Token},
     outcome::FailureKind,
     port::StoreError,
     time::Timestamp,
@@ -56,11 +56,19 @@ pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// A hash.
+/// The hash of content.
 pub(crate) fn hash(bytes: &[u8]) -> Result<BundleHash, StoreError> {
+    hash_bytes(bytes).map(BundleHash::from_bytes)
+}
+
+/// The hash of a definition.
+pub(crate) fn definition(bytes: &[u8]) -> Result<DefinitionHash, StoreError> {
+    hash_bytes(bytes).map(DefinitionHash::from_bytes)
+}
+
+fn hash_bytes(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
     bytes
         .try_into()
-        .map(BundleHash::from_bytes)
         .map_err(|_| corrupt(format!("a hash of {} bytes", bytes.len())))
 }
 

@@ -2,7 +2,7 @@
 
 use airlock_model::{
     dag::DagSpec,
-    id::{BundleHash, BundleName, DagId, TeamName},
+    id::{BundleName, DagId, DefinitionHash, TeamName},
     port::{DagFilter, DagStore, ImportError, Page, Paged, StoreError, StoredDag},
 };
 use async_trait::async_trait;
@@ -68,7 +68,7 @@ impl TryFrom<ImportErrorRecord> for ImportError {
     }
 }
 
-const SELECT: &str = "SELECT dag.*, spec FROM dag JOIN dag_definition USING (dag_id, hash)";
+const SELECT: &str = "SELECT dag.*, spec FROM dag JOIN dag_definition USING (definition)";
 
 macro_rules! filtered {
     ($select:expr, $filter:expr) => {{
@@ -105,7 +105,7 @@ impl DagStore for Store {
     ) -> Result<(), StoreError> {
         let specs = dags
             .iter()
-            .map(|dag| serde_json::to_string(&dag.spec))
+            .map(|dag| dag.spec.text())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| StoreError::Statement(e.into()))?;
         write!(self, db => {
@@ -114,11 +114,13 @@ impl DagStore for Store {
                 .execute(&mut *db)
                 .await?;
             for (dag, spec) in dags.iter().zip(&specs) {
+                let definition = DefinitionHash::of(spec);
                 let taken = sqlx::query(
-                    "INSERT INTO dag (dag_id, team, bundle, hash, is_paused, is_stale, last_parsed)
-                     VALUES ($1, $2, $3, $4, $5, FALSE, $6)
+                    "INSERT INTO dag (dag_id, team, bundle, hash, is_paused, is_stale, last_parsed, definition)
+                     VALUES ($1, $2, $3, $4, $5, FALSE, $6, $7)
                      ON CONFLICT (dag_id) DO UPDATE SET team = excluded.team, hash = excluded.hash,
-                         is_stale = FALSE, last_parsed = excluded.last_parsed
+                         is_stale = FALSE, last_parsed = excluded.last_parsed,
+                         definition = excluded.definition
                      WHERE dag.bundle = excluded.bundle",
                 )
                 .bind(dag.dag_id.as_str())
@@ -127,6 +129,7 @@ impl DagStore for Store {
                 .bind(dag.hash.as_bytes().as_slice())
                 .bind(dag.is_paused)
                 .bind(dag.last_parsed.micros())
+                .bind(definition.as_bytes().as_slice())
                 .execute(&mut *db)
                 .await?;
                 if taken.rows_affected() != 1 {
@@ -137,12 +140,10 @@ impl DagStore for Store {
                     .into());
                 }
                 sqlx::query(
-                    "INSERT INTO dag_definition (dag_id, hash, spec) VALUES ($1, $2, $3)
-                     ON CONFLICT (dag_id, hash) DO UPDATE SET spec = excluded.spec
-                     WHERE dag_definition.spec <> excluded.spec",
+                    "INSERT INTO dag_definition (definition, spec) VALUES ($1, $2)
+                     ON CONFLICT (definition) DO NOTHING",
                 )
-                .bind(dag.dag_id.as_str())
-                .bind(dag.hash.as_bytes().as_slice())
+                .bind(definition.as_bytes().as_slice())
                 .bind(spec.as_str())
                 .execute(&mut *db)
                 .await?;
@@ -195,7 +196,7 @@ impl DagStore for Store {
     async fn dag(&self, dag_id: &DagId) -> Result<Option<StoredDag>, StoreError> {
         let row: Option<DagRecord> = read!(self, db => {
             Ok(sqlx::query_as(concat!(
-                "SELECT dag.*, spec FROM dag JOIN dag_definition USING (dag_id, hash)",
+                "SELECT dag.*, spec FROM dag JOIN dag_definition USING (definition)",
                 " WHERE dag_id = $1"
             ))
             .bind(dag_id.as_str())
@@ -225,14 +226,9 @@ impl DagStore for Store {
         })
     }
 
-    async fn definition(
-        &self,
-        dag_id: &DagId,
-        hash: &BundleHash,
-    ) -> Result<Option<DagSpec>, StoreError> {
+    async fn definition(&self, hash: &DefinitionHash) -> Result<Option<DagSpec>, StoreError> {
         let spec: Option<String> = read!(self, db => {
-            Ok(sqlx::query_scalar("SELECT spec FROM dag_definition WHERE dag_id = $1 AND hash = $2")
-                .bind(dag_id.as_str())
+            Ok(sqlx::query_scalar("SELECT spec FROM dag_definition WHERE definition = $1")
                 .bind(hash.as_bytes().as_slice())
                 .fetch_optional(db)
                 .await?)

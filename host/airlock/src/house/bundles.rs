@@ -20,7 +20,7 @@ use airlock_model::{
     port::{BundleStore, BundleVersion, DagFilter, DagStore, Page, StoreError},
 };
 use airlock_sandbox::{ComponentSource, Sandbox, Sourced};
-use airlock_scheduler::{Handle, Importer, import::Imported};
+use airlock_scheduler::{Importer, import::Imported};
 use airlock_store::Store;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -109,7 +109,6 @@ impl Refusal {
 struct Rooms {
     importer: Importer,
     sandbox: Arc<Sandbox>,
-    handle: Handle,
     variables: capability::Variables,
 }
 
@@ -147,14 +146,12 @@ impl Shelf {
         &self,
         importer: Importer,
         sandbox: Arc<Sandbox>,
-        handle: Handle,
         variables: capability::Variables,
     ) {
         // Opened once, by the house.
         let _ = self.rooms.set(Rooms {
             importer,
             sandbox,
-            handle,
             variables,
         });
     }
@@ -447,7 +444,6 @@ impl Shelf {
                 for error in &errors {
                     warn!(%bundle, "{}", error.message);
                 }
-                rooms.handle.imported(bundle.clone(), dags);
             }
             Imported::Refused { error, again } => {
                 warn!(%bundle, "{}", error.message);

@@ -172,11 +172,11 @@ impl House {
             dags: store.clone(),
             pools: store.clone(),
             clock: clock.clone(),
+            handle: handle.clone(),
         };
         shelf.open(
             importer,
             sandbox.clone(),
-            handle.clone(),
             capability::Variables::new(vault.clone()),
         );
         Ok(Self {

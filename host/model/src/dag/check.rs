@@ -10,7 +10,7 @@ use super::{
     order::order,
 };
 use crate::{
-    id::{DagId, PoolName, TaskId, TaskIndex},
+    id::{DagId, DefinitionHash, PoolName, TaskId, TaskIndex},
     timetable::Timetable,
 };
 
@@ -18,6 +18,14 @@ use crate::{
 pub(super) struct Check<'a> {
     spec: &'a DagSpec,
     errors: Vec<DefinitionError>,
+}
+
+/// What the checks make of a spec.
+pub(super) struct Valid {
+    pub(super) id: DagId,
+    pub(super) definition: DefinitionHash,
+    pub(super) timetable: Timetable,
+    pub(super) tasks: Vec<Task>,
 }
 
 impl<'a> Check<'a> {
@@ -46,7 +54,7 @@ impl<'a> Check<'a> {
         });
     }
 
-    pub(super) fn run(mut self) -> Result<(DagId, Timetable, Vec<Task>), Vec<DefinitionError>> {
+    pub(super) fn run(mut self) -> Result<Valid, Vec<DefinitionError>> {
         let spec = self.spec;
         if spec.tasks.len() > MAX_TASKS {
             self.dag_mistake(Mistake::TooManyTasks(spec.tasks.len()));
@@ -71,8 +79,19 @@ impl<'a> Check<'a> {
                 }
             }
         }
-        match (id, timetable) {
-            (Some(id), Some(timetable)) if self.errors.is_empty() => Ok((id, timetable, tasks)),
+        let text = spec.text().map_err(|error| {
+            self.dag_mistake(Mistake::NotJson {
+                field: "the definition".into(),
+                reason: error.to_string(),
+            });
+        });
+        match (id, timetable, text) {
+            (Some(id), Some(timetable), Ok(text)) if self.errors.is_empty() => Ok(Valid {
+                id,
+                definition: DefinitionHash::of(&text),
+                timetable,
+                tasks,
+            }),
             _ => Err(self.errors),
         }
     }

@@ -126,3 +126,13 @@ pub struct DagSpec {
     /// Where it is defined.
     pub location: Option<Location>,
 }
+
+impl DagSpec {
+    /// The text that the database keeps, and whose hash is the definition's name.
+    ///
+    /// # Errors
+    /// None that a definition could cause.
+    pub fn text(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}

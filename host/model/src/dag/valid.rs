@@ -4,10 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     DEFAULT_MAX_ACTIVE_RUNS, DEFAULT_MAX_ACTIVE_TASKS, DagSpec, DefinitionError, TaskSpec,
-    check::Check, index,
+    check::{Check, Valid},
+    index,
 };
 use crate::{
-    id::{DagId, PoolName, TaskId, TaskIndex},
+    id::{DagId, DefinitionHash, PoolName, TaskId, TaskIndex},
     timetable::Timetable,
 };
 
@@ -42,6 +43,7 @@ pub enum Input {
 pub struct Dag {
     id: DagId,
     spec: DagSpec,
+    definition: DefinitionHash,
     timetable: Timetable,
     tasks: Vec<Task>,
     index: HashMap<TaskId, TaskIndex>,
@@ -53,7 +55,13 @@ impl Dag {
     /// # Errors
     /// Every mistake in it.
     pub fn new(spec: DagSpec) -> Result<Self, Vec<DefinitionError>> {
-        Check::new(&spec).run().map(|(id, timetable, tasks)| {
+        Check::new(&spec).run().map(|valid| {
+            let Valid {
+                id,
+                definition,
+                timetable,
+                tasks,
+            } = valid;
             let index = tasks
                 .iter()
                 .enumerate()
@@ -62,6 +70,7 @@ impl Dag {
             Self {
                 id,
                 spec,
+                definition,
                 timetable,
                 tasks,
                 index,
@@ -79,6 +88,12 @@ impl Dag {
     #[must_use]
     pub const fn spec(&self) -> &DagSpec {
         &self.spec
+    }
+
+    /// The name of its definition.
+    #[must_use]
+    pub const fn definition(&self) -> DefinitionHash {
+        self.definition
     }
 
     /// When it runs.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{Page, Paged, StoreError};
 use crate::{
     dag::DagSpec,
-    id::{BundleHash, BundleName, DagId, TeamName},
+    id::{BundleHash, BundleName, DagId, DefinitionHash, TeamName},
     time::Timestamp,
 };
 
@@ -84,12 +84,8 @@ pub trait DagStore: Send + Sync {
     async fn dag(&self, dag_id: &DagId) -> Result<Option<StoredDag>, StoreError>;
     /// DAGs by id.
     async fn dags(&self, filter: &DagFilter, page: Page) -> Result<Paged<StoredDag>, StoreError>;
-    /// The definition of a DAG in one version of its bundle, which stays as long as runs are pinned to it.
-    async fn definition(
-        &self,
-        dag_id: &DagId,
-        hash: &BundleHash,
-    ) -> Result<Option<DagSpec>, StoreError>;
+    /// A definition that some import gave, which stays as long as runs are pinned to it.
+    async fn definition(&self, hash: &DefinitionHash) -> Result<Option<DagSpec>, StoreError>;
     /// Pauses or unpauses.
     ///
     /// # Errors

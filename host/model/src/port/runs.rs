@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{Page, Paged, StoreError};
 use crate::{
     id::{
-        BundleHash, DagId, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex, TaskInstanceKey,
-        TeamName, Token,
+        BundleHash, DagId, DefinitionHash, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex,
+        TaskInstanceKey, TeamName, Token,
     },
     outcome::FailureKind,
     state::{RunState, RunType, TaskState},
@@ -37,6 +37,8 @@ pub struct RunRow {
     pub state: RunState,
     /// The bundle version that it is pinned to.
     pub hash: BundleHash,
+    /// The definition of its DAG that it is pinned to.
+    pub definition: DefinitionHash,
     /// The time that it stands for; unique in the DAG where it is there.
     pub logical_date: Option<Timestamp>,
     /// The interval that it covers.

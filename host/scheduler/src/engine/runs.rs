@@ -44,6 +44,7 @@ impl Engine {
             run_type,
             state: RunState::Queued,
             hash: live.hash,
+            definition: live.dag.definition(),
             logical_date,
             data_interval,
             run_after,

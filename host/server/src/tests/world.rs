@@ -13,8 +13,8 @@ use airlock_model::{
     connection::{Connection, Pool, Variable},
     dag::{Argument, DagSpec, ParamSpec, Schedule, TaskSpec},
     id::{
-        BundleHash, BundleName, ConnectionId, DagId, MapIndex, PoolName, RunId, RunKey, Scope,
-        TaskId, TaskIndex, TeamName, Token as Fence, VariableKey,
+        BundleHash, BundleName, ConnectionId, DagId, DefinitionHash, MapIndex, PoolName, RunId,
+        RunKey, Scope, TaskId, TaskIndex, TeamName, Token as Fence, VariableKey,
     },
     log::{Level, Line, Source, TryKey},
     port::*,
@@ -220,6 +220,7 @@ pub(super) fn run_row(dag_id: &str, owner: &str, run_id: &str, key: RunKey) -> R
         run_type: RunType::Manual,
         state: RunState::Running,
         hash: hash(),
+        definition: DefinitionHash::from_bytes([2; 32]),
         logical_date: None,
         data_interval: None,
         run_after: at("2024-01-01"),
@@ -276,7 +277,7 @@ impl DagStore for World {
         });
         Ok(part(dags, page))
     }
-    async fn definition(&self, _: &DagId, _: &BundleHash) -> Result<Option<DagSpec>, StoreError> {
+    async fn definition(&self, _: &DefinitionHash) -> Result<Option<DagSpec>, StoreError> {
         unreachable!("the API shows the newest definition")
     }
     async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), StoreError> {

@@ -24,17 +24,17 @@ CREATE TABLE dag (
     team        TEXT COLLATE "C" NOT NULL,
     bundle      TEXT COLLATE "C" NOT NULL,
     hash        BYTEA NOT NULL,
+    definition  BYTEA NOT NULL,
     is_paused   BOOLEAN NOT NULL,
     is_stale    BOOLEAN NOT NULL,
     last_parsed BIGINT NOT NULL
 );
 CREATE INDEX dag_bundle ON dag (bundle);
 
+-- What imports gave, under the hash of its text: runs are pinned to it.
 CREATE TABLE dag_definition (
-    dag_id TEXT COLLATE "C" NOT NULL,
-    hash   BYTEA NOT NULL,
-    spec   TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (dag_id, hash)
+    definition BYTEA NOT NULL PRIMARY KEY,
+    spec       TEXT COLLATE "C" NOT NULL
 );
 
 CREATE TABLE dag_tag (
@@ -70,6 +70,7 @@ CREATE TABLE dag_run (
     run_type       TEXT COLLATE "C" NOT NULL,
     state          TEXT COLLATE "C" NOT NULL,
     hash           BYTEA NOT NULL,
+    definition     BYTEA NOT NULL,
     logical_date   BIGINT,
     interval_start BIGINT,
     interval_end   BIGINT,

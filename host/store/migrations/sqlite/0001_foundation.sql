@@ -24,17 +24,17 @@ CREATE TABLE dag (
     team        TEXT NOT NULL,
     bundle      TEXT NOT NULL,
     hash        BLOB NOT NULL,
+    definition  BLOB NOT NULL,
     is_paused   INTEGER NOT NULL,
     is_stale    INTEGER NOT NULL,
     last_parsed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dag_bundle ON dag (bundle);
 
+-- What imports gave, under the hash of its text: runs are pinned to it.
 CREATE TABLE dag_definition (
-    dag_id TEXT NOT NULL,
-    hash   BLOB NOT NULL,
-    spec   TEXT NOT NULL,
-    PRIMARY KEY (dag_id, hash)
+    definition BLOB NOT NULL PRIMARY KEY,
+    spec       TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE dag_tag (
@@ -70,6 +70,7 @@ CREATE TABLE dag_run (
     run_type       TEXT NOT NULL,
     state          TEXT NOT NULL,
     hash           BLOB NOT NULL,
+    definition     BLOB NOT NULL,
     logical_date   INTEGER,
     interval_start INTEGER,
     interval_end   INTEGER,

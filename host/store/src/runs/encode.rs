@@ -8,8 +8,8 @@ use std::{borrow::Cow, collections::HashMap, hash::Hash, sync::Arc};
 
 use airlock_model::{
     id::{
-        BundleHash, DagId, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex, TaskInstanceKey,
-        TeamName, Token,
+        BundleHash, DagId, DefinitionHash, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex,
+        TaskInstanceKey, TeamName, Token,
     },
     port::{Batch, NewRun, RunChange, StoreError, TaskChange, TaskFields, XcomWrite},
     state::{RunState, RunType, TaskState},
@@ -72,6 +72,7 @@ struct Run<'a>(
     Option<Timestamp>,
     Option<Timestamp>,
     Cow<'a, str>,
+    DefinitionHash,
 );
 
 /// `dag_run` rows.
@@ -93,6 +94,7 @@ pub(super) fn new_runs(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.started_at,
             run.ended_at,
             plain(&run.conf),
+            run.definition,
         )
     })
 }

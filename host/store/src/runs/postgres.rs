@@ -22,11 +22,11 @@ use crate::{
 const NEW_RUNS: &str = "
 WITH made AS (
 INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, logical_date, interval_start,
-                     interval_end, run_after, queued_at, started_at, ended_at, conf)
+                     interval_end, run_after, queued_at, started_at, ended_at, conf, definition)
 SELECT (value ->> 0)::uuid, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        decode(value ->> 6, 'hex'), (value ->> 7)::bigint, (value ->> 8)::bigint, (value ->> 9)::bigint,
        (value ->> 10)::bigint, (value ->> 11)::bigint, (value ->> 12)::bigint, (value ->> 13)::bigint,
-       value ->> 14
+       value ->> 14, decode(value ->> 15, 'hex')
 FROM jsonb_array_elements($1::text::jsonb) AS n(value)
 ON CONFLICT DO NOTHING RETURNING key)
 SELECT COALESCE(array_agg(key), '{}'), pg_current_xact_id()::text FROM made";

@@ -21,10 +21,10 @@ use crate::{column::signed, error::Error, sqlite::Sqlite};
 
 const NEW_RUNS: &str = "
 INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, logical_date, interval_start,
-                     interval_end, run_after, queued_at, started_at, ended_at, conf)
+                     interval_end, run_after, queued_at, started_at, ended_at, conf, definition)
 SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        unhex(value ->> 6), value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
-       value ->> 12, value ->> 13, value ->> 14
+       value ->> 12, value ->> 13, value ->> 14, unhex(value ->> 15)
 FROM jsonb_each(?);
 ";
 

@@ -2,6 +2,7 @@
 
 use airlock_model::{
     dag::DagSpec,
+    id::DefinitionHash,
     port::{DagFilter, DagStore, ImportError, Page, StoreError, StoredDag},
 };
 
@@ -187,15 +188,13 @@ async fn definitions_of_older_versions_stay(fresh: Fresh) {
         .replace(&team("default"), &ours, std::slice::from_ref(&newer), &[])
         .await
         .unwrap();
-    let of = async |version| {
-        store
-            .definition(&dag_id("a"), &hash(version))
-            .await
-            .unwrap()
+    let of = async |spec: &DagSpec| {
+        let hash = DefinitionHash::of(&spec.text().unwrap());
+        store.definition(&hash).await.unwrap()
     };
-    assert_eq!(of(1).await, Some(spec("a")));
-    assert_eq!(of(2).await, Some(newer.spec));
-    assert_eq!(of(3).await, None);
+    assert_eq!(of(&spec("a")).await, Some(spec("a")));
+    assert_eq!(of(&newer.spec).await, Some(newer.spec.clone()));
+    assert_eq!(of(&spec("b")).await, None);
 }
 
 async fn dags_are_listed_by_filter_and_page(fresh: Fresh) {

@@ -108,6 +108,7 @@ pub(crate) fn new_run(dag: &str, number: i64, tasks: u32) -> NewRun {
             run_type: RunType::Scheduled,
             state: RunState::Queued,
             hash: hash(1),
+            definition: DefinitionHash::from_bytes([2; 32]),
             logical_date: Some(at(number * 1_000_000)),
             data_interval: Some((at(number * 1_000_000), at((number + 1) * 1_000_000))),
             run_after: at((number + 1) * 1_000_000),

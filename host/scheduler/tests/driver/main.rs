@@ -7,218 +7,32 @@
     reason = "a test that cannot go on is to fail"
 )]
 
+mod imports;
+mod memory;
+
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
-    },
+    collections::HashSet,
+    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
 use airlock_model::{
     dag::{Argument, Dag, DagSpec, Schedule, TaskSpec},
-    id::{
-        BundleHash, BundleName, DagId, MapIndex, RunId, RunKey, TaskId, TaskIndex, TaskInstanceKey,
-        TeamName, Token,
-    },
+    id::{BundleHash, BundleName, DagId, RunId, RunKey, TaskInstanceKey, TeamName, Token},
     outcome::{Outcome, Report},
     port::{
-        Batch, Blobs, Clock, CommitError, Control, ControlError, DagFilter, DagProgress, DagStore,
-        Executor, ImportError, Page, Paged, RunFilter, RunRow, RunStore, StoreError, StoredDag,
-        StoredRun, SystemClock, TaskRow, TriggerRun, TryEvents, Work, XcomAddress, XcomRow,
-        XcomStore,
+        Clock, Control, ControlError, Executor, RunRow, StoredDag, SystemClock, TriggerRun,
+        TryEvents, Work,
     },
     state::{RunState, TaskState},
-    time::Timestamp,
     trigger_rule::TriggerRule,
 };
 use airlock_scheduler::{
     Engine, Handle, LiveDag, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
     engine::RandomKeys,
 };
-use async_trait::async_trait;
+use memory::Memory;
 use tokio::sync::watch;
-
-/// A store in memory, which fails when it is told to.
-#[derive(Default)]
-struct Memory {
-    rows: Mutex<HashMap<RunKey, (RunRow, Vec<TaskRow>)>>,
-    xcoms: Mutex<HashMap<(RunKey, TaskIndex), Arc<str>>>,
-    blobs: Mutex<HashMap<BundleHash, Vec<u8>>>,
-    commits: AtomicU32,
-    full: AtomicBool,
-    /// Refuse the next change of this run, as if another host had moved it.
-    fence: Mutex<Option<RunKey>>,
-    dag: Mutex<Option<StoredDag>>,
-}
-
-#[async_trait]
-impl RunStore for Memory {
-    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        if self.full.load(SeqCst) {
-            return Err(StoreError::Full("no room".into()).into());
-        }
-        let mut rows = self.rows.lock().unwrap();
-        let twice = batch.new_runs.iter().filter(|new| {
-            rows.values()
-                .any(|(run, _)| (&run.dag_id, &run.run_id) == (&new.run.dag_id, &new.run.run_id))
-        });
-        let twice: Vec<RunKey> = twice.map(|new| new.run.key).collect();
-        if !twice.is_empty() {
-            return Err(CommitError::RunExists(twice));
-        }
-        let fence = self
-            .fence
-            .lock()
-            .unwrap()
-            .take_if(|run| batch.tasks.iter().any(|c| c.key.run == *run));
-        if let Some(run) = fence {
-            let keys = batch
-                .tasks
-                .iter()
-                .filter(|c| c.key.run == run)
-                .map(|c| c.key)
-                .collect();
-            return Err(CommitError::Fenced(keys));
-        }
-        self.commits.fetch_add(1, SeqCst);
-        for new in &batch.new_runs {
-            rows.insert(new.run.key, (new.run.clone(), new.tasks.clone()));
-        }
-        for change in &batch.tasks {
-            let row = &mut rows.get_mut(&change.key.run).unwrap().1[change.key.task.get()];
-            if row.fields.token != change.expected {
-                return Err(CommitError::Fenced(vec![change.key]));
-            }
-            row.fields = change.fields.clone();
-        }
-        for change in &batch.runs {
-            rows.get_mut(&change.key).unwrap().0.state = change.state;
-        }
-        for xcom in &batch.xcoms {
-            let text = match &xcom.spilled {
-                Some(hash) => String::from_utf8(self.blobs.lock().unwrap()[hash].clone())
-                    .unwrap()
-                    .into(),
-                None => xcom.value.clone().unwrap(),
-            };
-            self.xcoms
-                .lock()
-                .unwrap()
-                .insert((xcom.key.run, xcom.key.task), text);
-        }
-        Ok(())
-    }
-    async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
-        Ok(vec![])
-    }
-    async fn stored_run(&self, key: RunKey) -> Result<Option<StoredRun>, StoreError> {
-        let rows = self.rows.lock().unwrap();
-        Ok(rows.get(&key).map(|(run, tasks)| StoredRun {
-            run: run.clone(),
-            tasks: tasks.clone(),
-        }))
-    }
-    async fn progress(&self) -> Result<Vec<DagProgress>, StoreError> {
-        Ok(vec![])
-    }
-    async fn run(&self, _: &DagId, run_id: &RunId) -> Result<Option<RunRow>, StoreError> {
-        let rows = self.rows.lock().unwrap();
-        Ok(rows
-            .values()
-            .map(|(run, _)| run)
-            .find(|run| run.run_id == *run_id)
-            .cloned())
-    }
-    async fn run_at(&self, _: &DagId, _: Timestamp) -> Result<Option<RunRow>, StoreError> {
-        Ok(None)
-    }
-    async fn runs(&self, _: &RunFilter, _: Page) -> Result<Paged<RunRow>, StoreError> {
-        Ok(Paged {
-            items: vec![],
-            total: 0,
-        })
-    }
-    async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError> {
-        Ok(self.rows.lock().unwrap()[&run].1.clone())
-    }
-    async fn run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
-        Ok(vec![])
-    }
-}
-
-#[async_trait]
-impl DagStore for Memory {
-    async fn replace(
-        &self,
-        _: &TeamName,
-        _: &BundleName,
-        _: &[StoredDag],
-        _: &[ImportError],
-    ) -> Result<(), StoreError> {
-        Ok(())
-    }
-    async fn owner(&self, _: &DagId) -> Result<Option<BundleName>, StoreError> {
-        Ok(None)
-    }
-    async fn dag(&self, _: &DagId) -> Result<Option<StoredDag>, StoreError> {
-        Ok(self.dag.lock().unwrap().clone())
-    }
-    async fn dags(&self, _: &DagFilter, _: Page) -> Result<Paged<StoredDag>, StoreError> {
-        Ok(Paged {
-            items: vec![],
-            total: 0,
-        })
-    }
-    async fn definition(&self, _: &DagId, _: &BundleHash) -> Result<Option<DagSpec>, StoreError> {
-        Ok(self.dag.lock().unwrap().clone().map(|dag| dag.spec))
-    }
-    async fn set_paused(&self, _: &DagId, _: bool) -> Result<(), StoreError> {
-        Ok(())
-    }
-    async fn import_errors(&self, _: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError> {
-        Ok(vec![])
-    }
-}
-
-#[async_trait]
-impl XcomStore for Memory {
-    async fn xcom(&self, _: &TeamName, _: &XcomAddress) -> Result<Option<Arc<str>>, StoreError> {
-        Ok(None)
-    }
-    async fn xcom_of(
-        &self,
-        run: RunKey,
-        task: TaskIndex,
-        _: MapIndex,
-        _: &str,
-    ) -> Result<Option<Arc<str>>, StoreError> {
-        Ok(self.xcoms.lock().unwrap().get(&(run, task)).cloned())
-    }
-    async fn xcoms(
-        &self,
-        _: &DagId,
-        _: &RunId,
-        _: &TaskId,
-        _: MapIndex,
-    ) -> Result<Vec<XcomRow>, StoreError> {
-        Ok(vec![])
-    }
-}
-
-#[async_trait]
-impl Blobs for Memory {
-    async fn put(&self, bytes: &[u8]) -> Result<BundleHash, StoreError> {
-        let mut blobs = self.blobs.lock().unwrap();
-        let hash = BundleHash::from_bytes([u8::try_from(blobs.len()).unwrap(); 32]);
-        blobs.insert(hash, bytes.to_vec());
-        Ok(hash)
-    }
-    async fn get(&self, hash: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.blobs.lock().unwrap().get(hash).cloned())
-    }
-}
 
 /// What comes of a try; none: it goes on.
 type Answer = Box<dyn Fn(&Work) -> Option<Outcome> + Send + Sync>;
