@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dag::Location;
+use crate::{
+    dag::{AssetRef, Location},
+    time::Timestamp,
+};
 
 /// What came of a try.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,14 +16,62 @@ pub enum Outcome {
     Success {
         /// In the order of their pushing; each key once.
         xcoms: Vec<(String, Arc<str>)>,
+        /// What it decided about the tasks after it.
+        downstream: Downstream,
+        /// Changes of its outlets that it has more to say about than that they happened.
+        events: Vec<OutletEvent>,
     },
     /// It does not want to run; the text says why.
     Skipped {
         /// For people.
         reason: String,
     },
+    /// What it waits for is not there yet: it gives its slot back and goes on as the same try.
+    Rescheduled {
+        /// Not before.
+        at: Timestamp,
+    },
     /// It ended badly.
     Failed(Failure),
+}
+
+impl Outcome {
+    /// It ended well with these XComs and has nothing more to say.
+    #[must_use]
+    pub fn success(xcoms: Vec<(String, Arc<str>)>) -> Self {
+        Self::Success {
+            xcoms,
+            downstream: Downstream::Free,
+            events: Vec::new(),
+        }
+    }
+}
+
+/// What a task decided about the tasks directly after it (Airflow 3.3.2, `airflow/sdk/bases/skipmixin.py`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Downstream {
+    /// Nothing: their trigger rules speak.
+    #[default]
+    Free,
+    /// A branch: those of these ids, tasks or groups, are followed, and the others skipped.
+    Follow(Vec<String>),
+    /// A short circuit.
+    Skip {
+        /// Skips all that comes after, not only what comes directly after: no trigger rule is asked.
+        all: bool,
+    },
+}
+
+/// What a task says of a change of one of its outlets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutletEvent {
+    /// Which asset; of an alias, which the task resolves so.
+    pub asset: AssetRef,
+    /// The alias through which it was reached.
+    pub alias: Option<String>,
+    /// A JSON object.
+    pub extra: String,
 }
 
 /// Why a try failed, and whether another is worth it.

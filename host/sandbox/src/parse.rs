@@ -104,10 +104,12 @@ fn dag(dag: wit::Dag) -> Result<DagSpec, TimeError> {
             .map(|param| ParamSpec {
                 name: param.name,
                 default: param.default_value,
+                ..ParamSpec::default()
             })
             .collect(),
         tasks: dag.tasks.into_iter().map(task).collect(),
         location: dag.location.map(location),
+        ..DagSpec::default()
     })
 }
 
@@ -135,6 +137,7 @@ fn task(task: wit::Task) -> TaskSpec {
         priority_weight: task.priority_weight,
         doc: task.doc,
         location: task.location.map(location),
+        ..TaskSpec::default()
     }
 }
 

@@ -100,7 +100,7 @@ fn success(standing: &Standing, value: Option<String>, pushed: Pushed) -> Result
         .into_iter()
         .map(|(key, value)| Ok((text(standing, &key), masked(&value)?)))
         .collect::<Result<_, Failure>>()?;
-    Ok(Outcome::Success { xcoms })
+    Ok(Outcome::success(xcoms))
 }
 
 fn failed(standing: &Standing, failure: task_phase::Failure) -> Failure {

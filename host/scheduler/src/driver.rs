@@ -238,7 +238,7 @@ impl Scheduler {
             return Some(event);
         };
         let large = match &ending.report.outcome {
-            Outcome::Success { xcoms } if ending.spilled.is_empty() => {
+            Outcome::Success { xcoms, .. } if ending.spilled.is_empty() => {
                 let large = xcoms
                     .iter()
                     .enumerate()

@@ -275,9 +275,7 @@ impl World {
             })
         };
         let outcome = match choice % 6 {
-            0..=2 => Outcome::Success {
-                xcoms: vec![("return_value".into(), "1".into())],
-            },
+            0..=2 => Outcome::success(vec![("return_value".into(), "1".into())]),
             3 => Outcome::Skipped {
                 reason: "no".into(),
             },
@@ -382,14 +380,8 @@ fn task(index: usize, (rule, retries, ups, narrow): (usize, u32, Vec<usize>, boo
         trigger_rule: TriggerRule::ALL[rule],
         retries,
         retry_delay: Duration::from_secs(60),
-        retry_exponential_backoff: 0.0,
-        max_retry_delay: None,
-        execution_timeout: None,
         pool: narrow.then(|| "narrow".to_owned()),
-        pool_slots: 1,
-        priority_weight: 1,
-        doc: None,
-        location: None,
+        ..TaskSpec::default()
     }
 }
 
@@ -403,7 +395,6 @@ fn dag(name: &'static str) -> impl Strategy<Value = Arc<Dag>> {
     proptest::collection::vec(task_shape, 1..8).prop_map(move |shapes| {
         let spec = DagSpec {
             dag_id: name.into(),
-            description: None,
             schedule: Schedule::Cron {
                 expression: "@daily".into(),
                 timezone: None,
@@ -413,16 +404,12 @@ fn dag(name: &'static str) -> impl Strategy<Value = Arc<Dag>> {
             catchup: true,
             max_active_runs: Some(MAX_ACTIVE_RUNS),
             max_active_tasks: Some(MAX_ACTIVE_TASKS),
-            dagrun_timeout: None,
-            tags: vec![],
-            owners: vec![],
-            params: vec![],
             tasks: shapes
                 .into_iter()
                 .enumerate()
                 .map(|(i, shape)| task(i, shape))
                 .collect(),
-            location: None,
+            ..DagSpec::default()
         };
         Arc::new(Dag::new(spec).unwrap())
     })

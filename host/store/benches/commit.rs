@@ -41,6 +41,8 @@ fn new_run(dag: &str, number: i64, tasks: u32, state: RunState) -> NewRun {
         next_try_at: None,
         note: None,
         failure: None,
+        first_started_at: None,
+        downstream: None,
     };
     let task = |i| TaskRow {
         run: key,

@@ -235,6 +235,7 @@ impl<'a> Check<'a> {
                     }
                     None => self.task_mistake(task, Mistake::UnknownUpstream(name.clone())),
                 },
+                Argument::Mapped(name) => arguments.push(Input::Mapped(name.as_str().into())),
             }
         }
         upstream.sort_unstable();

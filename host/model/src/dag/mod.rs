@@ -14,7 +14,10 @@ mod valid;
 pub(crate) mod tests;
 
 pub use mistake::{DefinitionError, Mistake};
-pub use spec::{Argument, DagSpec, Location, ParamSpec, Schedule, TaskSpec};
+pub use spec::{
+    Argument, AssetCondition, AssetRef, AssetSpec, DagSpec, GroupSpec, Location, MappedParameter,
+    Mapping, ParamSpec, Role, Schedule, Source, TaskSpec, WeightRule,
+};
 pub use valid::{Dag, Input, Task};
 
 use crate::id::TaskIndex;

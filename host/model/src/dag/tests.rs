@@ -7,41 +7,21 @@ pub(crate) fn task(id: &str, upstream: &[&str]) -> TaskSpec {
     TaskSpec {
         task_id: id.into(),
         entry: id.into(),
-        arguments: vec![],
         upstream: upstream.iter().map(|&u| u.into()).collect(),
-        trigger_rule: TriggerRule::AllSuccess,
-        retries: 0,
         retry_delay: Duration::from_secs(300),
-        retry_exponential_backoff: 0.0,
-        max_retry_delay: None,
-        execution_timeout: None,
-        pool: None,
-        pool_slots: 1,
-        priority_weight: 1,
-        doc: None,
         location: Some(Location {
             file: "src/lib.rs".into(),
             line: 7,
         }),
+        ..TaskSpec::default()
     }
 }
 
 pub(crate) fn dag(tasks: Vec<TaskSpec>) -> DagSpec {
     DagSpec {
         dag_id: "d".into(),
-        description: None,
-        schedule: Schedule::None,
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        max_active_runs: None,
-        max_active_tasks: None,
-        dagrun_timeout: None,
-        tags: vec![],
-        owners: vec![],
-        params: vec![],
         tasks,
-        location: None,
+        ..DagSpec::default()
     }
 }
 

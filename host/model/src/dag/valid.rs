@@ -36,6 +36,8 @@ pub enum Input {
     Literal(Arc<str>),
     /// What this task returned.
     Output(TaskIndex),
+    /// This instance's part of a mapping, by the parameter's name.
+    Mapped(Arc<str>),
 }
 
 /// A valid DAG.

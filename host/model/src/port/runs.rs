@@ -15,7 +15,7 @@ use crate::{
         BundleHash, DagId, DefinitionHash, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex,
         TaskInstanceKey, TeamName, Token,
     },
-    outcome::FailureKind,
+    outcome::{Downstream, FailureKind},
     state::{RunState, RunType, TaskState},
     time::Timestamp,
 };
@@ -70,6 +70,8 @@ pub struct TaskFields {
     pub queued_at: Option<Timestamp>,
     /// When the current try started.
     pub started_at: Option<Timestamp>,
+    /// When the current try started first, for one that has been rescheduled.
+    pub first_started_at: Option<Timestamp>,
     /// When the last try ended.
     pub ended_at: Option<Timestamp>,
     /// Not before this time, for one that waits for a retry.
@@ -78,6 +80,8 @@ pub struct TaskFields {
     pub note: Option<Arc<str>>,
     /// What ended the last try, where it failed.
     pub failure: Option<FailureKind>,
+    /// What it decided about the tasks after it, where it did.
+    pub downstream: Option<Arc<Downstream>>,
 }
 
 impl TaskFields {
@@ -91,10 +95,12 @@ impl TaskFields {
             token: Token::stored(0),
             queued_at: None,
             started_at: None,
+            first_started_at: None,
             ended_at: None,
             next_try_at: None,
             note: None,
             failure: None,
+            downstream: None,
         }
     }
 }

@@ -241,6 +241,11 @@ impl Run {
                 fields.note = Some(reason.as_str().into());
                 TaskState::Skipped
             }
+            Outcome::Rescheduled { at: next } => {
+                fields.next_try_at = Some(*next);
+                moves.waiting.push((task, *next));
+                TaskState::UpForReschedule
+            }
             Outcome::Failed(failure) => {
                 fields.note = Some(note(failure));
                 fields.failure = Some(failure.kind);

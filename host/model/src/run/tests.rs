@@ -17,7 +17,7 @@ fn run(tasks: Vec<TaskSpec>) -> Run {
 }
 
 fn success() -> Outcome {
-    Outcome::Success { xcoms: vec![] }
+    Outcome::success(vec![])
 }
 
 fn failure(kind: FailureKind) -> Outcome {

@@ -119,12 +119,10 @@ async fn what_was_revealed_is_masked_in_the_log_the_xcoms_and_the_failure() {
         .await;
     assert_eq!(
         xcoms,
-        Outcome::Success {
-            xcoms: vec![
-                ("key".into(), "\"***\"".into()),
-                ("return_value".into(), "\"the ***\"".into())
-            ],
-        }
+        Outcome::success(vec![
+            ("key".into(), "\"***\"".into()),
+            ("return_value".into(), "\"the ***\"".into())
+        ])
     );
 }
 
@@ -171,7 +169,7 @@ async fn xcoms_are_pulled_from_the_own_run_and_the_own_team_only() {
         "\"invalid\""
     );
     let pushed = stage.run(&one, "push", &["[1]"]).await;
-    let Outcome::Success { xcoms } = pushed else {
+    let Outcome::Success { xcoms, .. } = pushed else {
         panic!("{pushed:?}")
     };
     assert_eq!(xcoms.first().unwrap(), &("key".to_owned(), "[1]".into()));

@@ -208,12 +208,10 @@ async fn pushed_xcoms_are_bounded_by_a_typed_error() {
     let (_, _, outcome) = attacked(small(), "push_huge").await;
     assert_eq!(
         outcome,
-        Outcome::Success {
-            xcoms: vec![("return_value".into(), "\"limit\"".into())]
-        }
+        Outcome::success(vec![("return_value".into(), "\"limit\"".into())])
     );
     let (_, _, outcome) = attacked(small(), "push_many").await;
-    let Outcome::Success { xcoms } = outcome else {
+    let Outcome::Success { xcoms, .. } = outcome else {
         panic!("{outcome:?}")
     };
     let bytes: usize = xcoms

@@ -427,7 +427,7 @@ impl Stage {
     /// Runs an entry that must succeed, and gives what it returned.
     pub(crate) async fn value(&self, bundle: &Bundle, entry: &str, arguments: &[&str]) -> String {
         match self.run(bundle, entry, arguments).await {
-            Outcome::Success { xcoms } => {
+            Outcome::Success { xcoms, .. } => {
                 let returned = xcoms.iter().find(|(key, _)| key == "return_value");
                 returned.map_or_else(String::new, |(_, json)| json.to_string())
             }

@@ -255,7 +255,7 @@ impl Engine {
         if let Some(in_flight) = active.in_flight.remove(&key.task) {
             self.admission.release(active.team, in_flight.admitted);
         }
-        if let Outcome::Success { xcoms } = report.outcome {
+        if let Outcome::Success { xcoms, .. } = report.outcome {
             for (position, (name, value)) in xcoms.into_iter().enumerate() {
                 let blob = spilled
                     .iter()

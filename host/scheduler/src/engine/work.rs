@@ -35,6 +35,7 @@ impl Engine {
         let mut missing = Vec::new();
         let argument = |(position, input): (usize, &Input)| match input {
             Input::Literal(json) => Arc::clone(json),
+            Input::Mapped(_) => NULL.into(),
             Input::Output(up) => active.outputs.get(up).cloned().unwrap_or_else(|| {
                 missing.push((position, *up));
                 NULL.into()

@@ -17,7 +17,7 @@ use std::{
 };
 
 use airlock_model::{
-    dag::{Argument, Dag, DagSpec, Schedule, TaskSpec},
+    dag::{Argument, Dag, DagSpec, TaskSpec},
     id::{BundleHash, BundleName, DagId, RunId, RunKey, TaskInstanceKey, TeamName, Token},
     outcome::{Outcome, Report},
     port::{
@@ -25,7 +25,6 @@ use airlock_model::{
         TryEvents, Work,
     },
     state::{RunState, TaskState},
-    trigger_rule::TriggerRule,
 };
 use airlock_scheduler::{
     Engine, Handle, LiveDag, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
@@ -77,9 +76,7 @@ struct Bench {
 }
 
 fn value(text: &str) -> Outcome {
-    Outcome::Success {
-        xcoms: vec![("return_value".into(), text.into())],
-    }
+    Outcome::success(vec![("return_value".into(), text.into())])
 }
 
 fn chain(length: usize) -> DagSpec {
@@ -91,34 +88,13 @@ fn chain(length: usize) -> DagSpec {
         } else {
             vec![]
         },
-        upstream: vec![],
-        trigger_rule: TriggerRule::AllSuccess,
-        retries: 0,
         retry_delay: Duration::from_secs(1),
-        retry_exponential_backoff: 0.0,
-        max_retry_delay: None,
-        execution_timeout: None,
-        pool: None,
-        pool_slots: 1,
-        priority_weight: 1,
-        doc: None,
-        location: None,
+        ..TaskSpec::default()
     });
     DagSpec {
         dag_id: "chain".into(),
-        description: None,
-        schedule: Schedule::None,
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        max_active_runs: None,
-        max_active_tasks: None,
-        dagrun_timeout: None,
-        tags: vec![],
-        owners: vec![],
-        params: vec![],
         tasks: tasks.collect(),
-        location: None,
+        ..DagSpec::default()
     }
 }
 

@@ -108,6 +108,8 @@ impl TryFrom<TaskRecord> for TaskRow {
                 next_try_at: column::maybe_time(row.next_try_at)?,
                 note: row.note.map(Into::into),
                 failure: row.failure.as_deref().map(column::failure).transpose()?,
+                first_started_at: None,
+                downstream: None,
             },
         })
     }

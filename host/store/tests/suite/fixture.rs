@@ -141,6 +141,8 @@ fn task(run: RunKey, i: u32) -> TaskRow {
             next_try_at: None,
             note: None,
             failure: None,
+            first_started_at: None,
+            downstream: None,
         },
     }
 }
@@ -198,31 +200,15 @@ pub(crate) fn spec(dag: &str) -> DagSpec {
             timezone: None,
         },
         start_date: Some(at(0)),
-        end_date: None,
         catchup: true,
-        max_active_runs: None,
         max_active_tasks: Some(4),
-        dagrun_timeout: None,
-        tags: vec![],
-        owners: vec![],
-        params: vec![],
         tasks: vec![TaskSpec {
             task_id: "observe".into(),
             entry: "observe".into(),
-            arguments: vec![],
-            upstream: vec![],
-            trigger_rule: airlock_model::trigger_rule::TriggerRule::AllSuccess,
             retries: 2,
             retry_delay: std::time::Duration::from_secs(30),
-            retry_exponential_backoff: 0.0,
-            max_retry_delay: None,
-            execution_timeout: None,
-            pool: None,
-            pool_slots: 1,
-            priority_weight: 1,
-            doc: None,
-            location: None,
+            ..TaskSpec::default()
         }],
-        location: None,
+        ..DagSpec::default()
     }
 }
