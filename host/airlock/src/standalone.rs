@@ -5,8 +5,9 @@
 
 mod progress;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode, sync::Arc};
 
+use airlock_model::id::{PoolName, Scope};
 use airlock_scheduler::driver::Shutdown;
 use airlock_server::{ApiState, DagDefaults, Guards, RequestFigures, Team, auth::Token};
 use tokio::{
@@ -106,10 +107,12 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
         bundles: store.clone(),
         logs: house.logs.clone(),
         pools: Arc::new(WatchedPools {
-            store,
+            store: store.clone(),
             handle: house.handle.clone(),
             shelf: shelf.clone(),
         }),
+        pool_loads: store,
+        configured_pools: Arc::new(configured_pools(config)),
         settings: Arc::new(Keeper {
             vault: house.vault.clone(),
             shelf: shelf.clone(),
@@ -131,6 +134,14 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
         shutdown,
         requests: RequestFigures::default(),
     }
+}
+
+/// The pools that only an editor changes.
+fn configured_pools(config: &Config) -> BTreeSet<(Scope, PoolName)> {
+    let pools = config.settings().flat_map(|(_, settings)| &settings.pools);
+    pools
+        .map(|pool| (pool.scope.clone(), pool.name.clone()))
+        .collect()
 }
 
 /// Says that it is ready, and where.

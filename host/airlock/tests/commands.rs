@@ -160,8 +160,16 @@ fn config_check_shows_every_mistake_at_once_and_list_where_each_value_comes_from
 #[test]
 fn the_database_is_made_checked_and_its_key_replaced_without_a_server() {
     let home = TempDir::new().unwrap();
-    let said = refused(home.path(), &["db", "check"], 1);
-    assert!(said.starts_with("error[AL-"), "{said}");
+    for looks in [["db", "check"], ["config", "rotate-key"]] {
+        let said = refused(home.path(), &looks, 1);
+        assert!(
+            said.starts_with("error[AL-0606]: there is no database"),
+            "{said}"
+        );
+        assert!(said.contains("airlock db migrate"), "{said}");
+    }
+    let left = fs::read_dir(home.path()).unwrap().count();
+    assert_eq!(left, 0, "looking makes nothing");
     done(home.path(), &["db", "migrate"]);
     let state = json(home.path(), &["db", "check"]);
     assert_eq!(state["schema_version"], state["known_version"]);
@@ -192,7 +200,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let home = TempDir::new().unwrap();
-        let config = "[server]\nlisten = '127.0.0.1:0'\n[[team]]\nname = 'payments'\n[[team.variable]]\nkey = 'fixed'\nvalue = 'v'\n";
+        let config = "[server]\nlisten = '127.0.0.1:0'\n[[team]]\nname = 'payments'\n[[team.variable]]\nkey = 'fixed'\nvalue = 'v'\n[[team.task_pool]]\nname = 'file'\nslots = 2\n";
         fs::write(home.path().join("airlock.toml"), config).unwrap();
         let mut child = Command::new(AIRLOCK)
             .args(["standalone", "--quiet"])
@@ -281,6 +289,8 @@ fn settings_are_changed_through_the_running_server() {
     assert!(said.contains("airlock.toml"), "{said}");
     refused(home, &["variables", "set", "x", "y", "--team", "nobody"], 4);
 
+    let said = refused(home, &["connections", "set", "bank", "--password", "x"], 2);
+    assert!(said.contains("--conn-type"), "{said}");
     done(
         home,
         &[
@@ -316,10 +326,17 @@ fn settings_are_changed_through_the_running_server() {
         home,
         &["pools", "set", "bank api", "-1", "--team", "payments"],
     );
+    let pool = json(home, &["pools", "get", "bank api", "--team", "payments"]);
     assert_eq!(
-        json(home, &["pools", "get", "bank api", "--team", "payments"])["slots"],
-        -1
+        (&pool["slots"], &pool["occupied_slots"], &pool["open_slots"]),
+        (&(-1).into(), &0.into(), &(-1).into())
     );
+    let said = refused(
+        home,
+        &["pools", "set", "file", "5", "--team", "payments"],
+        1,
+    );
+    assert!(said.starts_with("error[AL-0812]"), "{said}");
     assert!(done(home, &["pools", "list"]).contains("default_pool"));
     refused(
         home,

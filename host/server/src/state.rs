@@ -1,12 +1,13 @@
 //! What the API works with: ports alone, so that it can be held against simple fakes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use airlock_model::{
     connection::{Connection, Variable},
-    id::{BundleName, ConnectionId, Scope, TeamName, VariableKey},
+    id::{BundleName, ConnectionId, PoolName, Scope, TeamName, VariableKey},
     port::{
-        BundleStore, Clock, Control, DagStore, PoolStore, RunStore, StoreError, TaskLogs, XcomStore,
+        BundleStore, Clock, Control, DagStore, PoolLoads, PoolStore, RunStore, StoreError,
+        TaskLogs, XcomStore,
     },
 };
 use async_trait::async_trait;
@@ -127,6 +128,10 @@ pub struct ApiState {
     pub logs: Arc<dyn TaskLogs>,
     /// Pools. Whoever needs to know of a change wraps the store.
     pub pools: Arc<dyn PoolStore>,
+    /// How full they are.
+    pub pool_loads: Arc<dyn PoolLoads>,
+    /// Those that stand in the configuration.
+    pub configured_pools: Arc<BTreeSet<(Scope, PoolName)>>,
     /// Variables and connections.
     pub settings: Arc<dyn SettingsKeeper>,
     /// Requests and grants of bundles.

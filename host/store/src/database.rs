@@ -3,6 +3,8 @@
 //! A piece of work is written once and compiled for both, since plain queries are the same text in both
 //! dialects (`$1`, `ON CONFLICT`). Where they differ, the subject's module has a query for each.
 
+use std::path::Path;
+
 use sqlx::{
     PgPool,
     migrate::{MigrateError, Migrator},
@@ -41,13 +43,18 @@ pub struct Schema {
     pub known: i64,
 }
 
+/// The file of an SQLite database's URL.
+pub(crate) fn file(url: &str) -> Option<&Path> {
+    let path = url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"));
+    path.map(Path::new)
+}
+
 impl Database {
     pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
-        if let Some(path) = url
-            .strip_prefix("sqlite://")
-            .or_else(|| url.strip_prefix("sqlite:"))
-        {
-            return Ok(Self::Sqlite(Sqlite::open(path.as_ref()).await?));
+        if let Some(path) = file(url) {
+            return Ok(Self::Sqlite(Sqlite::open(path).await?));
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let pool = postgres::open(url).await?;

@@ -70,6 +70,20 @@ impl Store {
         Ok(Self { database, blobs })
     }
 
+    /// Refuses a file that is not there, for whoever wants to look at a database and not to make one.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when `url` names an SQLite file that does not exist.
+    pub fn refuse_missing(url: &str) -> Result<(), StoreError> {
+        match database::file(url) {
+            Some(path) if !path.exists() => Err(StoreError::Refused(format!(
+                "there is no database `{}` yet; `airlock db migrate` makes it, and so does the first `airlock standalone`",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Brings the schema up to date, each step in a transaction; does nothing when it is.
     ///
     /// # Errors

@@ -135,6 +135,19 @@ const FIELDS: [(&str, &str); 10] = [
     ("in airlock.toml", "is_configured"),
 ];
 
+/// The server speaks of the fields of a body; a new connection that lacks its type is told in options.
+fn told(error: CliError, id: &str) -> CliError {
+    match error {
+        CliError::Refused { detail, .. } if detail.contains("missing field `conn_type`") => {
+            CliError::Usage(format!(
+                "there is no connection `{}` yet; a new one needs `--conn-type`, such as http, and what else there is to say of it, or all of it as `--uri`",
+                id.escape_debug()
+            ))
+        }
+        other => other,
+    }
+}
+
 pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliError> {
     let server = common.server()?;
     let collection = path(&["connections"]);
@@ -160,7 +173,8 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
         } => {
             let fields = fields.into_json(&connection_id)?;
             let name = ("connection_id", connection_id.as_str());
-            let connection = server.set(&collection, name, &team.query(), fields).await?;
+            let set = server.set(&collection, name, &team.query(), fields).await;
+            let connection = set.map_err(|error| told(error, &connection_id))?;
             print_fields(common.output, &connection, FIELDS)
         }
         Command::Delete {

@@ -22,8 +22,13 @@ pub(crate) enum Command {
     Check,
 }
 
-/// Opens the database of a configuration.
+/// Opens the database of a configuration, which has to be there.
 pub(super) async fn open(config: &Config) -> Result<Store, CliError> {
+    Store::refuse_missing(config.database_url().reveal()).map_err(CliError::room)?;
+    open_or_create(config).await
+}
+
+async fn open_or_create(config: &Config) -> Result<Store, CliError> {
     std::fs::create_dir_all(&config.home)
         .map_err(|error| CliError::file("the home folder", &config.home, &error))?;
     let blobs = BlobFiles::open(config.home.join(CONTENT)).map_err(CliError::room)?;
@@ -35,15 +40,20 @@ pub(super) async fn open(config: &Config) -> Result<Store, CliError> {
 pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliError> {
     let config = common.config()?;
     let url = config.database_url().shown();
-    let store = open(&config).await?;
-    let schema = match command {
+    let (store, schema) = match command {
         Command::Migrate => {
+            let store = open_or_create(&config).await?;
             // Not below a server that is at work.
             let _lock = HomeLock::acquire(&config.home).map_err(CliError::room)?;
             store.migrate().await.map_err(CliError::room)?;
-            store.schema().await
+            let schema = store.schema().await;
+            (store, schema)
         }
-        Command::Check => store.check().await,
+        Command::Check => {
+            let store = open(&config).await?;
+            let schema = store.check().await;
+            (store, schema)
+        }
     };
     let schema = schema.map_err(CliError::room);
     store.close().await;

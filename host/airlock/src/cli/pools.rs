@@ -55,11 +55,14 @@ pub(crate) enum Command {
     },
 }
 
-const FIELDS: [(&str, &str); 5] = [
+const FIELDS: [(&str, &str); 8] = [
     ("pool", "name"),
     ("team", "team_name"),
     ("slots", "slots"),
-    ("deferred count", "include_deferred"),
+    ("occupied", "occupied_slots"),
+    ("waiting", "scheduled_slots"),
+    ("open", "open_slots"),
+    ("in airlock.toml", "is_configured"),
     ("description", "description"),
 ];
 

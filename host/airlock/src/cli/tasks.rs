@@ -47,7 +47,10 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
     match command {
         Command::StatesForDagRun { dag_id, run_id } => {
             let address = path(&["dags", &dag_id, "dagRuns", &run_id, "taskInstances"]);
-            let tasks = server.list(&address, &[], "task_instances", None).await?;
+            let mut tasks = server.list(&address, &[], "task_instances", None).await?;
+            if common.output == Format::Table {
+                tasks.iter_mut().for_each(shorten_note);
+            }
             print_list(
                 common.output,
                 &tasks,
@@ -90,6 +93,16 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
             }
             whole(&server, &address, format).await
         }
+    }
+}
+
+/// In a table a note's first line says enough; a denial's snippet is in the log.
+fn shorten_note(task: &mut Value) {
+    if let Some(Value::String(note)) = task.get_mut("note")
+        && let Some(end) = note.find('\n')
+    {
+        note.truncate(end);
+        note.push_str(" …");
     }
 }
 

@@ -18,6 +18,7 @@ use airlock_bundle::Content;
 use airlock_capability as capability;
 use airlock_model::{
     connection::Pool,
+    id::{PoolName, Scope},
     port::{Clock, PoolStore, RunStore, StoreError, SystemClock},
 };
 use airlock_sandbox::{Compiler, Sandbox};
@@ -253,27 +254,30 @@ fn policy(config: &Config, purpose: Purpose, prefix: Option<&str>) -> ImportPoli
     }
 }
 
-/// Pools of the configuration win over those of the database, and stand in it for all to see.
+/// Pools of the configuration win over those of the database, and stand in it for all to see. One that the
+/// configuration no longer names goes, so that its file says what there is; what somebody made stays.
 async fn sync_pools(config: &Config, store: &Store) -> Result<(), StoreError> {
-    let there = store.pools().await?;
+    let (mut pools, mut defaults) = (Vec::new(), Vec::new());
     for (scope, settings) in config.settings() {
-        for pool in &settings.pools {
-            if !there.contains(pool) {
-                store.set_pool(pool).await?;
-            }
-        }
         let default = Pool {
             scope,
-            name: airlock_model::id::PoolName::default_pool(),
+            name: PoolName::default_pool(),
             slots: Pool::DEFAULT_SLOTS,
             description: Some("for tasks that name no pool".into()),
             include_deferred: false,
         };
-        let named = |pool: &Pool| pool.scope == default.scope && pool.name == default.name;
-        let is_team = default.scope != airlock_model::id::Scope::Global;
-        if is_team && !there.iter().any(named) && !settings.pools.iter().any(named) {
-            store.set_pool(&default).await?;
+        let is_team = default.scope != Scope::Global;
+        if is_team && settings.pools.iter().all(|pool| pool.name != default.name) {
+            defaults.push(default);
         }
+        pools.extend(settings.pools.iter().cloned());
+    }
+    for (scope, pool) in store.configure_pools(&pools, &defaults).await? {
+        let team = match &scope {
+            Scope::Global => "(all teams)",
+            Scope::Team(team) => team.as_str(),
+        };
+        info!(%pool, team, "the pool is no longer configured, and is removed");
     }
     Ok(())
 }

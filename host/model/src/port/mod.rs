@@ -27,7 +27,8 @@ pub use runs::{
     TaskChange, TaskFields, TaskRow, XcomWrite,
 };
 pub use settings::{
-    ConnectionStore, PoolStore, Revealed, SealedConnection, SealedVariable, Settings, VariableStore,
+    ConnectionStore, PoolLoad, PoolLoads, PoolStore, Revealed, SealedConnection, SealedVariable,
+    Settings, VariableStore,
 };
 pub use xcoms::{Blobs, RETURN_VALUE, XcomAddress, XcomRow, XcomStore, Xcoms};
 

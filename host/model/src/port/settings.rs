@@ -108,6 +108,28 @@ pub trait PoolStore: Send + Sync {
     async fn delete_pool(&self, scope: &Scope, name: &PoolName) -> Result<(), StoreError>;
 }
 
+/// Slots that a team's task instances take of a pool, or want of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolLoad {
+    /// Whose task instances.
+    pub team: TeamName,
+    /// Which pool they name: the team's own, or where it has none of that name, the global one.
+    pub pool: PoolName,
+    /// Slots of those that wait for slots. They take none yet.
+    pub scheduled: u64,
+    /// Slots of those that are claimed and not known to run.
+    pub queued: u64,
+    /// Slots of those that run.
+    pub running: u64,
+}
+
+/// How full the pools are.
+#[async_trait]
+pub trait PoolLoads: Send + Sync {
+    /// By team and pool; where nothing waits and nothing runs, there is no entry.
+    async fn pool_loads(&self) -> Result<Vec<PoolLoad>, StoreError>;
+}
+
 /// Something that was looked up, and where it stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revealed<T> {

@@ -3,6 +3,8 @@
 //!
 //! `?team=` names whose; without it, the global ones are meant. A list without it holds all of all scopes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use airlock_model::{
     connection::Pool as Model,
     id::{PoolName, Scope, TeamName},
@@ -33,6 +35,18 @@ pub(crate) struct Pool {
     /// Whether deferred tasks keep their slots.
     include_deferred: bool,
     team_name: Option<String>,
+    /// It stands in airlock.toml and can only be changed there.
+    is_configured: bool,
+    /// Slots of tasks that run.
+    running_slots: u64,
+    /// Slots of tasks that are on their way.
+    queued_slots: u64,
+    /// Slots that tasks wait for; they take none yet.
+    scheduled_slots: u64,
+    /// Slots that are taken: running and queued.
+    occupied_slots: u64,
+    /// Slots that are left; -1 means without bound.
+    open_slots: i64,
 }
 
 /// Pools.
@@ -78,14 +92,53 @@ list_query! {
     }
 }
 
-impl From<Model> for Pool {
-    fn from(pool: Model) -> Self {
-        Self {
-            name: pool.name.to_string(),
+/// What answers about pools need besides them.
+struct Shown<'a> {
+    state: &'a ApiState,
+    /// By the pool that serves it: a team's own, else the global one of that name.
+    loads: BTreeMap<(Scope, PoolName), [u64; 3]>,
+}
+
+impl<'a> Shown<'a> {
+    async fn new(state: &'a ApiState, pools: &[Model]) -> Result<Self, ApiError> {
+        let own: BTreeSet<_> = pools.iter().map(|pool| (&pool.scope, &pool.name)).collect();
+        let mut loads: BTreeMap<_, [u64; 3]> = BTreeMap::new();
+        for load in state.pool_loads.pool_loads().await? {
+            let scope = Scope::Team(load.team);
+            let scope = match own.contains(&(&scope, &load.pool)) {
+                true => scope,
+                false => Scope::Global,
+            };
+            let [running, queued, scheduled] = loads.entry((scope, load.pool)).or_default();
+            *running += load.running;
+            *queued += load.queued;
+            *scheduled += load.scheduled;
+        }
+        Ok(Self { state, loads })
+    }
+
+    fn wire(&self, pool: Model) -> Pool {
+        let key = (pool.scope, pool.name);
+        let [running_slots, queued_slots, scheduled_slots] =
+            self.loads.get(&key).copied().unwrap_or_default();
+        let occupied_slots = running_slots + queued_slots;
+        let left = |slots: u32| {
+            i64::from(slots)
+                .saturating_sub_unsigned(occupied_slots)
+                .max(0)
+        };
+        Pool {
             slots: pool.slots,
             description: pool.description,
             include_deferred: pool.include_deferred,
-            team_name: team_name(&pool.scope),
+            team_name: team_name(&key.0),
+            is_configured: self.state.configured_pools.contains(&key),
+            running_slots,
+            queued_slots,
+            scheduled_slots,
+            occupied_slots,
+            open_slots: u32::try_from(pool.slots).map_or(-1, left),
+            name: key.1.to_string(),
         }
     }
 }
@@ -111,9 +164,27 @@ async fn look_up(
         .find(|pool| pool.scope == *scope && pool.name == *name))
 }
 
-async fn found(state: &ApiState, scope: &Scope, name: &PoolName) -> Result<Model, ApiError> {
+/// The pool, where it may be changed.
+async fn changeable(state: &ApiState, scope: &Scope, name: &PoolName) -> Result<Model, ApiError> {
     let pool = look_up(state, scope, name).await?;
-    pool.ok_or_else(|| ApiError::not_found("pool", name))
+    let pool = pool.ok_or_else(|| ApiError::not_found("pool", name))?;
+    let key = (pool.scope.clone(), pool.name.clone());
+    match state.configured_pools.contains(&key) {
+        true => Err(ApiError::Configured {
+            what: "pool",
+            name: name.to_string(),
+        }),
+        false => Ok(pool),
+    }
+}
+
+/// What is to be answered about one pool.
+async fn shown(state: &ApiState, scope: &Scope, name: &PoolName) -> Result<Json<Pool>, ApiError> {
+    let pools = state.pools.pools().await?;
+    let shown = Shown::new(state, &pools).await?;
+    let pool = (pools.into_iter()).find(|pool| pool.scope == *scope && pool.name == *name);
+    let pool = pool.ok_or_else(|| ApiError::not_found("pool", name))?;
+    Ok(Json(shown.wire(pool)))
 }
 
 /// List pools.
@@ -130,13 +201,14 @@ pub(crate) async fn list(
         .map(|team| known_team(&state, team))
         .transpose()?;
     let mut pools = state.pools.pools().await?;
+    let shown = Shown::new(&state, &pools).await?;
     if let Some(team) = team {
         pools.retain(|pool| pool.scope == Scope::Team(team.clone()));
     }
     pools.sort_by(|a, b| (&a.scope, &a.name).cmp(&(&b.scope, &b.name)));
     let (pools, total_entries) = page.cut(pools);
     Ok(Json(PoolCollection {
-        pools: pools.into_iter().map(Pool::from).collect(),
+        pools: pools.into_iter().map(|pool| shown.wire(pool)).collect(),
         total_entries,
     }))
 }
@@ -152,7 +224,7 @@ pub(crate) async fn get(
     Query(query): Query<TeamQuery>,
 ) -> Result<Json<Pool>, ApiError> {
     let scope = scope(&state, query.team)?;
-    Ok(Json(found(&state, &scope, &name).await?.into()))
+    shown(&state, &scope, &name).await
 }
 
 /// Create a pool.
@@ -180,7 +252,8 @@ pub(crate) async fn post(
         include_deferred: body.include_deferred,
     };
     state.pools.set_pool(&pool).await?;
-    Ok((StatusCode::CREATED, Json(pool.into())))
+    let pool = shown(&state, &pool.scope, &pool.name).await?;
+    Ok((StatusCode::CREATED, pool))
 }
 
 /// Change a pool.
@@ -195,7 +268,7 @@ pub(crate) async fn patch(
     extract::Json(patch): extract::Json<PoolPatch>,
 ) -> Result<Json<Pool>, ApiError> {
     let scope = scope(&state, query.team)?;
-    let mut pool = found(&state, &scope, &name).await?;
+    let mut pool = changeable(&state, &scope, &name).await?;
     if let Some(slots) = patch.slots {
         pool.slots = checked(slots)?;
     }
@@ -206,7 +279,7 @@ pub(crate) async fn patch(
         pool.include_deferred = include_deferred;
     }
     state.pools.set_pool(&pool).await?;
-    Ok(Json(pool.into()))
+    shown(&state, &scope, &name).await
 }
 
 /// Delete a pool.
@@ -220,7 +293,7 @@ pub(crate) async fn delete(
     Query(query): Query<TeamQuery>,
 ) -> Result<StatusCode, ApiError> {
     let scope = scope(&state, query.team)?;
-    found(&state, &scope, &name).await?;
+    changeable(&state, &scope, &name).await?;
     state.pools.delete_pool(&scope, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

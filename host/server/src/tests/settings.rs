@@ -1,9 +1,10 @@
 //! What can be changed: variables, connections, pools, each in its scope.
 
 use airlock_model::{
-    connection::{Connection, Variable},
-    id::Scope,
+    connection::{Connection, Pool, Variable},
+    id::{PoolName, Scope},
     mask::Sensitive,
+    port::PoolLoad,
 };
 use serde_json::json;
 
@@ -90,7 +91,18 @@ async fn what_stands_in_the_configuration_cannot_be_changed_here() {
         .lock()
         .unwrap()
         .insert((Scope::Global, connection.id), kept);
-    for path in ["/api/v2/variables/fixed", "/api/v2/connections/fixed"] {
+    api.world.pools.lock().unwrap().push(Pool {
+        scope: Scope::Global,
+        name: "fixed".parse().unwrap(),
+        slots: 1,
+        description: None,
+        include_deferred: false,
+    });
+    for path in [
+        "/api/v2/variables/fixed",
+        "/api/v2/connections/fixed",
+        "/api/v2/pools/fixed",
+    ] {
         let changed = api
             .call(Method::PATCH, path, Some(json!({"description": "x"})))
             .await;
@@ -193,17 +205,13 @@ async fn pools_are_made_changed_and_removed_in_their_scope() {
     assert_refused(refused, 422, "AL-0803");
     assert_eq!(api.call(Method::DELETE, &one, None).await.0, 204);
     assert_refused(api.get(&one).await, 404, "AL-0810");
-    api.world
-        .pools
-        .lock()
-        .unwrap()
-        .push(airlock_model::connection::Pool {
-            scope: Scope::Team(team("payments")),
-            name: airlock_model::id::PoolName::default_pool(),
-            slots: 128,
-            description: None,
-            include_deferred: false,
-        });
+    api.world.pools.lock().unwrap().push(Pool {
+        scope: Scope::Team(team("payments")),
+        name: PoolName::default_pool(),
+        slots: 128,
+        description: None,
+        include_deferred: false,
+    });
     let refused = api
         .call(
             Method::DELETE,
@@ -212,4 +220,47 @@ async fn pools_are_made_changed_and_removed_in_their_scope() {
         )
         .await;
     assert_refused(refused, 409, "AL-0606");
+}
+
+#[tokio::test]
+async fn a_pool_says_how_many_of_its_slots_are_taken_wanted_and_left() {
+    let api = Api::start().await;
+    let load = |owner: &str, name: &str, slots: u64| PoolLoad {
+        team: team(owner),
+        pool: name.parse().unwrap(),
+        scheduled: slots,
+        queued: 1,
+        running: 2,
+    };
+    *api.world.pool_loads.lock().unwrap() = vec![
+        load("default", "shared", 10),
+        load("payments", "shared", 20),
+        load("payments", "own", 30),
+    ];
+    let of = |scope: Scope, name: &str, slots| Pool {
+        scope,
+        name: name.parse().unwrap(),
+        slots,
+        description: None,
+        include_deferred: false,
+    };
+    *api.world.pools.lock().unwrap() = vec![
+        of(Scope::Global, "shared", 7),
+        of(Scope::Global, "own", -1),
+        of(Scope::Team(team("payments")), "own", 2),
+    ];
+    let figures = async |path: &str| {
+        let (_, pool) = api.get(&format!("/api/v2/pools/{path}")).await;
+        ["running", "queued", "scheduled", "occupied", "open"]
+            .map(|kind| pool[format!("{kind}_slots")].as_i64().unwrap())
+    };
+    assert_eq!(figures("shared").await, [4, 2, 30, 6, 1], "of all teams");
+    assert_eq!(
+        figures("own?team=payments").await,
+        [2, 1, 30, 3, 0],
+        "fuller than it is now large"
+    );
+    assert_eq!(figures("own").await, [0, 0, 0, 0, -1], "without bound");
+    let (_, all) = api.get("/api/v2/pools").await;
+    assert_eq!(all["pools"][1]["occupied_slots"], 6);
 }

@@ -43,6 +43,7 @@ pub(super) struct World {
     pub(super) xcoms: Mutex<Vec<XcomRow>>,
     pub(super) log: Mutex<Vec<Line>>,
     pub(super) pools: Mutex<Vec<Pool>>,
+    pub(super) pool_loads: Mutex<Vec<PoolLoad>>,
     pub(super) variables: Mutex<BTreeMap<(Scope, VariableKey), Kept<Variable>>>,
     pub(super) connections: Mutex<BTreeMap<(Scope, ConnectionId), Kept<Connection>>>,
     pub(super) sick: Mutex<bool>,
@@ -179,6 +180,8 @@ impl World {
             bundles: self.clone(),
             logs: self.clone(),
             pools: self.clone(),
+            pool_loads: self.clone(),
+            configured_pools: Arc::new([(Scope::Global, PoolName::new("fixed").unwrap())].into()),
             settings: self.clone(),
             reviews: self.clone(),
             control: self.clone(),
@@ -462,6 +465,14 @@ impl PoolStore for World {
         let mut pools = self.pools.lock().unwrap();
         pools.retain(|pool| (&pool.scope, &pool.name) != (scope, name));
         Ok(())
+    }
+}
+
+#[async_trait]
+impl PoolLoads for World {
+    async fn pool_loads(&self) -> Result<Vec<PoolLoad>, StoreError> {
+        self.called();
+        Ok(self.pool_loads.lock().unwrap().clone())
     }
 }
 

@@ -158,11 +158,13 @@ CREATE TABLE connection (
     PRIMARY KEY (team, name)
 );
 
+-- configured: the configuration made the pool, and nobody changed it since.
 CREATE TABLE pool (
     team             TEXT COLLATE "C" NOT NULL,
     name             TEXT COLLATE "C" NOT NULL,
     slots            INTEGER NOT NULL,
     description      TEXT COLLATE "C",
     include_deferred BOOLEAN NOT NULL,
+    configured       BOOLEAN NOT NULL,
     PRIMARY KEY (team, name)
 );

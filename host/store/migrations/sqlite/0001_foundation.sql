@@ -158,12 +158,14 @@ CREATE TABLE connection (
     PRIMARY KEY (team, name)
 ) STRICT, WITHOUT ROWID;
 
+-- configured: the configuration made the pool, and nobody changed it since.
 CREATE TABLE pool (
     team             TEXT NOT NULL,
     name             TEXT NOT NULL,
     slots            INTEGER NOT NULL,
     description      TEXT,
     include_deferred INTEGER NOT NULL,
+    configured       INTEGER NOT NULL,
     PRIMARY KEY (team, name)
 ) STRICT, WITHOUT ROWID;
 

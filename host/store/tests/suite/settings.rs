@@ -4,6 +4,7 @@ use airlock_model::{
     connection::Pool,
     id::{ConnectionId, PoolName, Scope, VariableKey},
     port::*,
+    state::{RunState, TaskState},
 };
 
 use crate::{fixture::*, on_both};
@@ -14,6 +15,8 @@ on_both! {
     a_connection_comes_back_whole_in_its_scope_only,
     resealing_changes_all_or_nothing,
     pools_are_kept_by_scope_and_the_default_one_stays,
+    a_pool_that_the_configuration_made_goes_with_it_and_one_that_somebody_made_stays,
+    a_pool_is_as_full_as_its_unfinished_task_instances_say,
 }
 
 fn of(team_name: &str) -> Scope {
@@ -244,4 +247,90 @@ async fn pools_are_kept_by_scope_and_the_default_one_stays(fresh: Fresh) {
     let default = store.delete_pool(&a, &PoolName::default_pool()).await;
     assert!(matches!(default, Err(StoreError::Refused(_))));
     assert_eq!(store.pools().await.unwrap(), expected[..2]);
+}
+
+async fn a_pool_that_the_configuration_made_goes_with_it_and_one_that_somebody_made_stays(
+    fresh: Fresh,
+) {
+    let store = &fresh.store;
+    let pool = |scope: &Scope, name: &str, slots| Pool {
+        scope: scope.clone(),
+        name: PoolName::new(name).unwrap(),
+        slots,
+        description: None,
+        include_deferred: false,
+    };
+    let all = async || {
+        let pools = store.pools().await.unwrap();
+        let shown = pools.iter().map(|pool| (pool.name.to_string(), pool.slots));
+        shown.collect::<Vec<_>>()
+    };
+    let own = |pools: &[(&str, i32)]| -> Vec<(String, i32)> {
+        pools
+            .iter()
+            .map(|&(name, slots)| (name.to_owned(), slots))
+            .collect()
+    };
+    let a = of("a");
+    let defaults = [pool(&a, "default_pool", 128)];
+    store.set_pool(&pool(&a, "api", 1)).await.unwrap();
+    store.set_pool(&pool(&a, "both", 1)).await.unwrap();
+    let configured = [
+        pool(&a, "file", 2),
+        pool(&a, "both", 2),
+        pool(&a, "taken over", 2),
+    ];
+    let gone = store.configure_pools(&configured, &defaults).await.unwrap();
+    assert!(gone.is_empty());
+    store.set_pool(&pool(&a, "taken over", 3)).await.unwrap();
+    let gone = store.configure_pools(&[], &defaults).await.unwrap();
+    assert_eq!(gone, [(a.clone(), PoolName::new("file").unwrap())]);
+    let rest = [
+        ("api", 1),
+        ("both", 2),
+        ("default_pool", 128),
+        ("taken over", 3),
+    ];
+    assert_eq!(all().await, own(&rest));
+
+    let bounded = [pool(&a, "default_pool", 4)];
+    store.configure_pools(&bounded, &[]).await.unwrap();
+    assert_eq!(all().await[2].1, 4);
+    store.configure_pools(&[], &defaults).await.unwrap();
+    assert_eq!(all().await[2].1, 128, "a default pool falls back");
+    store.set_pool(&pool(&a, "default_pool", 9)).await.unwrap();
+    store.configure_pools(&[], &defaults).await.unwrap();
+    assert_eq!(all().await[2].1, 9, "unless somebody said otherwise");
+}
+
+async fn a_pool_is_as_full_as_its_unfinished_task_instances_say(fresh: Fresh) {
+    let store = &fresh.store;
+    let mut run = new_run("d", 1, 5);
+    run.run.state = RunState::Running;
+    for (i, state) in [
+        (0, TaskState::Success),
+        (1, TaskState::Running),
+        (2, TaskState::Queued),
+        (3, TaskState::Scheduled),
+        (4, TaskState::Scheduled),
+    ] {
+        run.tasks[i].fields.state = Some(state);
+        run.tasks[i].pool_slots = 1 << i;
+    }
+    run.tasks[4].pool = PoolName::new("gpu").unwrap();
+    let mut ended = new_run("d", 2, 1);
+    ended.run.state = RunState::Failed;
+    ended.tasks[0].fields.state = Some(TaskState::Running);
+    store.commit(&creating(&[run, ended])).await.unwrap();
+    let load = |pool: &str, [scheduled, queued, running]: [u64; 3]| PoolLoad {
+        team: team("default"),
+        pool: PoolName::new(pool).unwrap(),
+        scheduled,
+        queued,
+        running,
+    };
+    assert_eq!(
+        store.pool_loads().await.unwrap(),
+        [load("default_pool", [8, 4, 2]), load("gpu", [16, 0, 0])]
+    );
 }
