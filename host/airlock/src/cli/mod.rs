@@ -5,6 +5,8 @@ mod config;
 mod connections;
 mod dags;
 mod db;
+#[cfg(test)]
+mod guides;
 mod pools;
 mod tasks;
 mod teams;
