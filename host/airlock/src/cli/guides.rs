@@ -26,7 +26,7 @@ fn page(name: &str) -> String {
 
 /// The words of each command of a shell's line that calls `airlock`.
 fn calls(line: &str) -> Vec<Vec<String>> {
-    let mut commands = vec![Vec::new()];
+    let mut commands = vec![Vec::<String>::new()];
     let mut word: Option<String> = None;
     let mut quote = None;
     for c in line.chars().chain(['\n']) {
@@ -37,10 +37,9 @@ fn calls(line: &str) -> Vec<Vec<String>> {
                 word.get_or_insert_default();
             }
             (None, c) if c.is_whitespace() || ";|&".contains(c) => {
-                let ended = word.take();
-                commands
-                    .last_mut()
-                    .map(|words: &mut Vec<_>| words.extend(ended));
+                if let Some(words) = commands.last_mut() {
+                    words.extend(word.take());
+                }
                 if ";|&".contains(c) {
                     commands.push(Vec::new());
                 }
