@@ -84,11 +84,8 @@ fn dag(dag: wit::Dag) -> Result<DagSpec, TimeError> {
         schedule: match dag.schedule {
             wit::Schedule::None => Schedule::None,
             wit::Schedule::Once => Schedule::Once,
-            wit::Schedule::Cron(cron) => Schedule::Cron {
-                expression: cron.expression,
-                timezone: cron.timezone,
-            },
-            wit::Schedule::Interval(every) => Schedule::Interval(duration(every)),
+            wit::Schedule::Cron(cron) => Schedule::cron(cron.expression, cron.timezone.as_deref()),
+            wit::Schedule::Interval(every) => Schedule::every(duration(every)),
         },
         start_date: dag.start_date.map(Timestamp::from_micros).transpose()?,
         end_date: dag.end_date.map(Timestamp::from_micros).transpose()?,

@@ -395,10 +395,7 @@ fn dag(name: &'static str) -> impl Strategy<Value = Arc<Dag>> {
     proptest::collection::vec(task_shape, 1..8).prop_map(move |shapes| {
         let spec = DagSpec {
             dag_id: name.into(),
-            schedule: Schedule::Cron {
-                expression: "@daily".into(),
-                timezone: None,
-            },
+            schedule: Schedule::cron("@daily", None),
             start_date: Some("2012-01-01".parse().unwrap()),
             end_date: Some(format!("2012-01-0{DAYS}").parse().unwrap()),
             catchup: true,

@@ -7,6 +7,7 @@
 mod check;
 mod mistake;
 mod order;
+mod schedule;
 mod spec;
 mod valid;
 
@@ -14,9 +15,10 @@ mod valid;
 pub(crate) mod tests;
 
 pub use mistake::{DefinitionError, Mistake};
+pub use schedule::{CronLine, CustomSchedule, Delta, RunImmediately, Schedule};
 pub use spec::{
     Argument, AssetCondition, AssetRef, AssetSpec, DagSpec, GroupSpec, Location, MappedParameter,
-    Mapping, ParamSpec, Role, Schedule, Source, TaskSpec, WeightRule,
+    Mapping, ParamSpec, Role, Source, TaskSpec, WeightRule,
 };
 pub use valid::{Dag, Input, Task};
 

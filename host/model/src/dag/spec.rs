@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::Schedule;
 use crate::{time::Timestamp, trigger_rule::TriggerRule};
 
 /// A place in the author's code.
@@ -19,26 +20,6 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
-}
-
-/// When runs are created by the clock.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// Only by hand, or by assets.
-    #[default]
-    None,
-    /// Once, at the start date.
-    Once,
-    /// At each tick of a crontab line.
-    Cron {
-        /// The line, or a preset.
-        expression: String,
-        /// An IANA zone; none means UTC.
-        timezone: Option<String>,
-    },
-    /// Each time this long has passed.
-    Interval(Duration),
 }
 
 /// Where an argument of a task comes from.

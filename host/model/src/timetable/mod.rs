@@ -93,14 +93,16 @@ impl Timetable {
                 return Err(TimetableError::OnceWithoutStart);
             }
             Schedule::Once => Self::Once,
-            Schedule::Cron {
-                expression,
-                timezone,
-            } => Self::Cron(Box::new(Cron::new(expression, timezone.as_deref())?)),
-            Schedule::Interval(every) if every.as_micros() == 0 => {
+            Schedule::Cron { lines, .. } => {
+                let line = lines.first().cloned().unwrap_or_default();
+                let zone = line.timezone.as_deref();
+                Self::Cron(Box::new(Cron::new(&line.expression, zone)?))
+            }
+            Schedule::Delta { every, .. } if every.time.as_micros() == 0 => {
                 return Err(TimetableError::EmptyInterval);
             }
-            Schedule::Interval(every) => Self::Interval(*every),
+            Schedule::Delta { every, .. } => Self::Interval(every.time),
+            _ => Self::None,
         };
         let repeats = matches!(timetable, Self::Cron(_) | Self::Interval(_));
         if repeats && spec.catchup && spec.start_date.is_none() {
@@ -145,6 +147,12 @@ impl Timetable {
             }
         }?;
         (bounds.latest.is_none_or(|latest| at <= latest)).then(|| NextRun::tick(at))
+    }
+
+    /// For people, in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.summary()
     }
 
     /// For people: `0 0 * * *`, `every 30m`, `@once`, `None`.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use airlock_model::{
-    dag::{DagSpec, Schedule},
+    dag::DagSpec,
     id::{BundleName, DagId, TeamName},
     port::{DagFilter, DagProgress, StoredDag},
     time::Timestamp,
@@ -160,7 +160,7 @@ impl Dag {
         let spec = &stored.spec;
         let id = stored.dag_id.to_string();
         let file = spec.location.as_ref().map(ToString::to_string);
-        let summary = Timetable::new(spec).ok().map(|t| t.summary());
+        let timetable = Timetable::new(spec).ok();
         let tag = |name: &String| Tag {
             name: name.clone(),
             dag_id: id.clone(),
@@ -178,8 +178,8 @@ impl Dag {
             fileloc: file.clone(),
             relative_fileloc: file,
             description: spec.description.clone(),
-            timetable_description: describe(&spec.schedule),
-            timetable_summary: summary,
+            timetable_description: timetable.as_ref().map(Timetable::describe),
+            timetable_summary: timetable.as_ref().map(Timetable::summary),
             max_active_tasks: spec.max_active_tasks.unwrap_or(defaults.max_active_tasks),
             max_active_runs: spec.max_active_runs.unwrap_or(defaults.max_active_runs),
             max_consecutive_failed_dag_runs: 0,
@@ -193,18 +193,6 @@ impl Dag {
             dag_id: id,
         }
     }
-}
-
-fn describe(schedule: &Schedule) -> Option<String> {
-    Some(match schedule {
-        Schedule::None => "Only by hand".to_owned(),
-        Schedule::Once => "Once, at its start date".to_owned(),
-        Schedule::Cron { timezone, .. } => format!(
-            "At the ticks of a crontab line, in {}",
-            timezone.as_deref().unwrap_or("UTC")
-        ),
-        Schedule::Interval(_) => "Each time an interval has passed".to_owned(),
-    })
 }
 
 /// The run that a DAG's timetable makes next.
@@ -311,13 +299,7 @@ pub(crate) async fn details(
 ) -> Result<Json<DagDetails>, ApiError> {
     let dag = stored(&state, &dag_id).await?;
     let spec = &dag.spec;
-    let timezone = match &spec.schedule {
-        Schedule::Cron {
-            timezone: Some(zone),
-            ..
-        } => zone.clone(),
-        _ => "UTC".to_owned(),
-    };
+    let timezone = spec.schedule.timezone().unwrap_or("UTC").to_owned();
     let params = spec.params.iter().map(|param| {
         let value = param.default.as_deref().map(serde_json::from_str);
         let value = Param {

@@ -92,10 +92,7 @@ pub(super) fn dag(id: &str, owner: &str) -> StoredDag {
         spec: DagSpec {
             dag_id: id.into(),
             description: Some("A <b>DAG</b>".into()),
-            schedule: Schedule::Cron {
-                expression: "@daily".into(),
-                timezone: None,
-            },
+            schedule: Schedule::cron("@daily", None),
             start_date: Some(at("2012-01-01")),
             end_date: None,
             catchup: true,

@@ -195,10 +195,7 @@ pub(crate) fn spec(dag: &str) -> DagSpec {
     DagSpec {
         dag_id: dag.into(),
         description: Some("for people \u{1b}[31m\0".into()),
-        schedule: Schedule::Cron {
-            expression: "@daily".into(),
-            timezone: None,
-        },
+        schedule: Schedule::cron("@daily", None),
         start_date: Some(at(0)),
         catchup: true,
         max_active_tasks: Some(4),
