@@ -20,7 +20,6 @@ use airlock_model::{
     port::*,
     state::{RunState, RunType, TaskState},
     time::Timestamp,
-    trigger_rule::TriggerRule,
 };
 use async_trait::async_trait;
 
@@ -68,18 +67,9 @@ fn task(id: &str, arguments: Vec<Argument>) -> TaskSpec {
         task_id: id.into(),
         entry: id.into(),
         arguments,
-        upstream: Vec::new(),
-        trigger_rule: TriggerRule::AllSuccess,
         retries: 1,
         retry_delay: Duration::from_secs(30),
-        retry_exponential_backoff: 0.0,
-        max_retry_delay: None,
-        execution_timeout: None,
-        pool: None,
-        pool_slots: 1,
-        priority_weight: 1,
-        doc: None,
-        location: None,
+        ..TaskSpec::default()
     }
 }
 
@@ -94,22 +84,20 @@ pub(super) fn dag(id: &str, owner: &str) -> StoredDag {
             description: Some("A <b>DAG</b>".into()),
             schedule: Schedule::cron("@daily", None),
             start_date: Some(at("2012-01-01")),
-            end_date: None,
             catchup: true,
-            max_active_runs: None,
             max_active_tasks: Some(3),
-            dagrun_timeout: None,
             tags: vec!["example".into()],
             owners: vec!["ann".into()],
             params: vec![ParamSpec {
                 name: "n".into(),
                 default: Some("3".into()),
+                ..ParamSpec::default()
             }],
             tasks: vec![
                 task("observe", Vec::new()),
                 task("check", vec![Argument::Output("observe".into())]),
             ],
-            location: None,
+            ..DagSpec::default()
         },
         is_paused: false,
         is_stale: false,
@@ -148,6 +136,8 @@ impl World {
             next_try_at: None,
             note: None,
             failure: None,
+            first_started_at: None,
+            downstream: None,
         };
         *world.tasks.lock().unwrap() = vec![TaskRow {
             run: key,
