@@ -295,6 +295,32 @@ pub struct MapIndex(pub i32);
 impl MapIndex {
     /// The index of what is not mapped.
     pub const UNMAPPED: Self = Self(-1);
+
+    /// As an index into a slice of mapped instances; none for one that is not mapped.
+    #[must_use]
+    pub fn get(self) -> Option<usize> {
+        usize::try_from(self.0).ok()
+    }
+}
+
+/// A task instance's place in its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceIndex {
+    /// The task.
+    pub task: TaskIndex,
+    /// Which instance of it.
+    pub map_index: MapIndex,
+}
+
+impl InstanceIndex {
+    /// The one instance of a task that is not mapped, or not yet.
+    #[must_use]
+    pub const fn unmapped(task: TaskIndex) -> Self {
+        Self {
+            task,
+            map_index: MapIndex::UNMAPPED,
+        }
+    }
 }
 
 /// The fencing token of a try: a counter per task instance, which each claim raises. Only the holder of
@@ -334,6 +360,17 @@ pub struct TaskInstanceKey {
     pub task: TaskIndex,
     /// Which instance of it.
     pub map_index: MapIndex,
+}
+
+impl TaskInstanceKey {
+    /// Its place in its run.
+    #[must_use]
+    pub const fn index(self) -> InstanceIndex {
+        InstanceIndex {
+            task: self.task,
+            map_index: self.map_index,
+        }
+    }
 }
 
 /// What something belongs to: a team, or everyone.

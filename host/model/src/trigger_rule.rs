@@ -87,6 +87,22 @@ impl Upstream {
         }
     }
 
+    /// Both together.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            success: self.success + other.success,
+            failed: self.failed + other.failed,
+            upstream_failed: self.upstream_failed + other.upstream_failed,
+            skipped: self.skipped + other.skipped,
+            removed: self.removed + other.removed,
+            setups: self.setups + other.setups,
+            setups_success: self.setups_success + other.setups_success,
+            setups_skipped: self.setups_skipped + other.setups_skipped,
+        }
+    }
+
     const fn done(&self) -> u32 {
         self.success + self.failed + self.upstream_failed + self.skipped + self.removed
     }

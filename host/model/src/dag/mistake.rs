@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::{Location, MAX_TASKS};
-use crate::{id::IdError, time::Timestamp, timetable::TimetableError};
+use super::{Location, MAX_INSTANCES, MAX_TASKS};
+use crate::{id::IdError, time::Timestamp, timetable::TimetableError, trigger_rule::TriggerRule};
 
 /// One mistake in a definition.
 #[derive(Debug, thiserror::Error)]
@@ -86,4 +86,48 @@ pub enum Mistake {
         /// The end.
         end: Timestamp,
     },
+    /// Two groups, or a group and a task, share an id.
+    #[error("AL-0340: the id `{}` of the group is used twice; give one of the two another", .0.escape_debug())]
+    DuplicateGroup(String),
+    /// A group is unknown.
+    #[error("AL-0341: it stands in the group `{}`, which the DAG does not declare before it", .0.escape_debug())]
+    UnknownGroup(String),
+    /// A mapping's source is no list.
+    #[error("AL-0342: `{}` is mapped over a value that is neither an array nor an object; give a list", .0.escape_debug())]
+    NotMappable(String),
+    /// A mapping without parameters.
+    #[error("AL-0343: it is mapped over nothing; name at least one parameter and its values")]
+    MappedOverNothing,
+    /// An argument takes part in a mapping that does not give it.
+    #[error("AL-0344: no mapping gives the parameter `{}`; add it to the task's or the group's mapping", .0.escape_debug())]
+    UnknownParameter(String),
+    /// A mapping inside a mapped group.
+    #[error("AL-0345: it is mapped and stands in a mapped group; map only one of the two")]
+    MappedInMapped,
+    /// More instances than a task may have.
+    #[error(
+        "AL-0346: the mapping makes {0} instances, more than the {MAX_INSTANCES} that a task may have; give it fewer values, or let each instance work on a batch"
+    )]
+    TooManyInstances(u64),
+    /// A rule that fail-fast does not allow.
+    #[error(
+        "AL-0347: the trigger_rule is {0}, but a DAG with fail_fast allows only all_success; drop one of the two"
+    )]
+    FailFastRule(TriggerRule),
+    /// The name of an asset makes no sense.
+    #[error("AL-0350: `{}` names no asset: a name or URI has 1 to 1500 bytes, no control characters, and no space at its ends", .0.escape_debug())]
+    AssetName(String),
+    /// Two assets share a name.
+    #[error("AL-0351: the asset `{}` is declared twice; keep one", .0.escape_debug())]
+    DuplicateAsset(String),
+    /// A condition over no asset.
+    #[error(
+        "AL-0352: the asset condition holds an `all` or `any` of nothing, which could never or always be met; name an asset or drop it"
+    )]
+    EmptyCondition,
+    /// A condition over very many assets.
+    #[error(
+        "AL-0353: the asset condition names {0} assets; it may name 1000: let an alias stand for many"
+    )]
+    ConditionTooLarge(usize),
 }

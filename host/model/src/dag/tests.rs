@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::trigger_rule::TriggerRule;
 
 pub(crate) fn task(id: &str, upstream: &[&str]) -> TaskSpec {
     TaskSpec {

@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    DEFAULT_MAX_ACTIVE_RUNS, DEFAULT_MAX_ACTIVE_TASKS, DagSpec, DefinitionError, TaskSpec,
+    DEFAULT_MAX_ACTIVE_RUNS, DEFAULT_MAX_ACTIVE_TASKS, DagSpec, DefinitionError, Mapped, TaskSpec,
     check::{Check, Valid},
     index,
 };
 use crate::{
     id::{DagId, DefinitionHash, PoolName, TaskId, TaskIndex},
     timetable::Timetable,
+    trigger_rule::TriggerRule,
 };
 
 /// A task of a valid DAG.
@@ -25,8 +26,41 @@ pub struct Task {
     pub upstream: Vec<TaskIndex>,
     /// Direct downstream tasks, each once, ascending.
     pub downstream: Vec<TaskIndex>,
-    /// Own weight plus that of all transitive downstream tasks (Airflow's default rule).
+    /// Own weight and what its rule adds.
     pub priority: i64,
+    /// When it may start.
+    pub rule: TriggerRule,
+    /// Over what it is mapped by itself.
+    pub mapping: Option<Mapped>,
+    /// The mapped group around it, if any.
+    pub group: Option<GroupIndex>,
+    /// Something is mapped over what it returns, so that has to be an array or an object.
+    pub is_source: bool,
+    /// Setups that it needs without being directly downstream of them.
+    pub setups: Vec<TaskIndex>,
+    /// Of a setup: the tasks among whose `setups` it is.
+    pub guards: Vec<TaskIndex>,
+    /// Of a teardown: tasks that it waits for without being directly downstream of them.
+    pub scope: Vec<TaskIndex>,
+    /// The teardowns in whose `scope` it is.
+    pub closes: Vec<TaskIndex>,
+    /// Its end decides the end of the run.
+    pub is_leaf: bool,
+}
+
+/// The position of a mapped group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupIndex(pub(crate) usize);
+
+/// A mapped group of a valid DAG.
+#[derive(Debug, Clone)]
+pub struct MappedGroup {
+    /// Its id.
+    pub id: String,
+    /// Over what it is mapped.
+    pub mapping: Mapped,
+    /// All tasks in it, ascending.
+    pub tasks: Vec<TaskIndex>,
 }
 
 /// An argument with its source resolved.
@@ -48,6 +82,7 @@ pub struct Dag {
     definition: DefinitionHash,
     timetable: Timetable,
     tasks: Vec<Task>,
+    groups: Vec<MappedGroup>,
     index: HashMap<TaskId, TaskIndex>,
 }
 
@@ -63,6 +98,7 @@ impl Dag {
                 definition,
                 timetable,
                 tasks,
+                groups,
             } = valid;
             let index = tasks
                 .iter()
@@ -75,6 +111,7 @@ impl Dag {
                 definition,
                 timetable,
                 tasks,
+                groups,
                 index,
             }
         })
@@ -108,6 +145,43 @@ impl Dag {
     #[must_use]
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
+    }
+
+    /// Its mapped groups.
+    pub fn groups(&self) -> impl Iterator<Item = (GroupIndex, &MappedGroup)> {
+        self.groups
+            .iter()
+            .enumerate()
+            .map(|(i, group)| (GroupIndex(i), group))
+    }
+
+    /// A mapped group.
+    #[must_use]
+    pub fn group(&self, at: GroupIndex) -> Option<&MappedGroup> {
+        self.groups.get(at.0)
+    }
+
+    /// A task's id and those of the groups that it stands in, from the inside to the outside.
+    pub fn names_of(&self, at: TaskIndex) -> impl Iterator<Item = &str> {
+        let spec = self.spec.tasks.get(at.get());
+        let mut group = spec.and_then(|task| task.group.as_deref());
+        let groups = std::iter::from_fn(move || {
+            let own = group?;
+            let spec = self.spec.groups.iter().find(|g| g.group_id == own);
+            group = spec.and_then(|g| g.parent.as_deref());
+            Some(own)
+        });
+        spec.map(|task| task.task_id.as_str())
+            .into_iter()
+            .chain(groups)
+    }
+
+    /// Over what a task is mapped, by itself or by its group.
+    #[must_use]
+    pub fn mapping(&self, at: TaskIndex) -> Option<&Mapped> {
+        let task = self.tasks.get(at.get())?;
+        let group = || Some(&self.group(task.group?)?.mapping);
+        task.mapping.as_ref().or_else(group)
     }
 
     /// A task and what the guest said of it.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -6,6 +6,8 @@ use serde::Deserialize;
 use super::*;
 use crate::{
     dag::{TaskSpec, tests as make},
+    outcome::{Failure, FailureKind, Outcome},
+    state::TaskState,
     trigger_rule::TriggerRule,
 };
 
@@ -14,6 +16,10 @@ const T0: Timestamp = Timestamp::EPOCH;
 fn run(tasks: Vec<TaskSpec>) -> Run {
     let dag = Arc::new(Dag::new(make::dag(tasks)).unwrap());
     Run::new(dag, RunKey(uuid::Uuid::nil()), None)
+}
+
+const fn at(task: u32) -> InstanceIndex {
+    InstanceIndex::unmapped(TaskIndex(task))
 }
 
 fn success() -> Outcome {
@@ -30,7 +36,7 @@ fn failure(kind: FailureKind) -> Outcome {
 }
 
 fn state(run: &Run, task: u32) -> Option<TaskState> {
-    run.fields(TaskIndex(task)).unwrap().state
+    run.fields(at(task)).unwrap().state
 }
 
 #[derive(Deserialize)]
@@ -75,7 +81,7 @@ fn whole_runs_end_as_airflows_do() {
         run.start(T0, &mut moves);
         while let Some(task) = moves.ready.pop() {
             let token = run.claim(task, T0, &mut moves).unwrap();
-            let outcome = match case.tasks[task.get()].outcome {
+            let outcome = match case.tasks[task.task.get()].outcome {
                 TaskState::Success => success(),
                 TaskState::Skipped => Outcome::Skipped {
                     reason: String::new(),
@@ -88,8 +94,8 @@ fn whole_runs_end_as_airflows_do() {
             .dag()
             .tasks()
             .iter()
-            .zip(run.tasks())
-            .map(|(t, i)| (t.id.to_string(), state(&run, i.0)))
+            .zip(run.instances())
+            .map(|(t, i)| (t.id.to_string(), state(&run, i.task.0)))
             .collect();
         assert_eq!(told, case.expected.task_states, "{}", case.dag_id);
         assert_eq!(run.state(), case.expected.run_state, "{}", case.dag_id);
@@ -102,28 +108,18 @@ fn a_superseded_try_changes_nothing() {
     let mut run = run(vec![make::task("a", &[])]);
     let mut moves = Moves::default();
     run.start(T0, &mut moves);
-    let old = run.claim(TaskIndex(0), T0, &mut moves).unwrap();
-    run.adopt(&mut moves);
-    let new = run.claim(TaskIndex(0), T0, &mut moves).unwrap();
+    let old = run.claim(at(0), T0, &mut moves).unwrap();
+    run.adopt(T0, &mut moves);
+    let new = run.claim(at(0), T0, &mut moves).unwrap();
     assert!(new > old);
     let before = format!("{run:?}");
-    assert!(run.started(TaskIndex(0), old, T0, &mut moves).is_err());
-    assert!(
-        run.end(TaskIndex(0), old, T0, &success(), &mut moves)
-            .is_err()
-    );
+    assert!(run.started(at(0), old, T0, &mut moves).is_err());
+    assert!(run.end(at(0), old, T0, &success(), &mut moves).is_err());
     assert_eq!(format!("{run:?}"), before);
-    run.end(TaskIndex(0), new, T0, &success(), &mut moves)
-        .unwrap();
+    run.end(at(0), new, T0, &success(), &mut moves).unwrap();
     assert!(
-        run.end(
-            TaskIndex(0),
-            new,
-            T0,
-            &failure(FailureKind::Error),
-            &mut moves
-        )
-        .is_err()
+        run.end(at(0), new, T0, &failure(FailureKind::Error), &mut moves)
+            .is_err()
     );
     assert_eq!(run.state(), RunState::Success);
 }
@@ -138,28 +134,22 @@ fn a_failed_try_is_retried_as_often_as_its_task_says_and_no_more() {
     run.start(T0, &mut moves);
     let mut now = T0;
     for tried in 1..=3 {
-        let token = run.claim(TaskIndex(0), now, &mut moves).unwrap();
-        assert_eq!(run.fields(TaskIndex(0)).unwrap().try_number, tried);
+        let token = run.claim(at(0), now, &mut moves).unwrap();
+        assert_eq!(run.fields(at(0)).unwrap().try_number, tried);
         moves = Moves::default();
-        run.end(
-            TaskIndex(0),
-            token,
-            now,
-            &failure(FailureKind::Trap),
-            &mut moves,
-        )
-        .unwrap();
+        run.end(at(0), token, now, &failure(FailureKind::Trap), &mut moves)
+            .unwrap();
         if tried < 3 {
             let due = now.after(Duration::from_secs(30));
-            assert_eq!(moves.waiting, [(TaskIndex(0), due)]);
-            run.wake(TaskIndex(0), now, &mut moves);
+            assert_eq!(moves.waiting, [(at(0), due)]);
+            run.wake(at(0), now, &mut moves);
             assert_eq!(
                 state(&run, 0),
                 Some(TaskState::UpForRetry),
                 "not before its time"
             );
             now = due;
-            run.wake(TaskIndex(0), now, &mut moves);
+            run.wake(at(0), now, &mut moves);
         }
     }
     assert_eq!(
@@ -176,15 +166,9 @@ fn a_task_that_wants_no_further_try_gets_none() {
     let mut run = run(vec![task]);
     let mut moves = Moves::default();
     run.start(T0, &mut moves);
-    let token = run.claim(TaskIndex(0), T0, &mut moves).unwrap();
-    run.end(
-        TaskIndex(0),
-        token,
-        T0,
-        &failure(FailureKind::Final),
-        &mut moves,
-    )
-    .unwrap();
+    let token = run.claim(at(0), T0, &mut moves).unwrap();
+    run.end(at(0), token, T0, &failure(FailureKind::Final), &mut moves)
+        .unwrap();
     assert_eq!(moves.ended, Some(RunState::Failed));
 }
 
@@ -193,18 +177,15 @@ fn a_run_over_its_time_fails_and_skips_what_has_not_ended() {
     let mut run = run(vec![make::task("a", &[]), make::task("b", &["a"])]);
     let mut moves = Moves::default();
     run.start(T0, &mut moves);
-    let token = run.claim(TaskIndex(0), T0, &mut moves).unwrap();
+    let token = run.claim(at(0), T0, &mut moves).unwrap();
     run.time_out(Duration::from_secs(5), T0, &mut moves);
-    assert_eq!(moves.superseded, [(TaskIndex(0), token)]);
+    assert_eq!(moves.superseded, [(at(0), token)]);
     assert_eq!(
         (state(&run, 0), state(&run, 1)),
         (Some(TaskState::Skipped), Some(TaskState::Skipped))
     );
     assert_eq!(moves.ended, Some(RunState::Failed));
-    assert!(
-        run.end(TaskIndex(0), token, T0, &success(), &mut moves)
-            .is_err()
-    );
+    assert!(run.end(at(0), token, T0, &success(), &mut moves).is_err());
 }
 
 #[test]
@@ -289,7 +270,7 @@ proptest! {
         run.start(T0, &mut moves);
         let mut now = T0;
         let in_state = |run: &Run, wanted: &[TaskState], pick: usize| {
-            let all: Vec<_> = run.tasks().filter(|&t| state(run, t.0).is_some_and(|s| wanted.contains(&s))).collect();
+            let all: Vec<_> = run.instances().into_iter().filter(|&t| state(run, t.task.0).is_some_and(|s| wanted.contains(&s))).collect();
             all.get(pick.checked_rem(all.len()).unwrap_or(0)).copied()
         };
         for step in steps {
@@ -316,25 +297,25 @@ proptest! {
                     now = now.after(Duration::from_secs(400));
                     if let Some(task) = in_state(&run, &[TaskState::UpForRetry], i) {
                         run.wake(task, now, &mut moves);
-                        prop_assert_eq!(state(&run, task.0), Some(TaskState::Scheduled));
+                        prop_assert_eq!(state(&run, task.task.0), Some(TaskState::Scheduled));
                     }
                 }
                 Step::Crash => {
-                    let fields = run.instances.iter().map(|i| i.fields.clone()).collect();
-                    run = Run::restore(Arc::clone(&run.dag), run.key, None, run.state, fields);
-                    run.adopt(&mut moves);
+                    let fields = run.instances().into_iter().map(|i| (i, run.fields(i).unwrap().clone())).collect();
+                    run = Run::restore(Arc::clone(&run.dag), run.key, None, run.state, fields, run.returned.clone());
+                    run.adopt(T0, &mut moves);
                 }
                 Step::Late(i) => {
-                    let task = TaskIndex(u32::try_from(i % run.instances.len()).unwrap());
+                    let task = at(u32::try_from(i % run.tasks.len()).unwrap());
                     let newest = run.fields(task).unwrap().token;
                     if let Some(old) = newest.get().checked_sub(1) {
                         let told = run.end(task, Token::stored(old), now, &success(), &mut moves);
                         prop_assert!(told.is_err());
-                        prop_assert_eq!(&run.instances, &before.instances);
+                        prop_assert_eq!(&run.tasks, &before.tasks);
                     }
                 }
             }
-            for task in run.tasks() {
+            for task in run.instances() {
                 let (was, is) = (before.fields(task).unwrap(), run.fields(task).unwrap());
                 prop_assert!(is.token >= was.token);
                 if was.state.is_some_and(TaskState::is_terminal) {
@@ -345,16 +326,16 @@ proptest! {
             let mut recounted = run.clone();
             recounted.recount();
             prop_assert_eq!((run.unfinished, run.moving), (recounted.unfinished, recounted.moving));
-            prop_assert_eq!(&run.instances, &recounted.instances);
+            prop_assert_eq!(&run.tasks, &recounted.tasks);
         }
         // From here on every task is worked on in turn, and that must bring the run to its end.
-        for round in 0..run.instances.len() * 4 + 4 {
+        for round in 0..run.len() * 4 + 4 {
             now = now.after(Duration::from_secs(400));
-            for task in run.tasks() {
+            for task in run.instances() {
                 run.wake(task, now, &mut moves);
                 run.claim(task, now, &mut moves);
                 let token = run.fields(task).unwrap().token;
-                let choice = choices[(round + task.get()) % choices.len()];
+                let choice = choices[(round + task.task.get()) % choices.len()];
                 let _ = run.end(task, token, now, &outcome(choice), &mut moves);
             }
         }

@@ -1,19 +1,22 @@
 //! Crontab lines in a time zone, with Airflow's answers where the clocks change.
 //!
 //! Which local times match a line is the cron library's knowledge; what becomes of them in a zone is
-//! Airflow's (3.3.2, `airflow/timetables/_cron.py`, dialect of croniter) and done here: a line whose hour is
-//! `*` ticks by the absolute clock, through both turns of a repeated hour; any other follows the wall clock,
-//! where a time in the gap moves forward by the gap and a repeated time is its second occurrence.
+//! Airflow's (3.3.2, `airflow/timetables/_cron.py`) and done here, since the library's own answers differ:
+//! a line whose hour is `*` ticks by the absolute clock, through both turns of a repeated hour; any other
+//! follows the wall clock, where a time in the gap moves forward by the gap and a repeated time is its
+//! second occurrence.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::{
+    ToSpan,
     civil::DateTime,
     tz::{Disambiguation, TimeZone},
 };
 
-use crate::time::Timestamp;
+use super::{crontab::Crontab, grid::Grid};
+use crate::{dag::CronLine, time::Timestamp};
 
 /// A crontab line that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +26,7 @@ pub enum CronError {
     Line {
         /// What was given.
         line: String,
-        /// What the parser says.
+        /// What is wrong with it.
         reason: String,
     },
     /// The zone is unknown.
@@ -31,22 +34,12 @@ pub enum CronError {
     Zone(String),
 }
 
-/// The presets that expand (Airflow 3.3.2, `cron_presets`).
-const PRESETS: [(&str, &str); 6] = [
-    ("@hourly", "0 * * * *"),
-    ("@daily", "0 0 * * *"),
-    ("@weekly", "0 0 * * 0"),
-    ("@monthly", "0 0 1 * *"),
-    ("@quarterly", "0 0 1 */3 *"),
-    ("@yearly", "0 0 1 1 *"),
-];
-
 /// A crontab line in a zone.
 #[derive(Debug, Clone)]
 pub struct Cron {
     /// As the author wrote it.
     line: String,
-    pattern: croner::Cron,
+    pattern: Arc<croner::Cron>,
     zone: TimeZone,
     /// The hour field is `*`.
     absolute: bool,
@@ -62,108 +55,62 @@ impl Cron {
     /// Reads a line of five fields, of six with seconds last, or a preset.
     ///
     /// # Errors
-    /// A [`CronError`].
-    pub fn new(line: &str, zone: Option<&str>) -> Result<Self, CronError> {
+    /// A [`CronError`]; a line such as `0 0 31 2 *`, which reads well and never ticks, is one too.
+    pub fn new(line: &CronLine) -> Result<Self, CronError> {
+        let CronLine {
+            expression,
+            timezone,
+        } = line;
         let wrong = |reason: String| CronError::Line {
-            line: line.chars().take(120).collect(),
+            line: expression.chars().take(120).collect(),
             reason,
         };
-        let expanded = PRESETS
-            .iter()
-            .find(|(name, _)| *name == line.trim())
-            .map_or(line, |(_, expanded)| expanded);
-        let fields: Vec<&str> = expanded.split_whitespace().collect();
-        // The library wants seconds first, croniter has them last.
-        let (ordered, hour) = match fields.as_slice() {
-            [minute, hour, rest @ ..] if rest.len() == 3 => {
-                (format!("0 {minute} {hour} {}", rest.join(" ")), *hour)
-            }
-            [minute, hour, a, b, c, second] => {
-                (format!("{second} {minute} {hour} {a} {b} {c}"), *hour)
-            }
-            fields => {
-                return Err(wrong(format!(
-                    "it has {} fields, not five or six",
-                    fields.len()
-                )));
-            }
+        let Crontab {
+            pattern,
+            every_hour,
+            must_meet,
+        } = Crontab::read(expression).map_err(wrong)?;
+        let parse = |pattern: &str, both: bool| {
+            CronParser::builder()
+                .seconds(Seconds::Required)
+                .year(Year::Disallowed)
+                .dom_and_dow(both)
+                .build()
+                .parse(pattern)
+                .map_err(|e| wrong(e.to_string()))
         };
-        let parser = CronParser::builder()
-            .seconds(Seconds::Required)
-            .year(Year::Disallowed)
-            .build();
-        let pattern = parser.parse(&ordered).map_err(|e| wrong(e.to_string()))?;
-        let zone = match zone {
+        let pattern = parse(&pattern, false)?;
+        let never = || wrong("it never comes".into());
+        if let Some(both) = must_meet {
+            walk(&parse(&both, true)?, EPOCH, Direction::Next).ok_or_else(never)?;
+        }
+        walk(&pattern, EPOCH, Direction::Next).ok_or_else(never)?;
+        let zone = match timezone {
             None => TimeZone::UTC,
             Some(name) => TimeZone::get(name)
                 .map_err(|_| CronError::Zone(name.chars().take(120).collect()))?,
         };
-        let cron = Self {
-            line: line.to_owned(),
-            pattern,
+        Ok(Self {
+            line: expression.trim().to_owned(),
+            pattern: Arc::new(pattern),
             zone,
-            absolute: hour == "*",
-        };
-        // A line such as `0 0 31 2 *` reads well and never ticks.
-        if cron
-            .tick(DateTime::constant(2000, 1, 1, 0, 0, 0, 0), Direction::Next)
-            .is_none()
-        {
-            return Err(wrong("it never comes".into()));
-        }
-        Ok(cron)
+            absolute: every_hour,
+        })
     }
 
-    /// The first tick after `at`.
+    /// For people: `At 02:00, in Europe/Zurich`.
     #[must_use]
-    pub fn next(&self, at: Timestamp) -> Option<Timestamp> {
-        self.step(at, Direction::Next)
-    }
-
-    /// The last tick before `at`.
-    #[must_use]
-    pub fn prev(&self, at: Timestamp) -> Option<Timestamp> {
-        self.step(at, Direction::Previous)
-    }
-
-    /// `at` if it is a tick, else the first after it.
-    #[must_use]
-    pub fn align_next(&self, at: Timestamp) -> Option<Timestamp> {
-        let next = self.next(at)?;
-        if self.prev(next) == Some(at) {
-            Some(at)
-        } else {
-            Some(next)
-        }
-    }
-
-    /// `at` if it is a tick, else the last before it.
-    #[must_use]
-    pub fn align_prev(&self, at: Timestamp) -> Option<Timestamp> {
-        let prev = self.prev(at)?;
-        if self.next(prev) == Some(at) {
-            Some(at)
-        } else {
-            Some(prev)
-        }
-    }
-
-    /// The first run of a DAG that has neither a start date nor catch-up: the last tick when it is no longer
-    /// ago than a tenth of the gap between ticks or five minutes, whichever is more; else the next tick.
-    #[must_use]
-    pub fn first_without_start(&self, now: Timestamp) -> Option<Timestamp> {
-        let (prev, next) = (self.align_prev(now)?, self.next(now)?);
-        let grace = (next.since(prev) / 10).max(std::time::Duration::from_secs(300));
-        if now.since(prev) <= grace {
-            Some(prev)
-        } else {
-            Some(next)
+    pub fn describe(&self) -> String {
+        let words = self.pattern.describe();
+        match self.zone.iana_name() {
+            None | Some("UTC") => words,
+            Some(zone) => format!("{words} in {zone}"),
         }
     }
 
     fn step(&self, at: Timestamp, direction: Direction) -> Option<Timestamp> {
         let local = self.zone.to_datetime(at.to_jiff());
-        let tick = self.tick(local, direction)?;
+        let tick = walk(&self.pattern, local, direction)?;
         let instant = if self.absolute {
             at.to_jiff().checked_add(tick.duration_since(local)).ok()?
         } else {
@@ -174,11 +121,39 @@ impl Cron {
         };
         Some(Timestamp::from_jiff(instant))
     }
+}
 
-    fn tick(&self, local: DateTime, direction: Direction) -> Option<DateTime> {
-        match direction {
-            Direction::Next => self.pattern.find_next_occurrence(&local, false).ok(),
-            Direction::Previous => self.pattern.find_previous_occurrence(&local, false).ok(),
+impl Grid for Cron {
+    fn next(&self, at: Timestamp) -> Option<Timestamp> {
+        self.step(at, Direction::Next)
+    }
+
+    fn prev(&self, at: Timestamp) -> Option<Timestamp> {
+        self.step(at, Direction::Previous)
+    }
+
+    fn align_next(&self, at: Timestamp) -> Option<Timestamp> {
+        let next = self.next(at)?;
+        let is_tick = self.prev(next) == Some(at);
+        Some(if is_tick { at } else { next })
+    }
+
+    fn align_prev(&self, at: Timestamp) -> Option<Timestamp> {
+        let prev = self.prev(at)?;
+        let is_tick = self.next(prev) == Some(at);
+        Some(if is_tick { at } else { prev })
+    }
+}
+
+/// The nearest local time that matches, before or after this one. Croner gives up after the year 5000.
+fn walk(pattern: &croner::Cron, local: DateTime, direction: Direction) -> Option<DateTime> {
+    match direction {
+        Direction::Next => pattern.find_next_occurrence(&local, false).ok(),
+        Direction::Previous => {
+            // A second that has begun lies before what is left of it.
+            let begun = local.subsec_nanosecond() != 0;
+            let second = local.checked_sub(local.subsec_nanosecond().nanoseconds()).ok()?;
+            pattern.find_previous_occurrence(&second, begun).ok()
         }
     }
 }
@@ -186,6 +161,9 @@ impl Cron {
 /// In a gap this means the offset from before the change, which moves the time forward by the gap; in a
 /// fold it means the second occurrence. Both are what Airflow does.
 const LATER: Disambiguation = Disambiguation::Later;
+
+/// Whether a line ever ticks is asked from here.
+const EPOCH: DateTime = DateTime::constant(2000, 1, 1, 0, 0, 0, 0);
 
 #[derive(Clone, Copy)]
 enum Direction {
