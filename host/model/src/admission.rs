@@ -1,6 +1,6 @@
 //! Who may start next: pools, limits, priority within a team and fairness between teams.
 //!
-//! A ready task instance stands in the *lane* of its run and pool, most important first. A team's lanes are
+//! A ready task instance stands in the *lane* of its run, pool and number of slots, most important first. A team's lanes are
 //! ordered by their heads, so that the best candidate of a team is found without looking at the others, and
 //! a lane that cannot move (its run is at its limit, its DAG is paused) leaves the order until it can.
 //! Between teams the one that holds the smallest share of slots for its weight goes first: a team with a
@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeSet, BinaryHeap, HashMap},
 };
 
-use crate::id::{RunKey, TaskIndex};
+use crate::id::{InstanceIndex, RunKey};
 
 /// A pool's number, as [`Admission::pool`] gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +39,8 @@ pub struct RunRank {
 pub struct Admitted {
     /// The run.
     pub run: RunKey,
-    /// The task.
-    pub task: TaskIndex,
+    /// The task instance.
+    pub at: InstanceIndex,
     /// The pool whose slots it holds.
     pub pool: PoolIndex,
     /// How many.
@@ -50,8 +50,15 @@ pub struct Admitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ready {
     priority: i64,
-    /// Earlier positions first.
-    task: Reverse<TaskIndex>,
+    /// Earlier positions and lower map indexes first.
+    at: Reverse<InstanceIndex>,
+}
+
+/// What a lane's instances want. One that wants more slots than are left lets those by that want fewer
+/// (Airflow's semantics, 3.6), so they stand in lanes of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Want {
+    pool: PoolIndex,
     slots: u32,
 }
 
@@ -79,7 +86,7 @@ struct Team {
     running: u32,
     /// Ready task instances in all its lanes, also those that cannot move.
     ready: u64,
-    lanes: HashMap<PoolIndex, BTreeSet<LaneRank>>,
+    lanes: HashMap<Want, BTreeSet<LaneRank>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +94,7 @@ struct RunLanes {
     rank: RunRank,
     active: u32,
     held: bool,
-    lanes: HashMap<PoolIndex, BinaryHeap<Ready>>,
+    lanes: HashMap<Want, BinaryHeap<Ready>>,
 }
 
 impl RunLanes {
@@ -180,7 +187,7 @@ impl Admission {
     pub fn enqueue(
         &mut self,
         run: RunKey,
-        task: TaskIndex,
+        at: InstanceIndex,
         pool: PoolIndex,
         slots: u32,
         priority: i64,
@@ -191,16 +198,16 @@ impl Admission {
         let Some(team) = self.teams.get_mut(lanes.rank.team.0) else {
             return;
         };
-        let lane = lanes.lanes.entry(pool).or_default();
+        let want = Want { pool, slots };
+        let lane = lanes.lanes.entry(want).or_default();
         let head = lane.peek().copied();
         lane.push(Ready {
             priority,
-            task: Reverse(task),
-            slots,
+            at: Reverse(at),
         });
         team.ready += 1;
         if lanes.open() {
-            let order = team.lanes.entry(pool).or_default();
+            let order = team.lanes.entry(want).or_default();
             if head.is_none_or(|head| head.priority < priority) {
                 if let Some(head) = head {
                     order.remove(&(Reverse(head.priority), lanes.rank.at, run));
@@ -215,7 +222,7 @@ impl Admission {
         if self.running >= self.parallelism {
             return None;
         }
-        let mut best: Option<(u64, usize, PoolIndex, LaneRank)> = None;
+        let mut best: Option<(u64, usize, Want, LaneRank)> = None;
         for (index, team) in self.teams.iter().enumerate() {
             if team.running >= team.capacity {
                 continue;
@@ -224,25 +231,26 @@ impl Admission {
             if best.is_some_and(|(least, ..)| least <= share) {
                 continue;
             }
-            if let Some((pool, rank)) = self.candidate(team) {
-                best = Some((share, index, pool, rank));
+            if let Some((want, rank)) = self.candidate(team) {
+                best = Some((share, index, want, rank));
             }
         }
-        let (_, team, pool, (_, _, run)) = best?;
+        let (_, team, want, (_, _, run)) = best?;
         self.close_lanes(run);
         let taken = self.runs.get_mut(&run).and_then(|lanes| {
-            let lane = lanes.lanes.get_mut(&pool)?;
+            let lane = lanes.lanes.get_mut(&want)?;
             let ready = lane.pop()?;
             if lane.is_empty() {
-                lanes.lanes.remove(&pool);
+                lanes.lanes.remove(&want);
             }
             lanes.active += 1;
             Some(ready)
         });
         self.open_lanes(run);
         let ready = taken?;
+        let Want { pool, slots } = want;
         if let Some(pool) = self.pools.get_mut(pool.0) {
-            pool.used += ready.slots;
+            pool.used += slots;
         }
         if let Some(team) = self.teams.get_mut(team) {
             team.running += 1;
@@ -251,34 +259,24 @@ impl Admission {
         self.running += 1;
         Some(Admitted {
             run,
-            task: ready.task.0,
+            at: ready.at.0,
             pool,
-            slots: ready.slots,
+            slots,
         })
     }
 
     /// The most important head among a team's open lanes whose slots fit.
-    fn candidate(&self, team: &Team) -> Option<(PoolIndex, LaneRank)> {
-        let fitting = |(&pool, lanes): (&PoolIndex, &BTreeSet<LaneRank>)| {
-            let slots = self.pools.get(pool.0)?;
-            // A full pool is passed over at once; in one with some room, a head that wants more than is
-            // left lets others by (Airflow's semantics, 3.6).
-            if !slots.fits(1) {
-                return None;
-            }
-            let fits = |rank: &&LaneRank| {
-                let head = self
-                    .runs
-                    .get(&rank.2)
-                    .and_then(|run| run.lanes.get(&pool)?.peek());
-                head.is_some_and(|head| slots.fits(head.slots))
-            };
-            lanes.iter().find(fits).map(|&rank| (pool, rank))
+    fn candidate(&self, team: &Team) -> Option<(Want, LaneRank)> {
+        let fits = |want: &Want| {
+            self.pools
+                .get(want.pool.0)
+                .is_some_and(|p| p.fits(want.slots))
         };
         team.lanes
             .iter()
-            .filter_map(fitting)
-            .min_by_key(|&(pool, rank)| (rank, pool))
+            .filter(|(want, _)| fits(want))
+            .filter_map(|(&want, lanes)| Some((want, *lanes.first()?)))
+            .min_by_key(|&(want, rank)| (rank, want))
     }
 
     /// A task instance gives its slots back.
@@ -321,11 +319,11 @@ impl Admission {
         let Some(team) = self.teams.get_mut(lanes.rank.team.0) else {
             return;
         };
-        for (pool, lane) in &lanes.lanes {
-            if let (Some(order), Some(head)) = (team.lanes.get_mut(pool), lane.peek()) {
+        for (want, lane) in &lanes.lanes {
+            if let (Some(order), Some(head)) = (team.lanes.get_mut(want), lane.peek()) {
                 order.remove(&(Reverse(head.priority), lanes.rank.at, run));
                 if order.is_empty() {
-                    team.lanes.remove(pool);
+                    team.lanes.remove(want);
                 }
             }
         }
@@ -341,9 +339,9 @@ impl Admission {
         if !lanes.open() {
             return;
         }
-        for (&pool, lane) in &lanes.lanes {
+        for (&want, lane) in &lanes.lanes {
             if let Some(head) = lane.peek() {
-                team.lanes.entry(pool).or_default().insert((
+                team.lanes.entry(want).or_default().insert((
                     Reverse(head.priority),
                     lanes.rank.at,
                     run,

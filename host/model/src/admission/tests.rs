@@ -2,6 +2,11 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::id::TaskIndex;
+
+const fn at(task: u32) -> InstanceIndex {
+    InstanceIndex::unmapped(TaskIndex(task))
+}
 
 fn run(n: u128) -> RunKey {
     RunKey(Uuid::from_u128(n))
@@ -26,11 +31,11 @@ fn the_most_important_goes_first_then_the_older_run_then_the_earlier_task() {
     a.add_run(run(1), rank(team, 100, 20), false);
     a.add_run(run(2), rank(team, 100, 10), false);
     for (r, task, priority) in [(1, 0, 5), (1, 1, 9), (2, 0, 5), (2, 2, 5), (2, 1, 5)] {
-        a.enqueue(run(r), TaskIndex(task), pool, 1, priority);
+        a.enqueue(run(r), at(task), pool, 1, priority);
     }
     let order: Vec<_> = drain(&mut a)
         .iter()
-        .map(|t| (t.run.0.as_u128(), t.task.0))
+        .map(|t| (t.run.0.as_u128(), t.at.task.0))
         .collect();
     assert_eq!(order, [(1, 1), (2, 0), (2, 1), (2, 2), (1, 0)]);
 }
@@ -42,9 +47,9 @@ fn a_task_that_wants_more_slots_than_are_left_lets_others_by() {
     for r in 1..=3 {
         a.add_run(run(r), rank(team, 100, 0), false);
     }
-    a.enqueue(run(1), TaskIndex(0), pool, 1, 9);
-    a.enqueue(run(2), TaskIndex(0), pool, 2, 5);
-    a.enqueue(run(3), TaskIndex(0), pool, 1, 1);
+    a.enqueue(run(1), at(0), pool, 1, 9);
+    a.enqueue(run(2), at(0), pool, 2, 5);
+    a.enqueue(run(3), at(0), pool, 1, 1);
     let started = drain(&mut a);
     assert_eq!(
         started.iter().map(|t| t.run).collect::<Vec<_>>(),
@@ -61,7 +66,7 @@ fn a_held_run_starts_nothing_and_keeps_its_place() {
     let mut a = Admission::new(100);
     let (pool, team) = (a.pool(-1), a.team(1, 100));
     a.add_run(run(1), rank(team, 100, 0), true);
-    a.enqueue(run(1), TaskIndex(0), pool, 1, 1);
+    a.enqueue(run(1), at(0), pool, 1, 1);
     assert_eq!(a.admit(), None);
     assert_eq!(a.load(team), (0, 1));
     a.hold(run(1), false);
@@ -76,11 +81,11 @@ fn a_team_with_a_hundred_thousand_ready_tasks_delays_anothers_task_by_one_releas
     a.add_run(run(1), rank(greedy, u32::MAX, 0), false);
     a.add_run(run(2), rank(modest, 16, 1), false);
     for task in 0..100_000 {
-        a.enqueue(run(1), TaskIndex(task), pool, 1, 1_000);
+        a.enqueue(run(1), at(task), pool, 1, 1_000);
     }
     let started = drain(&mut a);
     assert_eq!(started.len(), 8);
-    a.enqueue(run(2), TaskIndex(0), pool, 1, 0);
+    a.enqueue(run(2), at(0), pool, 1, 0);
     a.release(greedy, started[0]);
     assert_eq!(a.admit().unwrap().run, run(2));
 }
@@ -92,7 +97,7 @@ fn weights_divide_what_both_want() {
     let (light, heavy) = (a.team(1, 100), a.team(2, 100));
     for (r, team) in [(1, light), (2, heavy)] {
         a.add_run(run(r), rank(team, 1000, 0), false);
-        (0..100).for_each(|task| a.enqueue(run(r), TaskIndex(task), pool, 1, 0));
+        (0..100).for_each(|task| a.enqueue(run(r), at(task), pool, 1, 0));
     }
     drain(&mut a);
     assert_eq!((a.load(light).0, a.load(heavy).0), (10, 20));
@@ -145,7 +150,7 @@ proptest! {
         for (task, step) in (0_u32..).zip(steps) {
             match step {
                 Step::Enqueue { run: r, pool, slots, priority } => {
-                    a.enqueue(run(r.into()), TaskIndex(task), pools[usize::from(pool)], slots, priority);
+                    a.enqueue(run(r.into()), at(task), pools[usize::from(pool)], slots, priority);
                     if !gone[usize::from(r)] {
                         ready.push((r.into(), task, pool.into(), slots, priority));
                     }
@@ -178,16 +183,12 @@ proptest! {
                             && running(team_of(r)) < capacity[team_of(r)]
                             && totals[pool].is_none_or(|total| used(pool) + slots <= total)
                     };
-                    // Only the head of a run's lane in a pool may go: find it first.
-                    let head = |&&(r, task, pool, _, priority): &&(u128, u32, usize, u32, i64)| {
-                        !ready.iter().any(|o| (o.0, o.2) == (r, pool) && (o.4, Reverse(o.1)) > (priority, Reverse(task)))
-                    };
                     let share = |team: usize| running(team) as u64 * 1_000_000 / weights[team];
-                    let expected = ready.iter().filter(head).filter(may).min_by_key(|&&(r, _, pool, _, priority)| {
-                        (share(team_of(r)), team_of(r), Reverse(priority), r / 2, r, pool)
+                    let expected = ready.iter().filter(may).min_by_key(|&&(r, task, pool, slots, priority)| {
+                        (share(team_of(r)), team_of(r), Reverse(priority), r / 2, r, pool, slots, task)
                     }).copied();
                     let told = a.admit();
-                    prop_assert_eq!(told.map(|t| (t.run.0.as_u128(), t.task.0)), expected.map(|e| (e.0, e.1)));
+                    prop_assert_eq!(told.map(|t| (t.run.0.as_u128(), t.at.task.0)), expected.map(|e| (e.0, e.1)));
                     if let (Some(admitted), Some(e)) = (told, expected) {
                         ready.retain(|t| t.1 != e.1);
                         taken.push((admitted, e.2, e.0));

@@ -120,12 +120,12 @@ impl Run {
         let (state, note): (TaskState, Arc<str>) = match length {
             Some(0) => (TaskState::Skipped, "mapped over an empty list".into()),
             None => {
-                let note = "AL-0712: nothing to map over: an upstream task returned no value";
+                let note = "AL-0715: nothing to map over: an upstream task returned no value";
                 (TaskState::UpstreamFailed, note.into())
             }
             Some(length) if length > MAX_INSTANCES.into() => {
                 let note = format!(
-                    "AL-0713: the mapping makes {length} instances, more than the {MAX_INSTANCES} that a task may have; let each instance work on a batch"
+                    "AL-0716: the mapping makes {length} instances, more than the {MAX_INSTANCES} that a task may have; let each instance work on a batch"
                 );
                 (TaskState::Failed, note.into())
             }

@@ -153,7 +153,7 @@ impl Run {
             .filter_map(|&d| self.dag.names_of(d).next())
             .collect();
         let message = format!(
-            "AL-0714: the branch `{}` follows `{stranger}`, which does not come directly after it; it may follow {}",
+            "AL-0717: the branch `{}` follows `{stranger}`, which does not come directly after it; it may follow {}",
             task.id,
             if first.is_empty() {
                 "nothing, because no task does".into()
