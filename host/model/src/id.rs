@@ -274,6 +274,16 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 #[serde(transparent)]
 pub struct RunKey(pub Uuid);
 
+/// A backfill, counted from one in the installation, for people who name it on a command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BackfillId(pub i64);
+
+/// A change of an asset: a UUIDv7, so that events sort by their making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AssetEventId(pub Uuid);
+
 /// A task's position in its DAG definition's list of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

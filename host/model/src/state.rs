@@ -140,6 +140,18 @@ named! {
 }
 
 named! {
+    /// What a backfill does about runs that are there already (Airflow 3.3.2, `ReprocessBehavior`).
+    Reprocess, "reprocess behaviour" {
+        /// It leaves them as they are.
+        None = "none",
+        /// It clears those that failed.
+        Failed = "failed",
+        /// It clears those that ended.
+        Completed = "completed",
+    }
+}
+
+named! {
     /// Why a component is running. Each phase has its own limits and may use only what is granted for it.
     Phase, "phase" {
         /// DAG definitions are read; pure.

@@ -66,7 +66,8 @@ pub struct DagFilter {
 #[async_trait]
 pub trait DagStore: Send + Sync {
     /// Replaces what a bundle contributes, in one transaction: these DAGs are live, its others become
-    /// stale, and these are its import errors. A DAG's paused flag survives; a new DAG gets the one of
+    /// stale, these are its import errors, and its DAGs declare and use the assets of their definitions. A
+    /// DAG's paused flag survives; a new DAG gets the one of
     /// the given `StoredDag`.
     ///
     /// # Errors
@@ -91,6 +92,26 @@ pub trait DagStore: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such DAG.
     async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), StoreError>;
+    /// Deletes a DAG with its runs and all that is known of it, for good. If its bundle still has it, the
+    /// next import makes it anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] while it has unfinished runs, [`StoreError::NotFound`] when there is no such
+    /// DAG.
+    async fn delete(&self, dag_id: &DagId) -> Result<(), StoreError>;
+    /// Gives a DAG to another bundle, and with it to another team. It is stale until that bundle is imported
+    /// with it. Its past runs stay with the team that ran them: what they left behind was never the new
+    /// one's to read.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] while it has unfinished runs, [`StoreError::NotFound`] when there is no such
+    /// DAG.
+    async fn transfer(
+        &self,
+        dag_id: &DagId,
+        bundle: &BundleName,
+        team: &TeamName,
+    ) -> Result<(), StoreError>;
     /// Import errors, newest first; of one team, or of all.
     async fn import_errors(&self, team: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError>;
 }

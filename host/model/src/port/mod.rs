@@ -4,6 +4,9 @@
 //! these, so that a simulated store, clock and executor can stand in. There is no trait that holds
 //! everything, and none of them speaks SQL or wasm.
 
+mod assets;
+mod backfills;
+mod batch;
 mod bundles;
 mod clock;
 mod control;
@@ -15,6 +18,14 @@ mod runs;
 mod settings;
 mod xcoms;
 
+pub use assets::{
+    AssetEvent, AssetFilter, AssetKey, AssetRole, AssetStore, AssetUse, EventFilter, EventSource,
+    QueueChange, QueueRow, StoredAsset,
+};
+pub use backfills::{Backfill, BackfillChange, BackfillFilter, BackfillRun, BackfillStore};
+pub use batch::{
+    Batch, CommitError, DagProgress, ExpandedRows, NewRun, Repin, RunChange, TaskChange, XcomWrite,
+};
 pub use bundles::{BundleStore, BundleVersion, ParseKey, ParseResult};
 pub use clock::{Clock, SystemClock};
 pub use control::{Control, ControlError, SchedulerHealth, TeamLoad, TriggerRun};
@@ -22,10 +33,7 @@ pub use dags::{DagFilter, DagStore, ImportError, StoredDag};
 pub use executor::{Executor, TryEvents, Work};
 pub use logs::{LogPage, TaskLogs};
 pub use parser::{ParseError, ParsedBundle, Parser, SpecError};
-pub use runs::{
-    Batch, CommitError, DagProgress, NewRun, RunChange, RunFilter, RunRow, RunStore, StoredRun,
-    TaskChange, TaskFields, TaskRow, XcomWrite,
-};
+pub use runs::{RunFilter, RunOrder, RunRow, RunStore, StoredRun, TaskFields, TaskRow};
 pub use settings::{
     ConnectionStore, PoolLoad, PoolLoads, PoolStore, Revealed, SealedConnection, SealedVariable,
     Settings, VariableStore,

@@ -1,19 +1,17 @@
-//! Runs and task instances: one batch of changes is one transaction.
+//! Runs and task instances as they are kept.
 //!
-//! The scheduler decides in memory and writes what it decided as a [`Batch`]: the end of a try, the states
-//! and claims that follow from it, the XComs, the run's end. All of it becomes durable together or not at
-//! all, and nothing is built on it before. Reading is for people and for a restart.
+//! They are written by a [`Batch`] only. Reading is for people, for a restart, and for the rules that look
+//! beyond one run.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
-use super::{Page, Paged, StoreError};
+use super::{Batch, CommitError, DagProgress, Page, Paged, StoreError};
 use crate::{
     id::{
-        BundleHash, DagId, DefinitionHash, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex,
-        TaskInstanceKey, TeamName, Token,
+        BackfillId, BundleHash, DagId, DefinitionHash, InstanceIndex, MapIndex, PoolName, RunId,
+        RunKey, TaskId, TaskIndex, TeamName, Token,
     },
     outcome::{Downstream, FailureKind},
     state::{RunState, RunType, TaskState},
@@ -45,7 +43,7 @@ pub struct RunRow {
     pub data_interval: Option<(Timestamp, Timestamp)>,
     /// Not before.
     pub run_after: Timestamp,
-    /// When it was created.
+    /// When it was created, or cleared and so queued again.
     pub queued_at: Timestamp,
     /// When it started.
     pub started_at: Option<Timestamp>,
@@ -53,6 +51,10 @@ pub struct RunRow {
     pub ended_at: Option<Timestamp>,
     /// What it was triggered with: a JSON object, the params with it applied.
     pub conf: Arc<str>,
+    /// How many times it was cleared.
+    pub clear_number: u32,
+    /// The backfill that made it or took it over.
+    pub backfill: Option<BackfillId>,
 }
 
 /// What changes of a task instance as it moves.
@@ -126,105 +128,6 @@ pub struct TaskRow {
     pub fields: TaskFields,
 }
 
-/// A run to create, with all its task instances.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewRun {
-    /// The run.
-    pub run: RunRow,
-    /// Its task instances.
-    pub tasks: Vec<TaskRow>,
-}
-
-/// A run that moves.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunChange {
-    /// Which.
-    pub key: RunKey,
-    /// To where.
-    pub state: RunState,
-    /// When it started.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-}
-
-/// A task instance that moves.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaskChange {
-    /// Which.
-    pub key: TaskInstanceKey,
-    /// The token that the database holds, as far as the writer knows. If it holds another, somebody else
-    /// has moved the task instance, and the whole batch is refused.
-    pub expected: Token,
-    /// To where.
-    pub fields: TaskFields,
-}
-
-/// An XCom to write; it replaces one of the same key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct XcomWrite {
-    /// Whose.
-    pub key: TaskInstanceKey,
-    /// At most 512 bytes.
-    pub name: String,
-    /// JSON text, or none when it was spilled.
-    pub value: Option<Arc<str>>,
-    /// Where it was spilled to.
-    pub spilled: Option<BundleHash>,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// How far a DAG's timetable has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DagProgress {
-    /// The DAG.
-    pub dag_id: DagId,
-    /// The data interval of the last run that its timetable made.
-    pub last_interval: (Timestamp, Timestamp),
-    /// When that run could start.
-    pub last_run_after: Timestamp,
-}
-
-/// What is written in one transaction. Parts are applied in the order of the fields.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Batch {
-    /// Runs to create.
-    pub new_runs: Vec<NewRun>,
-    /// How far timetables have come.
-    pub progress: Vec<DagProgress>,
-    /// Task instances whose XComs are dropped, because a new try of theirs begins.
-    pub forget_xcoms: Vec<TaskInstanceKey>,
-    /// Task instances that move; each at most once.
-    pub tasks: Vec<TaskChange>,
-    /// XComs.
-    pub xcoms: Vec<XcomWrite>,
-    /// Runs that move; each at most once.
-    pub runs: Vec<RunChange>,
-}
-
-impl Batch {
-    /// Nothing to write.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Why a batch was not written. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// These task instances hold another token than expected.
-    #[error("AL-0610: {} task instances were moved by somebody else", .0.len())]
-    Fenced(Vec<TaskInstanceKey>),
-    /// These new runs collide with a run of the same `run_id` or logical date.
-    #[error("AL-0611: {} runs exist already", .0.len())]
-    RunExists(Vec<RunKey>),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// An unfinished run with its task instances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRun {
@@ -232,6 +135,18 @@ pub struct StoredRun {
     pub run: RunRow,
     /// Its task instances, by position and map index.
     pub tasks: Vec<TaskRow>,
+    /// How many elements its instances returned, of those over which others are mapped.
+    pub returned: Vec<(InstanceIndex, u32)>,
+}
+
+/// What runs are listed by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RunOrder {
+    /// When they were created.
+    #[default]
+    Created,
+    /// The time that they stand for, or where they stand for none, the time from which they could start.
+    LogicalDate,
 }
 
 /// Which runs to list.
@@ -243,6 +158,20 @@ pub struct RunFilter {
     pub team: Option<TeamName>,
     /// In one of these states; empty: in any.
     pub states: Vec<RunState>,
+    /// For one of these reasons; empty: for any.
+    pub run_types: Vec<RunType>,
+    /// Of this backfill only.
+    pub backfill: Option<BackfillId>,
+    /// Standing for this time or a later one.
+    pub logical_from: Option<Timestamp>,
+    /// Standing for this time or an earlier one.
+    pub logical_to: Option<Timestamp>,
+    /// Able to start at this time or later.
+    pub run_after_from: Option<Timestamp>,
+    /// Able to start at this time or earlier.
+    pub run_after_to: Option<Timestamp>,
+    /// In which order.
+    pub order: RunOrder,
     /// Newest first.
     pub newest_first: bool,
 }
@@ -271,6 +200,36 @@ pub trait RunStore: Send + Sync {
     ) -> Result<Option<RunRow>, StoreError>;
     /// Runs.
     async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<RunRow>, StoreError>;
+    /// The run of the latest logical date before this one; of those only that somebody's clock or backfill
+    /// asked for, where `scheduled_only`: neither manual nor asset-triggered ones.
+    async fn previous(
+        &self,
+        dag_id: &DagId,
+        before: Timestamp,
+        scheduled_only: bool,
+    ) -> Result<Option<RunRow>, StoreError>;
+    /// The run of the earliest logical date after this one.
+    async fn next_after(
+        &self,
+        dag_id: &DagId,
+        logical_date: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError>;
+    /// How the last runs ended, the newest first by [`RunOrder::LogicalDate`]; what backfills made or took
+    /// over is left out.
+    async fn last_states(&self, dag_id: &DagId, limit: u32) -> Result<Vec<RunState>, StoreError>;
+    /// Whether any run that stands for an earlier time was pinned to a definition with this task, also one
+    /// that was deleted since.
+    async fn had_task(
+        &self,
+        dag_id: &DagId,
+        task_id: &TaskId,
+        before: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Deletes an ended run with its task instances, tries and XComs, for good.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] unless it has ended, [`StoreError::NotFound`] when there is no such run.
+    async fn delete_run(&self, key: RunKey) -> Result<(), StoreError>;
     /// The task instances of a run, by position and map index.
     async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError>;
     /// How many runs are in each state, per DAG.
