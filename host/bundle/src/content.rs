@@ -9,7 +9,7 @@ use airlock_model::{
 
 use crate::{
     error::InspectError,
-    inspect::{Inspection, inspect},
+    inspect::{Depth, Inspection, inspect_to},
 };
 
 /// Why a bundle could not be kept or fetched.
@@ -53,30 +53,34 @@ impl Content {
         Self { blobs, max_bytes }
     }
 
-    /// Inspects a bundle and keeps it, durably. Keeping one again changes nothing.
+    /// Inspects a bundle to this depth and keeps it, durably. Keeping one again changes nothing.
     ///
     /// # Errors
     /// A [`ContentError`]; what is no bundle is not kept.
-    pub async fn keep(&self, bytes: Arc<[u8]>) -> Result<Inspection, ContentError> {
-        let inspection = self.inspected(Arc::clone(&bytes)).await?;
+    pub async fn keep(&self, bytes: Arc<[u8]>, depth: Depth) -> Result<Inspection, ContentError> {
+        let inspection = self.inspected(Arc::clone(&bytes), depth).await?;
         self.blobs.put(&bytes).await?;
         Ok(inspection)
     }
 
-    /// A kept bundle with its inspection.
+    /// A kept bundle with its inspection, to this depth.
     ///
     /// # Errors
     /// A [`ContentError`], also for content that an older version kept and this one does not accept.
-    pub async fn fetch(&self, hash: &BundleHash) -> Result<(Arc<[u8]>, Inspection), ContentError> {
+    pub async fn fetch(
+        &self,
+        hash: &BundleHash,
+        depth: Depth,
+    ) -> Result<(Arc<[u8]>, Inspection), ContentError> {
         let bytes = self.blobs.get(hash).await?;
         let bytes: Arc<[u8]> = bytes.ok_or(ContentError::Unknown(*hash))?.into();
-        let inspection = self.inspected(Arc::clone(&bytes)).await?;
+        let inspection = self.inspected(Arc::clone(&bytes), depth).await?;
         Ok((bytes, inspection))
     }
 
-    async fn inspected(&self, bytes: Arc<[u8]>) -> Result<Inspection, ContentError> {
+    async fn inspected(&self, bytes: Arc<[u8]>, depth: Depth) -> Result<Inspection, ContentError> {
         let max_bytes = self.max_bytes;
-        tokio::task::spawn_blocking(move || inspect(&bytes, max_bytes))
+        tokio::task::spawn_blocking(move || inspect_to(depth, &bytes, max_bytes))
             .await
             .map_err(ContentError::Interrupted)?
             .map_err(ContentError::from)

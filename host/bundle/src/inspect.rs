@@ -2,8 +2,10 @@
 
 use airlock_model::id::BundleHash;
 use wasmparser::{
-    KnownCustom, Parser, Payload, ProducersSectionReader, Validator, WasmFeatures,
-    component_types::ComponentEntityType, types::TypesRef,
+    BinaryReaderError, KnownCustom, Parser, Payload, ProducersSectionReader, ValidPayload,
+    Validator, WasmFeatures,
+    component_types::ComponentEntityType,
+    types::{Types, TypesRef},
 };
 
 use crate::{
@@ -66,18 +68,37 @@ pub struct Inspection {
     pub manifest: Manifest,
 }
 
+/// How much of a component is validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// All of it, to the last instruction.
+    Whole,
+    /// All but the bodies of its functions, which take most of the time: for bytes that the sandbox's compiler
+    /// has accepted before, since it validates them too. Nothing that an inspection tells depends on them.
+    Structure,
+}
+
 /// The content's name: BLAKE3.
 #[must_use]
 pub fn hash(bytes: &[u8]) -> BundleHash {
     BundleHash::from_bytes(*blake3::hash(bytes).as_bytes())
 }
 
-/// Reads a bundle of at most `max_bytes`. Takes time in proportion to the size (about a second for the
+/// Reads a bundle of at most `max_bytes`, all of it. Takes time in proportion to the size (about a second for the
 /// largest): not for a thread that others wait on.
 ///
 /// # Errors
 /// An [`InspectError`] that says what the bytes are and what to do.
 pub fn inspect(bytes: &[u8], max_bytes: u64) -> Result<Inspection, InspectError> {
+    inspect_to(Depth::Whole, bytes, max_bytes)
+}
+
+/// Reads a bundle as deeply as that.
+pub(crate) fn inspect_to(
+    depth: Depth,
+    bytes: &[u8],
+    max_bytes: u64,
+) -> Result<Inspection, InspectError> {
     let size = bytes.len() as u64;
     if size > max_bytes {
         return Err(InspectError::TooLarge {
@@ -91,9 +112,7 @@ pub fn inspect(bytes: &[u8], max_bytes: u64) -> Result<Inspection, InspectError>
     if Parser::is_core_wasm(bytes) {
         return Err(InspectError::CoreModule);
     }
-    let types = Validator::new_with_features(features())
-        .validate_all(bytes)
-        .map_err(InspectError::Invalid)?;
+    let types = validate(depth, bytes).map_err(InspectError::Invalid)?;
     let outline = outline(bytes, types.as_ref())?;
     let phase = |name: &str| {
         let found = outline.exports.iter().find(|export| is_phase(export, name));
@@ -115,6 +134,26 @@ pub fn inspect(bytes: &[u8], max_bytes: u64) -> Result<Inspection, InspectError>
         exports: outline.exports,
         producers: outline.producers,
     })
+}
+
+fn validate(depth: Depth, bytes: &[u8]) -> Result<Types, BinaryReaderError> {
+    let mut validator = Validator::new_with_features(features());
+    if depth == Depth::Whole {
+        return validator.validate_all(bytes);
+    }
+    let mut parser = Parser::new(0);
+    parser.set_features(features());
+    let mut outermost = None;
+    for payload in parser.parse_all(bytes) {
+        if let ValidPayload::End(types) = validator.payload(&payload?)? {
+            outermost = Some(types);
+        }
+    }
+    // What ends has types; whatever has none is the whole validation's to refuse.
+    outermost.map_or_else(
+        || Validator::new_with_features(features()).validate_all(bytes),
+        Ok,
+    )
 }
 
 /// What a guest may use of WebAssembly: the defaults, without what the sandbox is built without.

@@ -12,6 +12,6 @@ mod source;
 
 pub use content::{Content, ContentError};
 pub use error::InspectError;
-pub use inspect::{DEFAULT_MAX_BYTES, Import, Inspection, Producer, hash, inspect};
+pub use inspect::{DEFAULT_MAX_BYTES, Depth, Import, Inspection, Producer, hash, inspect};
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest, SECTION, embed, embedded};
 pub use source::{Source, SourceError, SourceEvent, SourceOptions};

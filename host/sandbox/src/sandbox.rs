@@ -128,6 +128,13 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Whether this component's machine code is kept from an earlier compilation, which the component passed
+    /// whole. It says nothing of the code itself, which is checked before it is run.
+    #[must_use]
+    pub fn has_compiled(&self, component: &BundleHash) -> bool {
+        self.house.cache.holds(component)
+    }
+
     /// Forgets a version. Calls that run go on; a later one asks the [`ComponentSource`].
     pub fn unload(&self, team: &TeamName, bundle: &BundleName, hash: &BundleHash) {
         if let Some(team) = self.team(team) {

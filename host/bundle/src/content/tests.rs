@@ -46,9 +46,12 @@ fn smallest() -> Arc<[u8]> {
 async fn a_bundle_is_kept_under_its_hash_and_comes_back_with_its_inspection() {
     let content = Content::new(Arc::new(Memory::default()), DEFAULT_MAX_BYTES);
     let bundle = smallest();
-    let kept = content.keep(Arc::clone(&bundle)).await.unwrap();
+    let kept = content
+        .keep(Arc::clone(&bundle), Depth::Whole)
+        .await
+        .unwrap();
     assert_eq!(kept.hash, hash(&bundle));
-    let (bytes, inspection) = content.fetch(&kept.hash).await.unwrap();
+    let (bytes, inspection) = content.fetch(&kept.hash, Depth::Structure).await.unwrap();
     assert_eq!((bytes, inspection), (bundle, kept));
 }
 
@@ -56,9 +59,15 @@ async fn a_bundle_is_kept_under_its_hash_and_comes_back_with_its_inspection() {
 async fn what_is_no_bundle_is_not_kept() {
     let memory = Arc::new(Memory::default());
     let content = Content::new(Arc::clone(&memory) as Arc<dyn Blobs>, DEFAULT_MAX_BYTES);
-    let error = content.keep(b"text"[..].into()).await.unwrap_err();
+    let error = content
+        .keep(b"text"[..].into(), Depth::Structure)
+        .await
+        .unwrap_err();
     assert!(error.to_string().starts_with("AL-0202"));
     assert!(memory.0.lock().unwrap().is_empty());
-    let error = content.fetch(&hash(b"text")).await.unwrap_err();
+    let error = content
+        .fetch(&hash(b"text"), Depth::Whole)
+        .await
+        .unwrap_err();
     assert!(error.to_string().starts_with("AL-0212"), "{error}");
 }

@@ -1,10 +1,11 @@
 //! Inspection of components that are put together here, and of what is not a bundle.
 
 use wasm_encoder::{
-    Component, ComponentExportKind, ComponentExportSection, ComponentImportSection,
+    CodeSection, Component, ComponentExportKind, ComponentExportSection, ComponentImportSection,
     ComponentInstanceSection, ComponentSection as _, ComponentTypeRef, ComponentTypeSection,
-    ComponentValType, CustomSection, InstanceType, MemorySection, MemoryType, Module,
-    ModuleSection, ProducersField, ProducersSection,
+    ComponentValType, CustomSection, Function, FunctionSection, InstanceType, Instruction,
+    MemorySection, MemoryType, Module, ModuleSection, ProducersField, ProducersSection,
+    TypeSection, ValType,
 };
 
 use super::*;
@@ -82,6 +83,39 @@ fn a_bundle_tells_its_imports_exports_phases_makers_and_manifest() {
     };
     assert_eq!(made.field, "language");
     assert_eq!((&*made.name, &*made.version), ("Rust", "1.95"));
+}
+
+#[test]
+fn what_was_compiled_before_tells_the_same_without_a_look_at_its_functions() {
+    let bytes = bundle(&[DAGS, TASKS]);
+    let whole = inspect(&bytes, DEFAULT_MAX_BYTES).unwrap();
+    let structure = inspect_to(Depth::Structure, &bytes, DEFAULT_MAX_BYTES).unwrap();
+    assert_eq!(structure, whole);
+
+    let (mut types, mut functions, mut code) = (
+        TypeSection::new(),
+        FunctionSection::new(),
+        CodeSection::new(),
+    );
+    types.ty().function([], [ValType::I32]);
+    functions.function(0);
+    let mut body = Function::new([]);
+    body.instruction(&Instruction::End);
+    code.function(&body);
+    let mut module = Module::new();
+    module.section(&types).section(&functions).section(&code);
+    let mut wrong_body = component(&[DAGS]);
+    ModuleSection(&module).append_to_component(&mut wrong_body);
+    let wrong_body = embed(&wrong_body, MANIFEST).unwrap();
+    assert!(refused(&wrong_body).starts_with("AL-0204"));
+    assert!(inspect_to(Depth::Structure, &wrong_body, DEFAULT_MAX_BYTES).is_ok());
+    for end in [8, bytes.len() / 2, bytes.len() - 1] {
+        let cut = bytes.get(..end).unwrap();
+        assert!(
+            inspect_to(Depth::Structure, cut, DEFAULT_MAX_BYTES).is_err(),
+            "{end}"
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,176 @@
+//! From a loaded version to live DAGs: one version at a time, so that which of two bundles gets a `dag_id`
+//! that both claim is decided by who passes first.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use airlock_grant::port::Variables as _;
+use airlock_model::{
+    id::{BundleHash, BundleName, TeamName},
+    port::{BundleStore, BundleVersion, DagFilter, DagStore, Page, ParseKey, StoreError},
+};
+use airlock_scheduler::import::Imported;
+use tracing::{error, info, warn};
+
+use super::{Owner, Rooms, Shelf};
+use crate::house;
+
+/// Between two attempts at a parse that failed for want of pool, time or memory.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A version that is loaded and waits to be imported.
+pub(super) struct Arrival {
+    version: BundleVersion,
+    owner: Owner,
+    /// What the parse depends on besides the bytes.
+    inputs: BundleHash,
+}
+
+impl Shelf {
+    /// What there is to import of a loaded version.
+    pub(super) async fn arrival(
+        &self,
+        version: BundleVersion,
+        owner: Owner,
+    ) -> Result<Option<Arrival>, StoreError> {
+        let Some(rooms) = self.rooms.get() else {
+            return Ok(None);
+        };
+        let inputs = self.parse_inputs(rooms, &version).await?;
+        Ok(Some(Arrival {
+            version,
+            owner,
+            inputs,
+        }))
+    }
+
+    /// Whether this version was parsed before, with the same variables.
+    pub(super) async fn is_parsed(&self, arrival: &Arrival) -> Result<bool, StoreError> {
+        let key = ParseKey {
+            hash: arrival.version.hash,
+            inputs: arrival.inputs,
+        };
+        Ok(self.store.parse_result(&key).await?.is_some())
+    }
+
+    /// Imports a version, unless a newer one has come meanwhile.
+    pub(super) async fn pass(self: &Arc<Self>, arrival: Arrival) -> Result<(), StoreError> {
+        let Some(rooms) = self.rooms.get() else {
+            return Ok(());
+        };
+        let Arrival {
+            version,
+            owner,
+            inputs,
+        } = &arrival;
+        let policy = house::policy(&self.config, self.purpose, owner.prefix());
+        let passing = self.passing.lock().await;
+        let current = self.standing(&version.bundle);
+        if current.is_none_or(|standing| standing.inspection.hash != version.hash) {
+            return Ok(());
+        }
+        let imported = rooms.importer.import(version, *inputs, &policy).await?;
+        drop(passing);
+        let bundle = &version.bundle;
+        match imported {
+            Imported::Live {
+                dags,
+                errors,
+                from_cache,
+            } => {
+                let (count, wrong) = (dags.len(), errors.len());
+                info!(%bundle, version = version.version, dags = count, import_errors = wrong, from_cache, "imported");
+                for error in &errors {
+                    warn!(%bundle, "{}", error.message);
+                }
+            }
+            Imported::Refused { error, again } => {
+                warn!(%bundle, "{}", error.message);
+                if again {
+                    tokio::spawn(Arc::clone(self).pass_again(arrival));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another attempt at a parse, after a while.
+    fn pass_again(self: Arc<Self>, arrival: Arrival) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            tokio::time::sleep(AGAIN).await;
+            self.pass_all([arrival]).await;
+        })
+    }
+
+    /// Imports these in their order, where nobody waits for them.
+    pub(super) async fn pass_all(
+        self: Arc<Self>,
+        arrivals: impl IntoIterator<Item = Arrival, IntoIter: Send> + Send,
+    ) {
+        for arrival in arrivals {
+            let bundle = arrival.version.bundle.clone();
+            if let Err(error) = self.pass(arrival).await {
+                error!(%bundle, %error, "the bundle could not be imported; it is tried again at the next start");
+            }
+        }
+    }
+
+    /// Variables or pools have changed: what was imported may be different now. Parses that do not depend
+    /// on what changed are answered from what is kept.
+    pub(crate) async fn import_again(self: &Arc<Self>) -> Result<(), StoreError> {
+        for version in self.store.active().await? {
+            if let Some(standing) = self.standing(&version.bundle)
+                && standing.inspection.hash == version.hash
+                && let Some(arrival) = self.arrival(version, standing.owner).await?
+            {
+                self.pass(arrival).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A hash over the variables granted to the parse phase.
+    async fn parse_inputs(
+        &self,
+        rooms: &Rooms,
+        version: &BundleVersion,
+    ) -> Result<BundleHash, StoreError> {
+        let mut hash = blake3::Hasher::new();
+        hash.update(b"airlock parse inputs 1");
+        let standing = self.standing(&version.bundle);
+        for permit in standing
+            .iter()
+            .flat_map(|standing| standing.effective.parse_variables())
+        {
+            for variable in rooms.variables.matching(permit).await? {
+                for part in [variable.key.as_str(), variable.value.reveal()] {
+                    hash.update(&(part.len() as u64).to_le_bytes());
+                    hash.update(part.as_bytes());
+                }
+            }
+        }
+        Ok(BundleHash::from_bytes(*hash.finalize().as_bytes()))
+    }
+
+    /// DAGs of bundles that nobody owns any more are stale; their history stays.
+    pub(super) async fn retire(&self) -> Result<(), StoreError> {
+        if self.config.automatic.is_some() {
+            return Ok(());
+        }
+        let all = self
+            .store
+            .dags(&DagFilter::default(), Page::ALL)
+            .await?
+            .items;
+        let owned = |team: &TeamName, bundle: &BundleName| {
+            self.config
+                .teams
+                .iter()
+                .any(|t| t.name == *team && t.bundles.iter().any(|b| b.name == *bundle))
+        };
+        for dag in all.iter().filter(|dag| !owned(&dag.team, &dag.bundle)) {
+            info!(bundle = %dag.bundle, "the bundle is no longer configured; its DAGs are stale");
+            self.store.replace(&dag.team, &dag.bundle, &[], &[]).await?;
+        }
+        Ok(())
+    }
+}

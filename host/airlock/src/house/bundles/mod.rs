@@ -1,0 +1,99 @@
+//! The shelf: which bundle versions there are, and the way of each from a file to live DAGs.
+//!
+//! A file is examined and kept, its request is held against its team's grant, the sandbox checks its imports
+//! against both ([`loading`]), and the importer parses it or answers from what it parsed before
+//! ([`importing`]). Whatever is wrong on that way becomes the bundle's import error, and the version before
+//! keeps serving. Where files come from, and in which order, is [`watching`]'s.
+
+mod importing;
+mod loading;
+mod owner;
+mod watching;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use airlock_bundle::{Content, Inspection};
+use airlock_capability as capability;
+use airlock_grant::Effective;
+use airlock_model::id::BundleName;
+use airlock_sandbox::Sandbox;
+use airlock_scheduler::Importer;
+use airlock_store::Store;
+
+use super::Purpose;
+use crate::config::Config;
+
+pub(crate) use owner::Owner;
+pub(super) use watching::most_bytes;
+
+/// A bundle's current version, as reviewers see it.
+#[derive(Clone)]
+pub(crate) struct Standing {
+    pub(crate) owner: Owner,
+    pub(crate) inspection: Arc<Inspection>,
+    effective: Arc<Effective>,
+}
+
+/// The rooms that a version passes through.
+struct Rooms {
+    importer: Importer,
+    sandbox: Arc<Sandbox>,
+    variables: capability::Variables,
+}
+
+/// All bundles.
+pub(crate) struct Shelf {
+    config: Arc<Config>,
+    purpose: Purpose,
+    store: Arc<Store>,
+    content: Arc<Content>,
+    rooms: OnceLock<Rooms>,
+    standing: Mutex<HashMap<BundleName, Standing>>,
+    /// One version passes at a time, so that two cannot both find a `dag_id` free.
+    passing: tokio::sync::Mutex<()>,
+}
+
+impl Shelf {
+    pub(crate) fn new(
+        config: &Arc<Config>,
+        purpose: Purpose,
+        store: Arc<Store>,
+        content: Arc<Content>,
+    ) -> Self {
+        Self {
+            config: Arc::clone(config),
+            purpose,
+            store,
+            content,
+            rooms: OnceLock::new(),
+            standing: Mutex::default(),
+            passing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) fn open(
+        &self,
+        importer: Importer,
+        sandbox: Arc<Sandbox>,
+        variables: capability::Variables,
+    ) {
+        // Opened once, by the house.
+        let _ = self.rooms.set(Rooms {
+            importer,
+            sandbox,
+            variables,
+        });
+    }
+
+    /// A bundle's current version.
+    pub(crate) fn standing(&self, bundle: &BundleName) -> Option<Standing> {
+        self.lock().get(bundle).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BundleName, Standing>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
