@@ -186,5 +186,7 @@ fn in_a_server(home: &Path, folder: &Path) {
     );
     assert_eq!(ask(&["dags", "pause", "first_one"])["is_paused"], true);
     assert_eq!(ask(&["dags", "unpause", "first_one"])["is_paused"], false);
-    assert!(ask(&["dags", "next-execution", "first_one"])["next_dagrun_run_after"].is_string());
+    let next = ask(&["dags", "next-execution", "first_one", "-n", "3"]);
+    assert_eq!(next.as_array().unwrap().len(), 3);
+    assert!(next[2]["run_after"].as_str() > next[1]["run_after"].as_str());
 }

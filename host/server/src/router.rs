@@ -79,6 +79,7 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(dags::get, dags::patch))
         .routes(routes!(dags::details))
         .routes(routes!(dags::tasks))
+        .routes(routes!(next_runs::list))
         .routes(routes!(runs::list, runs::trigger))
         .routes(routes!(runs::get))
         .routes(routes!(task_instances::list))

@@ -92,11 +92,17 @@ pub(crate) enum Command {
         #[arg(long)]
         team: Option<String>,
     },
-    /// Tell when the next run of a DAG is due
-    #[command(after_help = "Example:\n  airlock dags next-execution weather")]
+    /// Tell when the next runs of a DAG are due
+    #[command(
+        after_help = "Examples:\n  airlock dags next-execution weather\n  airlock dags next-execution weather -n 5"
+    )]
     NextExecution {
         /// The DAG
         dag_id: String,
+        /// How many runs
+        #[arg(short, long, value_name = "N", default_value_t = 1,
+            value_parser = clap::value_parser!(u16).range(1..=1000))]
+        num_executions: u16,
     },
 }
 
@@ -194,18 +200,26 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
             let errors = server.list(&address, &query, "import_errors", None).await?;
             import_errors(format, &errors)
         }
-        Command::NextExecution { dag_id } => {
-            let dag = server.get(&path(&["dags", &dag_id]), &[]).await?;
-            let next = field(&dag, "next_dagrun_run_after");
-            match format {
-                Format::Json => print_json(&json!({
-                    "dag_id": field(&dag, "dag_id"),
-                    "next_dagrun_run_after": next,
-                    "next_dagrun_logical_date": field(&dag, "next_dagrun_logical_date"),
-                })),
-                Format::Table if next.is_null() => print_line("no further run is due"),
-                Format::Table => print_line(&line(&output::text(&dag, "next_dagrun_run_after"))),
+        Command::NextExecution {
+            dag_id,
+            num_executions,
+        } => {
+            let address = path(&["dags", &dag_id, "nextRuns"]);
+            let most = Some(num_executions.into());
+            let runs = server.list(&address, &[], "next_runs", most).await?;
+            if runs.is_empty() && format == Format::Table {
+                return print_line("no further run is due");
             }
+            print_list(
+                format,
+                &runs,
+                [
+                    ("logical date", "logical_date"),
+                    ("interval start", "data_interval_start"),
+                    ("interval end", "data_interval_end"),
+                    ("run after", "run_after"),
+                ],
+            )
         }
     }
 }

@@ -8,7 +8,7 @@ use airlock_model::{
     dag::Dag,
     port::{Clock, Control, DagFilter, DagStore, Page, RunStore, SchedulerHealth, StoreError},
     state::RunState,
-    timetable::Restriction,
+    timetable::{Answer, Restriction},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
@@ -120,22 +120,17 @@ async fn due(store: &(impl RunStore + DagStore), clock: &dyn Clock) -> Result<u6
         if stored.is_paused || !dag.spec().catchup {
             continue;
         }
-        let spec = dag.spec();
-        let bounds = Restriction {
-            earliest: spec.start_date,
-            latest: spec.end_date,
-            catchup: true,
-        };
-        let mut last = progress
+        let last = progress
             .iter()
             .find(|p| p.dag_id == *dag.id())
             .map(|p| p.last_interval);
-        while let Some(next) = dag.timetable().next_run(last, bounds, now)
-            && next.run_after <= now
-            && due < MOST
-        {
-            last = Some(next.interval);
-            due += 1;
+        // What a bundle's own timetable will say is not known, and not counted.
+        let bounds = Restriction::from(dag.spec());
+        if let Answer::Known(runs) = dag.timetable().next_runs(last, bounds, now) {
+            let runs = runs.take_while(|next| next.run_after <= now);
+            due += runs
+                .take(usize::try_from(MOST.saturating_sub(due)).unwrap_or(0))
+                .count() as u64;
         }
     }
     Ok(due)

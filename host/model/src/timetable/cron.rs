@@ -67,6 +67,7 @@ impl Cron {
         };
         let Crontab {
             pattern,
+            both,
             every_hour,
             must_meet,
         } = Crontab::read(expression).map_err(wrong)?;
@@ -79,7 +80,7 @@ impl Cron {
                 .parse(pattern)
                 .map_err(|e| wrong(e.to_string()))
         };
-        let pattern = parse(&pattern, false)?;
+        let pattern = parse(&pattern, both)?;
         let never = || wrong("it never comes".into());
         if let Some(both) = must_meet {
             walk(&parse(&both, true)?, EPOCH, Direction::Next).ok_or_else(never)?;
@@ -152,7 +153,9 @@ fn walk(pattern: &croner::Cron, local: DateTime, direction: Direction) -> Option
         Direction::Previous => {
             // A second that has begun lies before what is left of it.
             let begun = local.subsec_nanosecond() != 0;
-            let second = local.checked_sub(local.subsec_nanosecond().nanoseconds()).ok()?;
+            let second = local
+                .checked_sub(local.subsec_nanosecond().nanoseconds())
+                .ok()?;
             pattern.find_previous_occurrence(&second, begun).ok()
         }
     }

@@ -82,6 +82,8 @@ enum Nth {
 pub(super) struct Crontab {
     /// Six fields, seconds first, as croner reads them.
     pub(super) pattern: String,
+    /// Day of month and day of week have to meet; otherwise either does.
+    pub(super) both: bool,
     /// The hour is a star and nothing else.
     pub(super) every_hour: bool,
     /// The day of the month, which no longer counts beside `#` and `L5`. Airflow gives no tick at all unless
@@ -120,9 +122,11 @@ impl Crontab {
             MONTH.read(month_text)?.text(MONTH),
         ];
         let pattern = |day: &str| format!("{second} {minute} {hour} {day} {month} {weekday}");
-        let unheard = !weekdays.nth.is_empty() && !days.star;
+        let both = !weekdays.nth.is_empty() && !days.star && weekdays.star;
+        let unheard = !weekdays.nth.is_empty() && !days.star && !weekdays.star;
         Ok(Self {
             pattern: pattern(if unheard { "*" } else { &day }),
+            both,
             every_hour,
             must_meet: unheard.then(|| pattern(&day)),
         })
@@ -130,15 +134,18 @@ impl Crontab {
 }
 
 impl Field {
-    /// Whether it names all there is.
+    /// Whether it names as many as there are, as croniter counts them.
     fn is_full(&self, kind: Kind) -> bool {
-        self.values.len() + usize::from(self.last) > (kind.most - kind.least) as usize
+        let named = self.nth.iter().map(|(day, _)| *day);
+        let days: BTreeSet<u32> = named.chain(self.values.iter().copied()).collect();
+        days.len() + usize::from(self.last) == (kind.most - kind.least) as usize + 1
     }
 
     /// As croner reads it.
     fn text(&self, kind: Kind) -> String {
         let days_of = kind.name == DAY.name || kind.name == WEEKDAY.name;
-        if self.star || (!days_of && self.is_full(kind)) {
+        let star = self.star && self.nth.is_empty();
+        if star || (!days_of && self.is_full(kind)) {
             return "*".into();
         }
         let mut items: Vec<String> = if self.nth.is_empty() {
@@ -184,7 +191,9 @@ impl Kind {
             }
         }
         let named: BTreeSet<u32> = field.nth.iter().map(|(day, _)| *day).collect();
-        if !named.is_empty() && (field.star || !field.values.is_subset(&named)) {
+        let all = named.union(&field.values).count() == DAYS.len();
+        let mixed = field.star || !(all || field.values.is_subset(&named));
+        if !named.is_empty() && mixed {
             return Err("plain days of the week do not mix with `#` and `L`".into());
         }
         Ok(field)
@@ -244,7 +253,11 @@ impl Kind {
             Some(at) => u32::try_from(at).ok()? + self.least,
             None => number(text)?,
         };
-        let value = if self.name == WEEKDAY.name && value == 7 { 0 } else { value };
+        let value = if self.name == WEEKDAY.name && value == 7 {
+            0
+        } else {
+            value
+        };
         (self.least..=self.most).contains(&value).then_some(value)
     }
 }

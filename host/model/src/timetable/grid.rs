@@ -1,6 +1,6 @@
 //! The points in time of a schedule that repeats: a crontab's ticks, or the steps of a length.
 
-use jiff::{ToSpan, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 use crate::{dag::Delta, time::Timestamp};
 
@@ -41,7 +41,8 @@ fn shift(at: Timestamp, by: Delta, sign: i64) -> Option<Timestamp> {
     let moved = match by.months {
         0 => at,
         months => {
-            let span = 0.months().try_months(i64::from(months).checked_mul(sign)?).ok()?;
+            let months = i64::from(months).checked_mul(sign)?;
+            let span = jiff::Span::new().try_months(months).ok()?;
             let date = at.to_jiff().to_zoned(TimeZone::UTC).datetime();
             let moved = date.checked_add(span).ok()?.to_zoned(TimeZone::UTC).ok()?;
             Timestamp::from_jiff(moved.timestamp())

@@ -2,19 +2,24 @@
 //!
 //! A timetable is asked for one run at a time: given the last run that it made, the bounds of the DAG and
 //! the time now, when is the next? It holds no state and never sees a clock, so a year of schedules is a
-//! loop in a test.
+//! loop in a test. A timetable that is the bundle's own code cannot be asked here: its answers are
+//! [`Answer::Ask`], and whoever asks has to go to the bundle.
 //!
-//! Cron and interval schedules are Airflow 3's *trigger* timetables: a run stands for its tick, and its data
-//! interval has no length.
+//! There are two families. A *trigger* timetable makes a run at its tick, and the run's data interval has no
+//! length unless the author gave it one. A *data interval* timetable makes a run for the time between two
+//! ticks, when it is over. A run's logical date is the start of its interval in both.
 
 mod cron;
-
-use std::time::Duration;
+mod crontab;
+mod grid;
+mod rule;
+mod runs;
 
 pub use cron::{Cron, CronError};
+pub use runs::Runs;
 
 use crate::{
-    dag::{DagSpec, Schedule},
+    dag::{CustomSchedule, DEFAULT_MAX_ACTIVE_RUNS, DagSpec, Delta, RunImmediately, Schedule},
     time::Timestamp,
 };
 
@@ -29,14 +34,19 @@ pub enum TimetableError {
         "AL-0322: `schedule` repeats after no time at all; give an interval of at least a microsecond"
     )]
     EmptyInterval,
-    /// A run at the start date, but there is none.
-    #[error("AL-0323: `schedule` is @once, but there is no start_date to run at; set start_date")]
-    OnceWithoutStart,
+    /// More than one active run at once.
+    #[error(
+        "AL-0323: `schedule` is @continuous, which allows one active run, but max_active_runs is {0}; set max_active_runs to 1"
+    )]
+    ContinuousRuns(u32),
     /// Catch-up from nowhere.
     #[error(
         "AL-0324: `catchup` is set, but there is no start_date to begin at; set start_date or drop catchup"
     )]
     CatchupWithoutStart,
+    /// A crontab schedule without a line.
+    #[error("AL-0325: `schedule` has no crontab line; give it at least one")]
+    NoLine,
 }
 
 /// When runs are created.
@@ -46,10 +56,30 @@ pub enum Timetable {
     None,
     /// Once, at the start date.
     Once,
-    /// At each tick.
-    Cron(Box<Cron>),
+    /// As soon as the last run has ended.
+    Continuous,
+    /// At each tick of any of these.
+    Cron {
+        /// At least one.
+        crons: Vec<Cron>,
+        /// How far before its tick a run's data interval begins.
+        interval: Delta,
+        /// The first run of a DAG that has no start date.
+        run_immediately: RunImmediately,
+    },
+    /// For each time between two ticks.
+    CronInterval(Cron),
     /// Each time this long has passed.
-    Interval(Duration),
+    Delta {
+        /// From run to run.
+        every: Delta,
+        /// How far before its time a run's data interval begins.
+        interval: Delta,
+    },
+    /// For each time of this length.
+    DeltaInterval(Delta),
+    /// The bundle knows.
+    Custom(CustomSchedule),
 }
 
 /// The bounds within which a timetable may make runs.
@@ -63,20 +93,61 @@ pub struct Restriction {
     pub catchup: bool,
 }
 
+impl From<&DagSpec> for Restriction {
+    fn from(spec: &DagSpec) -> Self {
+        Self {
+            earliest: spec.start_date,
+            latest: spec.end_date,
+            catchup: spec.catchup,
+        }
+    }
+}
+
+/// What a run covers: from, and until before.
+pub type Interval = (Timestamp, Timestamp);
+
 /// A run to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextRun {
     /// What it covers; its start is the run's logical date.
-    pub interval: (Timestamp, Timestamp),
+    pub interval: Interval,
     /// It must not start earlier.
     pub run_after: Timestamp,
 }
 
 impl NextRun {
-    const fn tick(at: Timestamp) -> Self {
+    /// A run that starts when what it covers is over.
+    const fn over(interval: Interval) -> Self {
         Self {
-            interval: (at, at),
-            run_after: at,
+            interval,
+            run_after: interval.1,
+        }
+    }
+
+    /// The time that the run stands for.
+    #[must_use]
+    pub const fn logical_date(&self) -> Timestamp {
+        self.interval.0
+    }
+}
+
+/// What a timetable says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Answer<'a, T> {
+    /// This.
+    Known(T),
+    /// Only the bundle can tell: this is what it is to be asked.
+    Ask(&'a CustomSchedule),
+}
+
+impl<T> Answer<'_, T> {
+    /// What is known without the bundle.
+    #[must_use]
+    pub fn known(self) -> Option<T> {
+        match self {
+            Self::Known(answer) => Some(answer),
+            Self::Ask(_) => None,
         }
     }
 }
@@ -89,86 +160,149 @@ impl Timetable {
     pub fn new(spec: &DagSpec) -> Result<Self, TimetableError> {
         let timetable = match &spec.schedule {
             Schedule::None => Self::None,
-            Schedule::Once if spec.start_date.is_none() => {
-                return Err(TimetableError::OnceWithoutStart);
-            }
             Schedule::Once => Self::Once,
-            Schedule::Cron { lines, .. } => {
-                let line = lines.first().cloned().unwrap_or_default();
-                let zone = line.timezone.as_deref();
-                Self::Cron(Box::new(Cron::new(&line.expression, zone)?))
+            Schedule::Continuous => {
+                let runs = spec.max_active_runs.unwrap_or(DEFAULT_MAX_ACTIVE_RUNS);
+                if runs > 1 {
+                    return Err(TimetableError::ContinuousRuns(runs));
+                }
+                Self::Continuous
             }
-            Schedule::Delta { every, .. } if every.time.as_micros() == 0 => {
+            Schedule::Cron { lines, .. } if lines.is_empty() => return Err(TimetableError::NoLine),
+            Schedule::Cron {
+                lines,
+                interval,
+                run_immediately,
+            } => Self::Cron {
+                crons: lines.iter().map(Cron::new).collect::<Result<_, _>>()?,
+                interval: *interval,
+                run_immediately: *run_immediately,
+            },
+            Schedule::CronInterval(line) => Self::CronInterval(Cron::new(line)?),
+            Schedule::Delta { every, .. } | Schedule::DeltaInterval { every }
+                if every.is_zero() =>
+            {
                 return Err(TimetableError::EmptyInterval);
             }
-            Schedule::Delta { every, .. } => Self::Interval(every.time),
-            _ => Self::None,
+            Schedule::Delta { every, interval } => Self::Delta {
+                every: *every,
+                interval: *interval,
+            },
+            Schedule::DeltaInterval { every } => Self::DeltaInterval(*every),
+            Schedule::Custom(custom) => Self::Custom(custom.clone()),
         };
-        let repeats = matches!(timetable, Self::Cron(_) | Self::Interval(_));
-        if repeats && spec.catchup && spec.start_date.is_none() {
+        let scheduled = !matches!(timetable, Self::None);
+        if scheduled && spec.catchup && spec.start_date.is_none() {
             return Err(TimetableError::CatchupWithoutStart);
         }
         Ok(timetable)
     }
 
+    /// Passes on what the rules say, unless they are the bundle's.
+    fn answer<'a, T>(&'a self, says: impl FnOnce(&'a Self) -> T) -> Answer<'a, T> {
+        match self {
+            Self::Custom(custom) => Answer::Ask(custom),
+            timetable => Answer::Known(says(timetable)),
+        }
+    }
+
     /// The next run after `last`, the interval of the last run that this timetable made; none when there
     /// is no further one. The run may lie in the future.
-    #[must_use]
     pub fn next_run(
         &self,
-        last: Option<(Timestamp, Timestamp)>,
+        last: Option<Interval>,
         bounds: Restriction,
         now: Timestamp,
-    ) -> Option<NextRun> {
-        let at = match self {
-            Self::None => None,
-            Self::Once if last.is_some() => None,
-            Self::Once => bounds.earliest,
-            Self::Cron(cron) => {
-                let after_last = last.map(|(_, end)| cron.next(end)).unwrap_or_default();
-                let first = bounds.earliest.and_then(|at| cron.align_next(at));
-                match (bounds.catchup, last, bounds.earliest) {
-                    (true, Some(_), _) => after_last,
-                    (true, None, _) => first,
-                    (false, None, None) => cron.first_without_start(now),
-                    (false, ..) => [cron.align_prev(now), after_last, first]
-                        .into_iter()
-                        .flatten()
-                        .max(),
-                }
-            }
-            Self::Interval(every) => {
-                let after_last = last.map(|(_, end)| end.after(*every));
-                match (bounds.catchup, after_last) {
-                    (true, Some(at)) => Some(at),
-                    (true, None) => bounds.earliest,
-                    (false, at) => [Some(now), at, bounds.earliest].into_iter().flatten().max(),
-                }
-            }
-        }?;
-        (bounds.latest.is_none_or(|latest| at <= latest)).then(|| NextRun::tick(at))
+    ) -> Answer<'_, Option<NextRun>> {
+        self.answer(|timetable| timetable.rule(last, bounds, now))
     }
 
-    /// For people, in words.
+    /// What a run covers that somebody triggers at `run_after`: the last complete interval, or as much as
+    /// each run of a trigger timetable covers.
+    pub fn manual_interval(&self, run_after: Timestamp) -> Answer<'_, Interval> {
+        self.answer(|timetable| timetable.manual(run_after))
+    }
+
+    /// The runs that come after `last`, as things stand now. What follows a continuous run is known when it
+    /// has ended, so there is one of these at most.
+    pub fn next_runs(
+        &self,
+        last: Option<Interval>,
+        bounds: Restriction,
+        now: Timestamp,
+    ) -> Answer<'_, Runs<'_>> {
+        self.answer(|timetable| Runs::new(timetable, last, bounds, now))
+    }
+
+    /// The runs of a backfill: all whose ticks lie from `from` to `to`, both included (Airflow 3.3.2,
+    /// `iter_dagrun_infos_between`). A delta's are counted from `from`. There are none for a timetable that
+    /// is not [periodic](Self::is_periodic).
+    pub fn between(&self, from: Timestamp, to: Timestamp) -> Answer<'_, Runs<'_>> {
+        let bounds = Restriction {
+            earliest: Some(from),
+            latest: Some(to),
+            catchup: true,
+        };
+        self.answer(|timetable| match timetable.is_periodic() {
+            true => Runs::new(timetable, None, bounds, to),
+            false => Runs::none(timetable, bounds, to),
+        })
+    }
+
+    /// Whether the run that covers `interval` is still the latest: the one after it is not due yet (Airflow
+    /// 3.3.2, `LatestOnlyOperator`). Runs that somebody triggered are latest whatever this says.
+    pub fn is_latest(&self, interval: Interval, now: Timestamp) -> Answer<'_, bool> {
+        let bounds = Restriction {
+            earliest: Some(interval.1),
+            latest: None,
+            catchup: true,
+        };
+        self.answer(|timetable| {
+            let next = timetable.rule(Some(interval), bounds, now);
+            next.is_none_or(|next| now <= next.interval.1)
+        })
+    }
+
+    /// Whether it makes run after run by the clock, so that the past can be made up for by a backfill.
     #[must_use]
-    pub fn describe(&self) -> String {
-        self.summary()
+    pub const fn is_periodic(&self) -> bool {
+        !matches!(self, Self::None | Self::Once | Self::Continuous)
     }
 
-    /// For people: `0 0 * * *`, `every 30m`, `@once`, `None`.
+    /// In a word: `0 0 * * *`, `every 30m`, `@once`, `None`.
     #[must_use]
     pub fn summary(&self) -> String {
         match self {
             Self::None => "None".into(),
             Self::Once => "@once".into(),
-            Self::Cron(cron) => cron.to_string(),
-            Self::Interval(every) => {
-                let span =
-                    jiff::SignedDuration::try_from(*every).unwrap_or(jiff::SignedDuration::MAX);
-                format!("every {span:#}")
-            }
+            Self::Continuous => "@continuous".into(),
+            Self::Cron { crons, .. } => join(crons, ToString::to_string),
+            Self::CronInterval(cron) => cron.to_string(),
+            Self::Delta { every, .. } | Self::DeltaInterval(every) => format!("every {every}"),
+            Self::Custom(custom) => custom.entry.clone(),
         }
     }
+
+    /// In a sentence.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::None => "Never by the clock".into(),
+            Self::Once => "Once, as soon as possible".into(),
+            Self::Continuous => "As often as possible, one run at a time".into(),
+            Self::Cron { crons, .. } => join(crons, Cron::describe),
+            Self::CronInterval(cron) => {
+                format!("{}, for the interval that ends then", cron.describe())
+            }
+            Self::Delta { every, .. } => format!("Every {every}"),
+            Self::DeltaInterval(every) => format!("Every {every}, for the interval that ends then"),
+            Self::Custom(custom) => custom.description.clone(),
+        }
+    }
+}
+
+fn join(crons: &[Cron], text: impl Fn(&Cron) -> String) -> String {
+    crons.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

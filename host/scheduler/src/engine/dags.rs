@@ -8,7 +8,7 @@ use airlock_model::{
     port::{ControlError, DagProgress, RunRow, TriggerRun},
     state::{RunState, RunType},
     time::Timestamp,
-    timetable::{NextRun, Restriction},
+    timetable::{Answer, NextRun, Restriction},
 };
 use serde_json::{Map, Value};
 
@@ -146,12 +146,12 @@ impl Engine {
             return None;
         }
         let spec = state.live.dag.spec();
-        let bounds = Restriction {
-            earliest: spec.start_date,
-            latest: spec.end_date,
-            catchup: spec.catchup,
-        };
-        state.live.dag.timetable().next_run(state.last, bounds, now)
+        let timetable = state.live.dag.timetable();
+        match timetable.next_run(state.last, Restriction::from(spec), now) {
+            Answer::Known(next) => next,
+            // The bundle is asked outside of the engine, which makes no run of its own accord here.
+            Answer::Ask(_) => None,
+        }
     }
 
     /// Somebody wants a run; they hear of it when it is durable.

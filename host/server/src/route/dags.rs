@@ -7,7 +7,7 @@ use airlock_model::{
     id::{BundleName, DagId, TeamName},
     port::{DagFilter, DagProgress, StoredDag},
     time::Timestamp,
-    timetable::{NextRun, Restriction, Timetable},
+    timetable::{NextRun, Timetable},
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -197,13 +197,10 @@ impl Dag {
 
 /// The run that a DAG's timetable makes next.
 fn next_run(spec: &DagSpec, progress: Option<&DagProgress>, now: Timestamp) -> Option<NextRun> {
-    let bounds = Restriction {
-        earliest: spec.start_date,
-        latest: spec.end_date,
-        catchup: spec.catchup,
-    };
     let last = progress.map(|progress| progress.last_interval);
-    Timetable::new(spec).ok()?.next_run(last, bounds, now)
+    let timetable = Timetable::new(spec).ok()?;
+    // What a bundle's own timetable will say is not known here.
+    timetable.next_run(last, spec.into(), now).known()?
 }
 
 /// What the answer about some DAGs needs besides them.

@@ -7,6 +7,7 @@ pub(crate) mod dags;
 pub(crate) mod import_errors;
 pub(crate) mod logs;
 pub(crate) mod monitor;
+pub(crate) mod next_runs;
 pub(crate) mod pools;
 pub(crate) mod runs;
 pub(crate) mod scope;
