@@ -71,6 +71,8 @@ fn new_run(dag: &str, number: i64, tasks: u32, state: RunState) -> NewRun {
             started_at: None,
             ended_at: None,
             conf: "{}".into(),
+            clear_number: 0,
+            backfill: None,
         },
         tasks: (0..tasks).map(task).collect(),
     }
@@ -200,6 +202,7 @@ async fn measure(store: &Store, round: i64, beside: Option<&mut Beside>) {
             name: RETURN_VALUE.into(),
             value: Some("{\"answer\":42}".into()),
             spilled: None,
+            length: None,
             at: at(1),
         };
         let tasks = vec![end(&run, i), claim(&run, i + 1)];
@@ -255,6 +258,9 @@ async fn finish(store: &Store, run: &NewRun) {
         state: RunState::Success,
         started_at: Some(at(1)),
         ended_at: Some(at(2)),
+        queued_at: None,
+        clear_number: 0,
+        backfill: None,
     };
     store
         .commit(&Batch {

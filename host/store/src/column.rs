@@ -6,9 +6,10 @@
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use airlock_model::{
+    dag::AssetRef,
     id::{BundleHash, DefinitionHash, Scope, TeamName, Token},
-    outcome::FailureKind,
-    port::StoreError,
+    outcome::{Downstream, FailureKind},
+    port::{AssetRole, StoreError},
     time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -117,6 +118,61 @@ pub(crate) fn failure(text: &str) -> Result<FailureKind, StoreError> {
         None => json!(text),
     };
     serde_json::from_value(value).map_err(corrupt)
+}
+
+/// What a task decided about those after it, as JSON text.
+pub(crate) fn downstream_text(decided: &Downstream) -> String {
+    serde_json::to_string(decided).unwrap_or_default()
+}
+
+/// What a task decided about those after it, from its column.
+pub(crate) fn downstream(text: &str) -> Result<Downstream, StoreError> {
+    serde_json::from_str(text).map_err(corrupt)
+}
+
+/// A reference to an asset: its kind, and the text.
+pub(crate) fn reference_text(asset: &AssetRef) -> (&'static str, &str) {
+    match asset {
+        AssetRef::Name(name) => ("name", name),
+        AssetRef::Uri(uri) => ("uri", uri),
+        AssetRef::Alias(alias) => ("alias", alias),
+    }
+}
+
+/// A reference to an asset, from its columns.
+pub(crate) fn reference(kind: &str, text: String) -> Result<AssetRef, StoreError> {
+    match kind {
+        "name" => Ok(AssetRef::Name(text)),
+        "uri" => Ok(AssetRef::Uri(text)),
+        "alias" => Ok(AssetRef::Alias(text)),
+        other => Err(corrupt(format!("a reference of kind `{other}`"))),
+    }
+}
+
+/// What is done with an asset.
+pub(crate) const fn role_text(role: AssetRole) -> &'static str {
+    match role {
+        AssetRole::Declared => "declared",
+        AssetRole::Schedule => "schedule",
+        AssetRole::Inlet => "inlet",
+        AssetRole::Outlet => "outlet",
+    }
+}
+
+/// What is done with an asset, from its column.
+pub(crate) fn role(text: &str) -> Result<AssetRole, StoreError> {
+    use AssetRole::{Declared, Inlet, Outlet, Schedule};
+    let roles = [Declared, Schedule, Inlet, Outlet];
+    let found = roles.into_iter().find(|role| role_text(*role) == text);
+    found.ok_or_else(|| corrupt(format!("a use of kind `{text}`")))
+}
+
+/// What stands for an alias and an asset's name together.
+pub(crate) fn pair(alias: &str, name: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(alias.len() as u64).to_le_bytes());
+    hasher.update(alias.as_bytes()).update(name.as_bytes());
+    hasher.finalize().to_hex().to_string()
 }
 
 #[cfg(test)]

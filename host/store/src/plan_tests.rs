@@ -64,7 +64,7 @@ async fn a_plan_made_on_a_young_postgres_serves_an_old_one() {
         sqlx::raw_sql(prepare)
             .execute(&mut *connection)
             .await
-            .unwrap();
+            .unwrap_or_else(|e| panic!("{statement}\n{e}"));
         let parameters = (1..=9)
             .filter(|n| statement.contains(&format!("${n}")))
             .count();

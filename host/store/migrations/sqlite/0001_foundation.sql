@@ -37,6 +37,21 @@ CREATE TABLE dag_definition (
     spec       TEXT NOT NULL
 ) STRICT;
 
+-- Which tasks a definition has.
+CREATE TABLE definition_task (
+    definition BLOB NOT NULL,
+    task_id    TEXT NOT NULL,
+    PRIMARY KEY (definition, task_id)
+) STRICT, WITHOUT ROWID;
+
+-- Which definitions a DAG's runs were ever pinned to, and the earliest time that such a run stands for.
+CREATE TABLE pinned_definition (
+    dag_id     TEXT NOT NULL,
+    definition BLOB NOT NULL,
+    since      INTEGER NOT NULL,
+    PRIMARY KEY (dag_id, definition)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE dag_tag (
     dag_id TEXT NOT NULL,
     tag    TEXT NOT NULL,
@@ -78,34 +93,46 @@ CREATE TABLE dag_run (
     queued_at      INTEGER NOT NULL,
     started_at     INTEGER,
     ended_at       INTEGER,
-    conf           TEXT NOT NULL
+    conf           TEXT NOT NULL,
+    clear_number   INTEGER NOT NULL,
+    backfill       INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX dag_run_id ON dag_run (dag_id, run_id);
 CREATE UNIQUE INDEX dag_run_logical_date ON dag_run (dag_id, logical_date);
 CREATE INDEX dag_run_of_dag ON dag_run (dag_id, key, state);
 CREATE INDEX dag_run_of_team ON dag_run (team, key, state);
+CREATE INDEX dag_run_after ON dag_run (dag_id, run_after);
+CREATE INDEX dag_run_by_date ON dag_run (dag_id, COALESCE(logical_date, run_after), key);
+CREATE INDEX dag_run_of_backfill ON dag_run (backfill, key) WHERE backfill IS NOT NULL;
+-- The run before, for who depends on a past that the clock made.
+CREATE INDEX dag_run_by_clock ON dag_run (dag_id, logical_date) WHERE run_type NOT IN ('manual', 'asset_triggered');
+-- How the last runs ended, for who gives up after too many failures.
+CREATE INDEX dag_run_ended ON dag_run (dag_id, COALESCE(logical_date, run_after), key, state)
+    WHERE state IN ('success', 'failed') AND run_type <> 'backfill' AND backfill IS NULL;
 -- What a restart asks for. It holds the unfinished runs only, so it stays small whatever the table grows to.
 CREATE INDEX dag_run_unfinished ON dag_run (key) WHERE state IN ('queued', 'running');
 
 -- Only ever reached through a run, so the primary key is its one index.
 CREATE TABLE task_instance (
-    run         BLOB NOT NULL,
-    task        INTEGER NOT NULL,
-    map_index   INTEGER NOT NULL,
-    task_id     TEXT NOT NULL,
-    pool        TEXT NOT NULL,
-    pool_slots  INTEGER NOT NULL,
-    priority    INTEGER NOT NULL,
-    state       TEXT,
-    try_number  INTEGER NOT NULL,
-    max_tries   INTEGER NOT NULL,
-    token       INTEGER NOT NULL,
-    queued_at   INTEGER,
-    started_at  INTEGER,
-    ended_at    INTEGER,
-    next_try_at INTEGER,
-    note        TEXT,
-    failure     TEXT,
+    run              BLOB NOT NULL,
+    task             INTEGER NOT NULL,
+    map_index        INTEGER NOT NULL,
+    task_id          TEXT NOT NULL,
+    pool             TEXT NOT NULL,
+    pool_slots       INTEGER NOT NULL,
+    priority         INTEGER NOT NULL,
+    state            TEXT,
+    try_number       INTEGER NOT NULL,
+    max_tries        INTEGER NOT NULL,
+    token            INTEGER NOT NULL,
+    queued_at        INTEGER,
+    started_at       INTEGER,
+    ended_at         INTEGER,
+    next_try_at      INTEGER,
+    note             TEXT,
+    failure          TEXT,
+    first_started_at INTEGER,
+    downstream       TEXT,
     PRIMARY KEY (run, task, map_index)
 ) STRICT, WITHOUT ROWID;
 
@@ -133,8 +160,111 @@ CREATE TABLE xcom (
     name      TEXT NOT NULL,
     value     TEXT,
     spilled   BLOB,
+    length    INTEGER,
     at        INTEGER NOT NULL,
     PRIMARY KEY (run, task, map_index, name)
+) STRICT, WITHOUT ROWID;
+-- Those over which something is mapped: a restart needs their lengths and not their values.
+CREATE INDEX xcom_length ON xcom (run, task, map_index, name, length) WHERE length IS NOT NULL;
+
+CREATE TABLE backfill (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    dag_id          TEXT NOT NULL,
+    team            TEXT NOT NULL,
+    from_date       INTEGER NOT NULL,
+    to_date         INTEGER NOT NULL,
+    reprocess       TEXT NOT NULL,
+    reverse         INTEGER NOT NULL,
+    max_active_runs INTEGER NOT NULL,
+    conf            TEXT NOT NULL,
+    is_paused       INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    completed_at    INTEGER
+) STRICT;
+CREATE UNIQUE INDEX backfill_active ON backfill (dag_id) WHERE completed_at IS NULL;
+CREATE INDEX backfill_of_dag ON backfill (dag_id, id);
+CREATE INDEX backfill_of_team ON backfill (team, id);
+
+CREATE TABLE backfill_run (
+    backfill       INTEGER NOT NULL,
+    ordinal        INTEGER NOT NULL,
+    logical_date   INTEGER NOT NULL,
+    interval_start INTEGER NOT NULL,
+    interval_end   INTEGER NOT NULL,
+    run            BLOB,
+    skipped        TEXT,
+    PRIMARY KEY (backfill, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX backfill_run_of_run ON backfill_run (run) WHERE run IS NOT NULL;
+
+-- A team's assets: those that DAGs declare and those that tasks made up.
+CREATE TABLE asset (
+    team        TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    uri         TEXT,
+    asset_group TEXT,
+    extra       TEXT,
+    PRIMARY KEY (team, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX asset_uri ON asset (team, uri);
+
+-- What aliases were resolved to. Both names together may be too long for an index of PostgreSQL, so their hash
+-- stands for them.
+CREATE TABLE alias_asset (
+    team  TEXT NOT NULL,
+    pair  BLOB NOT NULL,
+    alias TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    PRIMARY KEY (team, pair)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alias_asset_of_asset ON alias_asset (team, name);
+CREATE INDEX alias_asset_of_alias ON alias_asset (team, alias);
+
+-- What live DAGs have to do with assets; a task_id of '' is the DAG's own use. The kind says what the
+-- reference is: a name, a URI or an alias.
+CREATE TABLE asset_use (
+    dag_id    TEXT NOT NULL,
+    task_id   TEXT NOT NULL,
+    role      TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    team      TEXT NOT NULL,
+    since     INTEGER NOT NULL,
+    PRIMARY KEY (dag_id, task_id, role, kind, reference)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX asset_use_of ON asset_use (team, kind, reference);
+
+CREATE TABLE asset_event (
+    id        BLOB NOT NULL PRIMARY KEY,
+    team      TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    at        INTEGER NOT NULL,
+    extra     TEXT NOT NULL,
+    source    TEXT NOT NULL,
+    told_by   TEXT,
+    dag_id    TEXT,
+    run_id    TEXT,
+    task_id   TEXT,
+    map_index INTEGER,
+    aliases   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX asset_event_of_asset ON asset_event (team, name, at, id);
+CREATE INDEX asset_event_of_team ON asset_event (team, at, id);
+CREATE INDEX asset_event_of_dag ON asset_event (dag_id, at, id) WHERE dag_id IS NOT NULL;
+
+-- Which assets have changed since DAGs that wait for them had their last run.
+CREATE TABLE asset_queue (
+    dag_id    TEXT NOT NULL,
+    team      TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    queued_at INTEGER NOT NULL,
+    PRIMARY KEY (dag_id, team, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run_asset_event (
+    run   BLOB NOT NULL,
+    event BLOB NOT NULL,
+    PRIMARY KEY (run, event)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE variable (

@@ -1,9 +1,13 @@
 //! Runs and task instances.
 //!
 //! Writing is one batch at a time ([`encode`] turns it into JSON parameters, [`sqlite`] and [`postgres`] hold
-//! the statements), reading is for people and for a restart ([`read`]).
+//! the statements), reading is for people
+//! ([`list`]), for a restart ([`read`]), and for the rules that look beyond one run ([`around`]).
 
+mod around;
+mod delete;
 mod encode;
+mod list;
 mod postgres;
 mod read;
 mod sqlite;
@@ -13,7 +17,7 @@ pub use read::PastTry;
 use std::collections::HashSet;
 
 use airlock_model::{
-    id::{DagId, RunId, RunKey},
+    id::{BackfillId, DagId, RunId, RunKey, TaskId},
     port::{
         Batch, CommitError, DagProgress, Page, Paged, RunFilter, RunRow, RunStore, StoreError,
         StoredRun, TaskRow,
@@ -45,10 +49,23 @@ fn twins(batch: &Batch) -> Vec<RunKey> {
     .collect()
 }
 
-/// A batch that names a row twice, or a run that is not there: the writer's mistake.
+/// New backfills of a batch that collide with an earlier one of the same batch.
+fn twin_backfills(batch: &Batch) -> Vec<BackfillId> {
+    let (mut ids, mut dags) = (HashSet::new(), HashSet::new());
+    let new = batch.new_backfills.iter().map(|(backfill, _)| backfill);
+    new.filter(|backfill| {
+        let known_id = !ids.insert(backfill.id);
+        let is_active = backfill.completed_at.is_none();
+        known_id || (is_active && !dags.insert(&backfill.dag_id))
+    })
+    .map(|backfill| backfill.id)
+    .collect()
+}
+
+/// A batch that names a row twice, or a run or backfill that is not there: the writer's mistake.
 fn unmatched() -> StoreError {
     StoreError::Refused(
-        "a batch moves something twice, or a run that does not exist; nothing of it was written"
+        "a batch moves something twice, or a run or backfill that does not exist; nothing of it was written"
             .into(),
     )
 }
@@ -62,6 +79,10 @@ impl RunStore for Store {
         let twins = twins(batch);
         if !twins.is_empty() {
             return Err(CommitError::RunExists(twins));
+        }
+        let twins = twin_backfills(batch);
+        if !twins.is_empty() {
+            return Err(CommitError::BackfillExists(twins));
         }
         match &self.database {
             Database::Sqlite(file) => sqlite::commit(file, batch).await,
@@ -99,6 +120,40 @@ impl RunStore for Store {
         self.read_runs(filter, page).await
     }
 
+    async fn previous(
+        &self,
+        dag_id: &DagId,
+        before: Timestamp,
+        scheduled_only: bool,
+    ) -> Result<Option<RunRow>, StoreError> {
+        self.read_previous(dag_id, before, scheduled_only).await
+    }
+
+    async fn next_after(
+        &self,
+        dag_id: &DagId,
+        logical_date: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError> {
+        self.read_next_after(dag_id, logical_date).await
+    }
+
+    async fn last_states(&self, dag_id: &DagId, limit: u32) -> Result<Vec<RunState>, StoreError> {
+        self.read_last_states(dag_id, limit).await
+    }
+
+    async fn had_task(
+        &self,
+        dag_id: &DagId,
+        task_id: &TaskId,
+        before: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.read_had_task(dag_id, task_id, before).await
+    }
+
+    async fn delete_run(&self, key: RunKey) -> Result<(), StoreError> {
+        self.remove_run(key).await
+    }
+
     async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError> {
         self.read_task_instances(run).await
     }
@@ -112,10 +167,20 @@ impl RunStore for Store {
 #[cfg(test)]
 pub(crate) mod plans {
     pub(crate) fn sqlite() -> Vec<&'static str> {
-        [super::sqlite::plans(), super::read::sqlite_plans()].concat()
+        [
+            super::sqlite::plans(),
+            super::read::sqlite_plans(),
+            super::around::sqlite_plans(),
+        ]
+        .concat()
     }
 
     pub(crate) fn postgres() -> Vec<&'static str> {
-        [super::postgres::plans(), super::read::postgres_plans()].concat()
+        [
+            super::postgres::plans(),
+            super::read::postgres_plans(),
+            super::around::postgres_plans(),
+        ]
+        .concat()
     }
 }

@@ -1,17 +1,18 @@
-//! Reading runs and task instances.
+//! Reading runs and task instances, one or all that are unfinished.
 
 use std::{collections::HashMap, sync::Arc};
 
 use airlock_model::{
-    id::{DagId, MapIndex, RunId, RunKey, TaskIndex, TaskInstanceKey, Token},
-    outcome::FailureKind,
-    port::{
-        DagProgress, Page, Paged, RunFilter, RunRow, StoreError, StoredRun, TaskFields, TaskRow,
+    id::{
+        BackfillId, DagId, InstanceIndex, MapIndex, RunId, RunKey, TaskIndex, TaskInstanceKey,
+        Token,
     },
-    state::{RunState, TaskState},
+    outcome::FailureKind,
+    port::{DagProgress, RunRow, StoreError, StoredRun, TaskFields, TaskRow},
+    state::TaskState,
     time::Timestamp,
 };
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
 
 /// `dag_run` as it is read.
 #[derive(FromRow)]
-struct RunRecord {
+pub(super) struct RunRecord {
     key: Uuid,
     dag_id: String,
     run_id: String,
@@ -39,6 +40,8 @@ struct RunRecord {
     started_at: Option<i64>,
     ended_at: Option<i64>,
     conf: String,
+    clear_number: i64,
+    backfill: Option<i64>,
 }
 
 impl TryFrom<RunRecord> for RunRow {
@@ -60,6 +63,8 @@ impl TryFrom<RunRecord> for RunRow {
             started_at: column::maybe_time(row.started_at)?,
             ended_at: column::maybe_time(row.ended_at)?,
             conf: row.conf.into(),
+            clear_number: column::number(row.clear_number)?,
+            backfill: row.backfill.map(BackfillId),
         })
     }
 }
@@ -84,6 +89,8 @@ struct TaskRecord {
     next_try_at: Option<i64>,
     note: Option<String>,
     failure: Option<String>,
+    first_started_at: Option<i64>,
+    downstream: Option<String>,
 }
 
 impl TryFrom<TaskRecord> for TaskRow {
@@ -108,8 +115,11 @@ impl TryFrom<TaskRecord> for TaskRow {
                 next_try_at: column::maybe_time(row.next_try_at)?,
                 note: row.note.map(Into::into),
                 failure: row.failure.as_deref().map(column::failure).transpose()?,
-                first_started_at: None,
-                downstream: None,
+                first_started_at: column::maybe_time(row.first_started_at)?,
+                downstream: row
+                    .downstream
+                    .map(|text| column::downstream(&text).map(Arc::new))
+                    .transpose()?,
             },
         })
     }
@@ -164,7 +174,20 @@ impl TryFrom<PastTryRecord> for PastTry {
     }
 }
 
-fn all<R, T: TryFrom<R, Error = StoreError>>(rows: Vec<R>) -> Result<Vec<T>, StoreError> {
+/// A length, and whose.
+type Length = (Uuid, i32, i32, i64);
+
+fn length((_, task, map_index, length): Length) -> Result<(InstanceIndex, u32), StoreError> {
+    let at = InstanceIndex {
+        task: TaskIndex(column::number(task.into())?),
+        map_index: MapIndex(map_index),
+    };
+    Ok((at, column::number(length)?))
+}
+
+pub(super) fn all<R, T: TryFrom<R, Error = StoreError>>(
+    rows: Vec<R>,
+) -> Result<Vec<T>, StoreError> {
     rows.into_iter().map(T::try_from).collect()
 }
 
@@ -175,6 +198,16 @@ SELECT t.* FROM dag_run AS r INDEXED BY dag_run_unfinished CROSS JOIN task_insta
 WHERE r.state IN ('queued', 'running')";
 /// The keys come from the query before it, so that PostgreSQL's planner knows how many there are.
 const UNFINISHED_TASKS_POSTGRES: &str = "SELECT * FROM task_instance WHERE run = ANY($1)";
+const UNFINISHED_LENGTHS_SQLITE: &str = "
+SELECT x.run, x.task, x.map_index, x.length FROM dag_run AS r INDEXED BY dag_run_unfinished
+CROSS JOIN xcom AS x INDEXED BY xcom_length ON x.run = r.key
+WHERE r.state IN ('queued', 'running') AND x.name = 'return_value' AND x.length IS NOT NULL";
+const UNFINISHED_LENGTHS_POSTGRES: &str = "
+SELECT run, task, map_index, length FROM xcom
+WHERE run = ANY($1) AND name = 'return_value' AND length IS NOT NULL";
+const LENGTHS: &str = "
+SELECT run, task, map_index, length FROM xcom
+WHERE run = $1 AND name = 'return_value' AND length IS NOT NULL ORDER BY task, map_index";
 const BY_KEY: &str = "SELECT * FROM dag_run WHERE key = $1";
 const BY_NAME: &str = "SELECT * FROM dag_run WHERE dag_id = $1 AND run_id = $2";
 const BY_DATE: &str = "SELECT * FROM dag_run WHERE dag_id = $1 AND logical_date = $2";
@@ -184,45 +217,18 @@ SELECT token, try_number, state, queued_at, started_at, ended_at, note, failure 
 WHERE run = $1 AND task = $2 AND map_index = $3 ORDER BY token";
 const PROGRESS: &str =
     "SELECT dag_id, interval_start, interval_end, run_after FROM dag_progress ORDER BY dag_id";
-const COUNTS: &str =
-    "SELECT dag_id, state, COUNT(*) FROM dag_run GROUP BY dag_id, state ORDER BY dag_id, state";
-
-/// `WHERE …` for a filter; a macro because the builder's type differs between the databases.
-macro_rules! filtered {
-    ($select:expr, $filter:expr) => {{
-        let filter: &RunFilter = $filter;
-        let mut query = QueryBuilder::new($select);
-        query.push(" WHERE TRUE");
-        if let Some(dag_id) = &filter.dag_id {
-            query
-                .push(" AND dag_id = ")
-                .push_bind(dag_id.as_str().to_owned());
-        }
-        if let Some(team) = &filter.team {
-            query
-                .push(" AND team = ")
-                .push_bind(team.as_str().to_owned());
-        }
-        if !filter.states.is_empty() {
-            query.push(" AND state IN (");
-            let mut states = query.separated(", ");
-            for state in &filter.states {
-                states.push_bind(state.as_str());
-            }
-            query.push(")");
-        }
-        query
-    }};
-}
 
 impl Store {
     pub(super) async fn read_unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
         use crate::database::Database;
-        let (runs, tasks): (Vec<RunRecord>, Vec<TaskRecord>) = match &self.database {
+        let (runs, tasks, lengths): (Vec<RunRecord>, Vec<TaskRecord>, Vec<Length>) = match &self
+            .database
+        {
             Database::Sqlite(_) => snapshot!(self, db => {
                 let runs = sqlx::query_as(UNFINISHED).fetch_all(&mut *db).await?;
                 let tasks = sqlx::query_as(UNFINISHED_TASKS_SQLITE).fetch_all(&mut *db).await?;
-                Ok((runs, tasks))
+                let lengths = sqlx::query_as(UNFINISHED_LENGTHS_SQLITE).fetch_all(&mut *db).await?;
+                Ok((runs, tasks, lengths))
             }),
             Database::Postgres { pool, .. } => postgres_unfinished(pool).await,
         }?;
@@ -230,13 +236,20 @@ impl Store {
         for task in tasks {
             of_run.entry(task.run).or_default().push(task.try_into()?);
         }
+        let mut returned: HashMap<Uuid, Vec<(InstanceIndex, u32)>> = HashMap::new();
+        for found in lengths {
+            returned.entry(found.0).or_default().push(length(found)?);
+        }
         runs.into_iter()
             .map(|run| {
                 let mut tasks = of_run.remove(&run.key).unwrap_or_default();
                 tasks.sort_by_key(|task| (task.task, task.map_index));
+                let mut returned = returned.remove(&run.key).unwrap_or_default();
+                returned.sort_unstable();
                 Ok(StoredRun {
                     run: run.try_into()?,
                     tasks,
+                    returned,
                 })
             })
             .collect()
@@ -246,15 +259,17 @@ impl Store {
         &self,
         key: RunKey,
     ) -> Result<Option<StoredRun>, StoreError> {
-        let (run, tasks): (Option<RunRecord>, Vec<TaskRecord>) = snapshot!(self, db => {
+        let (run, tasks, lengths): (Option<RunRecord>, Vec<TaskRecord>, Vec<Length>) = snapshot!(self, db => {
             let run = sqlx::query_as(BY_KEY).bind(key.0).fetch_optional(&mut *db).await?;
             let tasks = sqlx::query_as(TASKS).bind(key.0).fetch_all(&mut *db).await?;
-            Ok((run, tasks))
+            let lengths = sqlx::query_as(LENGTHS).bind(key.0).fetch_all(&mut *db).await?;
+            Ok((run, tasks, lengths))
         })?;
         run.map(|run| {
             Ok(StoredRun {
                 run: run.try_into()?,
                 tasks: all(tasks)?,
+                returned: lengths.into_iter().map(length).collect::<Result<_, _>>()?,
             })
         })
         .transpose()
@@ -304,27 +319,6 @@ impl Store {
         row.map(RunRow::try_from).transpose()
     }
 
-    pub(super) async fn read_runs(
-        &self,
-        filter: &RunFilter,
-        page: Page,
-    ) -> Result<Paged<RunRow>, StoreError> {
-        let (rows, total): (Vec<RunRecord>, i64) = snapshot!(self, db => {
-            let mut query = filtered!("SELECT * FROM dag_run", filter);
-            query.push(if filter.newest_first { " ORDER BY key DESC" } else { " ORDER BY key" });
-            query.push(" LIMIT ").push_bind(i64::from(page.limit));
-            query.push(" OFFSET ").push_bind(i64::from(page.offset));
-            let rows = query.build_query_as().fetch_all(&mut *db).await?;
-            let mut query = filtered!("SELECT COUNT(*) FROM dag_run", filter);
-            let total = query.build_query_scalar().fetch_one(&mut *db).await?;
-            Ok((rows, total))
-        })?;
-        Ok(Paged {
-            items: all(rows)?,
-            total: column::number(total)?,
-        })
-    }
-
     pub(super) async fn read_task_instances(
         &self,
         run: RunKey,
@@ -333,20 +327,6 @@ impl Store {
             Ok(sqlx::query_as(TASKS).bind(run.0).fetch_all(db).await?)
         })?;
         all(rows)
-    }
-
-    pub(super) async fn read_run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
-        let rows: Vec<(String, String, i64)> =
-            read!(self, db => { Ok(sqlx::query_as(COUNTS).fetch_all(db).await?) })?;
-        rows.into_iter()
-            .map(|(dag_id, state, runs)| {
-                Ok((
-                    column::name(&dag_id)?,
-                    column::name(&state)?,
-                    column::number(runs)?,
-                ))
-            })
-            .collect()
     }
 
     /// The ended tries of a task instance but the newest, which the task instance itself tells of; oldest
@@ -369,16 +349,20 @@ impl Store {
 
 async fn postgres_unfinished(
     pool: &sqlx::PgPool,
-) -> Result<(Vec<RunRecord>, Vec<TaskRecord>), StoreError> {
+) -> Result<(Vec<RunRecord>, Vec<TaskRecord>, Vec<Length>), StoreError> {
     let read = async {
         let mut db = postgres::begin(pool, postgres::SNAPSHOT).await?;
         let runs: Vec<RunRecord> = sqlx::query_as(UNFINISHED).fetch_all(&mut *db).await?;
         let keys: Vec<Uuid> = runs.iter().map(|run| run.key).collect();
         let tasks = sqlx::query_as(UNFINISHED_TASKS_POSTGRES)
+            .bind(&keys)
+            .fetch_all(&mut *db)
+            .await?;
+        let lengths = sqlx::query_as(UNFINISHED_LENGTHS_POSTGRES)
             .bind(keys)
             .fetch_all(&mut *db)
             .await?;
-        Ok((runs, tasks))
+        Ok((runs, tasks, lengths))
     };
     read.await
         .map_err(|e: sqlx::Error| crate::error::Error::from(e).into())
@@ -386,16 +370,26 @@ async fn postgres_unfinished(
 
 /// What the scheduler and a restart ask on both databases.
 #[cfg(test)]
-const PLANS: [&str; 6] = [UNFINISHED, BY_KEY, BY_NAME, BY_DATE, TASKS, PAST_TRIES];
+const PLANS: [&str; 7] = [
+    UNFINISHED, BY_KEY, BY_NAME, BY_DATE, TASKS, LENGTHS, PAST_TRIES,
+];
 
 /// The same on SQLite.
 #[cfg(test)]
 pub(crate) fn sqlite_plans() -> Vec<&'static str> {
-    [&PLANS[..], &[UNFINISHED_TASKS_SQLITE]].concat()
+    [
+        &PLANS[..],
+        &[UNFINISHED_TASKS_SQLITE, UNFINISHED_LENGTHS_SQLITE],
+    ]
+    .concat()
 }
 
 /// The same on PostgreSQL.
 #[cfg(test)]
 pub(crate) fn postgres_plans() -> Vec<&'static str> {
-    [&PLANS[..], &[UNFINISHED_TASKS_POSTGRES]].concat()
+    [
+        &PLANS[..],
+        &[UNFINISHED_TASKS_POSTGRES, UNFINISHED_LENGTHS_POSTGRES],
+    ]
+    .concat()
 }

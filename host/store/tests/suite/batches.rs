@@ -75,6 +75,9 @@ async fn everything_of_a_batch_comes_back(fresh: Fresh) {
             state: RunState::Failed,
             started_at: Some(at(20)),
             ended_at: Some(at(30)),
+            queued_at: None,
+            clear_number: 0,
+            backfill: None,
         }],
         ..moving(vec![change.clone()])
     };
@@ -124,6 +127,7 @@ async fn a_moved_task_instance_refuses_the_whole_batch(fresh: Fresh) {
             name: RETURN_VALUE.into(),
             value: Some("1".into()),
             spilled: None,
+            length: None,
             at: at(1),
         }],
         runs: vec![RunChange {
@@ -131,6 +135,9 @@ async fn a_moved_task_instance_refuses_the_whole_batch(fresh: Fresh) {
             state: RunState::Success,
             started_at: None,
             ended_at: Some(at(1)),
+            queued_at: None,
+            clear_number: 0,
+            backfill: None,
         }],
         ..creating(std::slice::from_ref(&other))
     };
@@ -168,6 +175,9 @@ async fn a_run_that_does_not_exist_refuses_the_whole_batch(fresh: Fresh) {
             state: RunState::Success,
             started_at: None,
             ended_at: None,
+            queued_at: None,
+            clear_number: 0,
+            backfill: None,
         }],
         ..moving(vec![claimed(&run, 0)])
     };
@@ -272,6 +282,9 @@ async fn a_run_and_its_first_claims_fit_in_one_batch(fresh: Fresh) {
             state: RunState::Running,
             started_at: Some(at(6)),
             ended_at: None,
+            queued_at: None,
+            clear_number: 0,
+            backfill: None,
         }],
         ..creating(std::slice::from_ref(&run))
     };
@@ -295,6 +308,7 @@ async fn a_nul_in_a_guests_text_spoils_no_batch(fresh: Fresh) {
             name: "k\0".into(),
             value: Some(r#""a\u0000b""#.into()),
             spilled: None,
+            length: None,
             at: at(1),
         }],
         ..moving(vec![moved(&run, 0, |fields| {

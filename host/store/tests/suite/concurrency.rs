@@ -50,6 +50,9 @@ async fn readers_see_whole_batches_while_others_commit(fresh: Fresh) {
                 state: RunState::Running,
                 started_at: Some(at(1)),
                 ended_at: None,
+                queued_at: None,
+                clear_number: 0,
+                backfill: None,
             }],
             ..moving((0..20).map(|i| claimed(&run, i)).collect())
         };

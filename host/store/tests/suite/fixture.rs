@@ -116,6 +116,8 @@ pub(crate) fn new_run(dag: &str, number: i64, tasks: u32) -> NewRun {
             started_at: None,
             ended_at: None,
             conf: "{}".into(),
+            clear_number: 0,
+            backfill: None,
         },
         tasks: (0..tasks).map(|i| task(key, i)).collect(),
     }

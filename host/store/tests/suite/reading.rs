@@ -24,6 +24,9 @@ async fn a_restart_finds_what_is_unfinished_and_nothing_else(fresh: Fresh) {
         state,
         started_at: Some(at(1)),
         ended_at: Some(at(2)),
+        queued_at: None,
+        clear_number: 0,
+        backfill: None,
     };
     let batch = Batch {
         tasks: vec![
@@ -40,6 +43,9 @@ async fn a_restart_finds_what_is_unfinished_and_nothing_else(fresh: Fresh) {
                 state: RunState::Running,
                 started_at: Some(at(1)),
                 ended_at: None,
+                queued_at: None,
+                clear_number: 0,
+                backfill: None,
             },
         ],
         ..Batch::default()

@@ -23,6 +23,7 @@ fn write(run: &NewRun, i: u32, name: &str, value: &str) -> XcomWrite {
         name: name.into(),
         value: Some(value.into()),
         spilled: None,
+        length: None,
         at: at(7),
     }
 }
@@ -154,6 +155,7 @@ async fn a_large_xcom_comes_from_the_content_store(fresh: Fresh) {
         vec![XcomWrite {
             value: None,
             spilled: Some(spilled),
+            length: None,
             ..write(run, 0, RETURN_VALUE, "")
         }]
     })
@@ -167,6 +169,7 @@ async fn a_large_xcom_comes_from_the_content_store(fresh: Fresh) {
     let lost = XcomWrite {
         value: None,
         spilled: Some(hash(9)),
+        length: None,
         ..write(&run, 1, "k", "")
     };
     store

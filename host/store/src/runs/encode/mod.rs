@@ -4,20 +4,28 @@
 //! and every statement stays prepared. The order of the columns here is the order of the numbers in the
 //! statements of both databases.
 
+mod assets;
+mod backfills;
+mod fences;
+
+pub(super) use assets::{asset_events, assets, consumed, queued, resolutions, unqueued};
+pub(super) use backfills::{backfill_changes, backfill_runs, new_backfills};
+pub(super) use fences::Fences;
+
 use std::{borrow::Cow, collections::HashMap, hash::Hash, sync::Arc};
 
 use airlock_model::{
     id::{
-        BundleHash, DagId, DefinitionHash, MapIndex, PoolName, RunId, RunKey, TaskId, TaskIndex,
-        TaskInstanceKey, TeamName, Token,
+        BackfillId, BundleHash, DagId, DefinitionHash, MapIndex, PoolName, RunId, RunKey, TaskId,
+        TaskIndex, TaskInstanceKey, TeamName, Token,
     },
-    port::{Batch, NewRun, RunChange, StoreError, TaskChange, TaskFields, XcomWrite},
+    port::{Batch, ExpandedRows, NewRun, StoreError, TaskChange, TaskRow, XcomWrite},
     state::{RunState, RunType, TaskState},
     time::Timestamp,
 };
 use serde::Serialize;
 
-use crate::column::{failure_text, plain};
+use crate::column::{downstream_text, failure_text, plain};
 
 /// Rows as a JSON text.
 fn json<T: Serialize>(rows: &[T]) -> Result<Arc<str>, StoreError> {
@@ -73,6 +81,8 @@ struct Run<'a>(
     Option<Timestamp>,
     Cow<'a, str>,
     DefinitionHash,
+    u32,
+    Option<BackfillId>,
 );
 
 /// `dag_run` rows.
@@ -95,20 +105,11 @@ pub(super) fn new_runs(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.ended_at,
             plain(&run.conf),
             run.definition,
+            run.clear_number,
+            run.backfill,
         )
     })
 }
-
-/// State, try, most tries, token, four times, note, failure.
-type Fields<'a> = (
-    Option<TaskState>,
-    u32,
-    u32,
-    Token,
-    [Option<Timestamp>; 4],
-    Option<Cow<'a, str>>,
-    Option<String>,
-);
 
 #[derive(Serialize)]
 struct Task<'a>(
@@ -128,55 +129,124 @@ struct Task<'a>(
     Option<Timestamp>,
     Option<Cow<'a, str>>,
     Option<String>,
+    Option<Timestamp>,
+    Option<String>,
 );
 
-fn fields(fields: &TaskFields) -> Fields<'_> {
-    (
+fn task(task: &TaskRow) -> Task<'_> {
+    let fields = &task.fields;
+    Task(
+        task.task,
+        task.map_index,
+        &task.task_id,
+        &task.pool,
+        task.pool_slots,
+        task.priority,
         fields.state,
         fields.try_number,
         fields.max_tries,
         fields.token,
-        [
-            fields.queued_at,
-            fields.started_at,
-            fields.ended_at,
-            fields.next_try_at,
-        ],
+        fields.queued_at,
+        fields.started_at,
+        fields.ended_at,
+        fields.next_try_at,
         fields.note.as_deref().map(plain),
         fields.failure.map(failure_text),
+        fields.first_started_at,
+        fields.downstream.as_deref().map(downstream_text),
     )
 }
 
 /// `task_instance` rows, grouped by run so that each key stands there once.
+fn grouped<'a>(
+    groups: impl IntoIterator<Item = (RunKey, &'a [TaskRow])>,
+) -> Result<Arc<str>, StoreError> {
+    let group = |(run, tasks): (RunKey, &'a [TaskRow])| {
+        let tasks: Vec<Task<'_>> = tasks.iter().map(task).collect();
+        (Key::from(run), tasks)
+    };
+    json(&groups.into_iter().map(group).collect::<Vec<_>>())
+}
+
+/// The task instances of new runs.
 pub(super) fn new_tasks(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    rows(&batch.new_runs, |NewRun { run, tasks }| {
-        let tasks: Vec<Task<'_>> = tasks
+    grouped(
+        batch
+            .new_runs
             .iter()
-            .map(|task| {
-                let (state, number, most, token, [queued, started, ended, next], note, failure) =
-                    fields(&task.fields);
-                Task(
-                    task.task,
-                    task.map_index,
-                    &task.task_id,
-                    &task.pool,
-                    task.pool_slots,
-                    task.priority,
-                    state,
-                    number,
-                    most,
-                    token,
-                    queued,
-                    started,
-                    ended,
-                    next,
-                    note,
-                    failure,
-                )
-            })
-            .collect();
-        (Key::from(run.key), tasks)
+            .map(|new| (new.run.key, new.tasks.as_slice())),
+    )
+}
+
+/// Task instances that runs get which move to another version.
+pub(super) fn added_tasks(batch: &Batch) -> Result<Arc<str>, StoreError> {
+    grouped(
+        batch
+            .repinned
+            .iter()
+            .map(|to| (to.run, to.added.as_slice())),
+    )
+}
+
+/// Task instances that mapped tasks become.
+pub(super) fn expanded_tasks(batch: &Batch) -> Result<Arc<str>, StoreError> {
+    grouped(
+        batch
+            .expanded
+            .iter()
+            .map(|many| (many.run, many.rows.as_slice())),
+    )
+}
+
+/// Unexpanded instances that go, with the token that each has to hold.
+pub(super) fn dropped(batch: &Batch) -> Vec<(TaskInstanceKey, Token)> {
+    let drop = |many: &ExpandedRows| {
+        let key = TaskInstanceKey {
+            run: many.run,
+            task: many.task,
+            map_index: MapIndex::UNMAPPED,
+        };
+        many.dropped.map(|token| (key, token))
+    };
+    batch.expanded.iter().filter_map(drop).collect()
+}
+
+/// Task instances with a token.
+pub(super) fn tokens(of: &[(TaskInstanceKey, Token)]) -> Result<Arc<str>, StoreError> {
+    rows(of, |(key, token)| {
+        let Instance(run, task, map_index) = key.into();
+        (run, task, map_index, token)
     })
+}
+
+/// Runs that move to another version: their keys, and what they are pinned to.
+pub(super) fn repinned(batch: &Batch) -> Result<Arc<str>, StoreError> {
+    rows(&batch.repinned, |to| {
+        (Key::from(to.run), to.hash, to.definition)
+    })
+}
+
+/// Which positions become which, of runs that move to another version; none when no task moves.
+pub(super) fn moved(batch: &Batch) -> Result<Option<Arc<str>>, StoreError> {
+    let mut moved = batch
+        .repinned
+        .iter()
+        .flat_map(|to| {
+            let moves = to.moved.iter().filter(|(from, to)| from != to);
+            moves.map(|(from, onto)| (Key::from(to.run), from, onto))
+        })
+        .peekable();
+    match moved.peek() {
+        Some(_) => json(&moved.collect::<Vec<_>>()).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The keys of runs whose pinned definition may be new to their DAG.
+pub(super) fn pinned(batch: &Batch) -> Result<Arc<str>, StoreError> {
+    let new = batch.new_runs.iter().map(|new| new.run.key);
+    let keys = new.chain(batch.repinned.iter().map(|to| to.run));
+    json(&keys.map(|key| [Key::from(key)]).collect::<Vec<_>>())
 }
 
 /// `dag_progress` rows.
@@ -232,37 +302,35 @@ struct Change<'a>(
     Option<Timestamp>,
     Option<Cow<'a, str>>,
     Option<String>,
+    Option<Timestamp>,
+    Option<String>,
 );
+
+fn change(change: &TaskChange) -> Change<'_> {
+    let fields = &change.fields;
+    Change(
+        change.key.run.into(),
+        change.key.task,
+        change.key.map_index,
+        change.expected,
+        fields.state,
+        fields.try_number,
+        fields.max_tries,
+        fields.token,
+        fields.queued_at,
+        fields.started_at,
+        fields.ended_at,
+        fields.next_try_at,
+        fields.note.as_deref().map(plain),
+        fields.failure.map(failure_text),
+        fields.first_started_at,
+        fields.downstream.as_deref().map(downstream_text),
+    )
+}
 
 /// What becomes of `task_instance` rows.
 pub(super) fn changes(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    rows(
-        &batch.tasks,
-        |TaskChange {
-             key,
-             expected,
-             fields: to,
-         }| {
-            let (state, number, most, token, [queued, started, ended, next], note, failure) =
-                fields(to);
-            Change(
-                key.run.into(),
-                key.task,
-                key.map_index,
-                *expected,
-                state,
-                number,
-                most,
-                token,
-                queued,
-                started,
-                ended,
-                next,
-                note,
-                failure,
-            )
-        },
-    )
+    rows(&batch.tasks, change)
 }
 
 /// `xcom` rows.
@@ -274,6 +342,7 @@ pub(super) fn xcoms(batch: &Batch) -> Result<Arc<str>, StoreError> {
              name,
              value,
              spilled,
+             length,
              at,
          }| {
             let Instance(run, task, map_index) = key.into();
@@ -285,6 +354,7 @@ pub(super) fn xcoms(batch: &Batch) -> Result<Arc<str>, StoreError> {
                 value.as_deref().map(plain),
                 spilled,
                 at,
+                length,
             )
         },
     )
@@ -292,15 +362,17 @@ pub(super) fn xcoms(batch: &Batch) -> Result<Arc<str>, StoreError> {
 
 /// What becomes of `dag_run` rows.
 pub(super) fn run_changes(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    rows(
-        &batch.runs,
-        |RunChange {
-             key,
-             state,
-             started_at,
-             ended_at,
-         }| { (Key::from(*key), state, started_at, ended_at) },
-    )
+    rows(&batch.runs, |run| {
+        (
+            Key::from(run.key),
+            run.state,
+            run.started_at,
+            run.ended_at,
+            run.queued_at,
+            run.clear_number,
+            run.backfill,
+        )
+    })
 }
 
 /// The items, of those with one key the last only: what writing one after the other would leave. One

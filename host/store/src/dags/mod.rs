@@ -1,4 +1,10 @@
 //! DAGs, their definitions, and what could not be imported.
+//!
+//! What a bundle contributes comes in one transaction ([`import`]); what an operator does to a DAG is in
+//! [`ownership`].
+
+mod import;
+mod ownership;
 
 use airlock_model::{
     dag::DagSpec,
@@ -103,84 +109,7 @@ impl DagStore for Store {
         dags: &[StoredDag],
         errors: &[ImportError],
     ) -> Result<(), StoreError> {
-        let specs = dags
-            .iter()
-            .map(|dag| dag.spec.text())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| StoreError::Statement(e.into()))?;
-        write!(self, db => {
-            sqlx::query("UPDATE dag SET is_stale = TRUE WHERE bundle = $1 AND NOT is_stale")
-                .bind(bundle.as_str())
-                .execute(&mut *db)
-                .await?;
-            for (dag, spec) in dags.iter().zip(&specs) {
-                let definition = DefinitionHash::of(spec);
-                let taken = sqlx::query(
-                    "INSERT INTO dag (dag_id, team, bundle, hash, is_paused, is_stale, last_parsed, definition)
-                     VALUES ($1, $2, $3, $4, $5, FALSE, $6, $7)
-                     ON CONFLICT (dag_id) DO UPDATE SET team = excluded.team, hash = excluded.hash,
-                         is_stale = FALSE, last_parsed = excluded.last_parsed,
-                         definition = excluded.definition
-                     WHERE dag.bundle = excluded.bundle",
-                )
-                .bind(dag.dag_id.as_str())
-                .bind(team.as_str())
-                .bind(bundle.as_str())
-                .bind(dag.hash.as_bytes().as_slice())
-                .bind(dag.is_paused)
-                .bind(dag.last_parsed.micros())
-                .bind(definition.as_bytes().as_slice())
-                .execute(&mut *db)
-                .await?;
-                if taken.rows_affected() != 1 {
-                    return Err(StoreError::Refused(format!(
-                        "the dag_id `{}` belongs to another bundle; give this DAG another id",
-                        dag.dag_id
-                    ))
-                    .into());
-                }
-                sqlx::query(
-                    "INSERT INTO dag_definition (definition, spec) VALUES ($1, $2)
-                     ON CONFLICT (definition) DO NOTHING",
-                )
-                .bind(definition.as_bytes().as_slice())
-                .bind(spec.as_str())
-                .execute(&mut *db)
-                .await?;
-                sqlx::query("DELETE FROM dag_tag WHERE dag_id = $1")
-                    .bind(dag.dag_id.as_str())
-                    .execute(&mut *db)
-                    .await?;
-                for tag in &dag.spec.tags {
-                    sqlx::query("INSERT INTO dag_tag (dag_id, tag) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                        .bind(dag.dag_id.as_str())
-                        .bind(column::plain(tag))
-                        .execute(&mut *db)
-                        .await?;
-                }
-            }
-            sqlx::query("DELETE FROM import_error WHERE bundle = $1")
-                .bind(bundle.as_str())
-                .execute(&mut *db)
-                .await?;
-            for (position, error) in (0_i32..).zip(errors) {
-                sqlx::query(
-                    "INSERT INTO import_error (bundle, position, team, hash, dag_id, code, message, at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                )
-                .bind(bundle.as_str())
-                .bind(position)
-                .bind(team.as_str())
-                .bind(error.hash.map(|hash| hash.as_bytes().to_vec()))
-                .bind(error.dag_id.as_deref().map(column::plain))
-                .bind(column::plain(&error.code))
-                .bind(column::plain(&error.message))
-                .bind(error.at.micros())
-                .execute(&mut *db)
-                .await?;
-            }
-            Ok(())
-        })
+        self.import(team, bundle, dags, errors).await
     }
 
     async fn owner(&self, dag_id: &DagId) -> Result<Option<BundleName>, StoreError> {
@@ -249,6 +178,19 @@ impl DagStore for Store {
                 _ => Ok(()),
             }
         })
+    }
+
+    async fn delete(&self, dag_id: &DagId) -> Result<(), StoreError> {
+        self.remove_dag(dag_id).await
+    }
+
+    async fn transfer(
+        &self,
+        dag_id: &DagId,
+        bundle: &BundleName,
+        team: &TeamName,
+    ) -> Result<(), StoreError> {
+        self.give_dag(dag_id, bundle, team).await
     }
 
     async fn import_errors(&self, team: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError> {
