@@ -205,6 +205,10 @@ fn context() -> bindings::exports::airlock::bundle::tasks::Context {
         data_interval_end: None,
         run_after: 0,
         params: "{}".into(),
+        first_started_at: 0,
+        is_latest: true,
+        triggering_asset_events: Vec::new(),
+        inlet_events: Vec::new(),
     }
 }
 
@@ -392,6 +396,10 @@ fn work(effective: &Effective) -> Work {
         run_after: "2012-01-15".parse().unwrap(),
         params: "{}".into(),
         execution_timeout: None,
+        first_started_at: None,
+        is_latest: true,
+        triggering_events: Vec::new(),
+        inlet_events: Vec::new(),
     }
 }
 

@@ -39,4 +39,7 @@ pub(crate) use dags::{
 pub(crate) use imports::airlock::capability::{
     connections, directories, errors, log, variables, xcom,
 };
-pub(crate) use tasks::{TaskBundlePre, exports::airlock::bundle::tasks as task_phase};
+pub(crate) use tasks::{
+    TaskBundlePre, airlock::bundle::units as task_units,
+    exports::airlock::bundle::tasks as task_phase,
+};

@@ -170,6 +170,14 @@ impl Reached {
         Self::new(Limit::Xcom, message)
     }
 
+    pub(crate) fn outlet_events(bytes_at_most: usize, events: usize) -> Self {
+        let message = format!(
+            "AL-0508: it told more than {events} asset events, or more than {} about them; keep large data in a file and tell its name, or raise `xcom_bytes` of the team's pool",
+            bytes(bytes_at_most)
+        );
+        Self::new(Limit::Xcom, message)
+    }
+
     pub(crate) fn queue(most: usize) -> Self {
         let message = format!(
             "AL-0509: {most} tries already wait for an instance; raise `queue` or `instances` of the team's pool"

@@ -1,13 +1,19 @@
 //! The parse phase: DAG definitions, turned from the border's records into the model's.
 //!
 //! Nothing is judged here but how much it is. Whether a definition makes sense is for the model to say,
-//! which reports all mistakes of all DAGs at once; a time that no calendar can show is the one thing that
-//! the model has no room for, and becomes an error of its DAG.
+//! which reports all mistakes of all DAGs at once. What the model has no room for becomes an error of its
+//! DAG: a time that no calendar can show, and an asset condition that is no tree.
+
+mod condition;
 
 use std::{sync::Arc, time::Duration};
 
 use airlock_model::{
-    dag::{Argument, DagSpec, Location, ParamSpec, Schedule, TaskSpec},
+    dag::{
+        Argument, AssetRef, AssetSpec, CronLine, CustomSchedule, DagSpec, Delta, GroupSpec,
+        Location, MappedParameter, Mapping, ParamSpec, Role, RunImmediately, Schedule, Source,
+        TaskSpec, WeightRule,
+    },
     port::{ParsedBundle, SpecError},
     time::{TimeError, Timestamp},
     trigger_rule::TriggerRule,
@@ -77,16 +83,20 @@ const fn duration(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
 
-fn dag(dag: wit::Dag) -> Result<DagSpec, TimeError> {
+/// What the model has no room for.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    #[error(transparent)]
+    Condition(#[from] condition::ConditionError),
+}
+
+fn dag(dag: wit::Dag) -> Result<DagSpec, Unfit> {
     Ok(DagSpec {
         dag_id: dag.dag_id,
         description: dag.description,
-        schedule: match dag.schedule {
-            wit::Schedule::None => Schedule::None,
-            wit::Schedule::Once => Schedule::Once,
-            wit::Schedule::Cron(cron) => Schedule::cron(cron.expression, cron.timezone.as_deref()),
-            wit::Schedule::Interval(every) => Schedule::every(duration(every)),
-        },
+        schedule: schedule(dag.schedule),
         start_date: dag.start_date.map(Timestamp::from_micros).transpose()?,
         end_date: dag.end_date.map(Timestamp::from_micros).transpose()?,
         catchup: dag.catchup,
@@ -101,13 +111,111 @@ fn dag(dag: wit::Dag) -> Result<DagSpec, TimeError> {
             .map(|param| ParamSpec {
                 name: param.name,
                 default: param.default_value,
-                ..ParamSpec::default()
+                schema: param.schema,
+                description: param.description,
             })
             .collect(),
+        fail_fast: dag.fail_fast,
+        max_consecutive_failed_dag_runs: dag.max_consecutive_failed_dag_runs,
+        assets: dag
+            .assets
+            .into_iter()
+            .map(|asset| AssetSpec {
+                name: asset.name,
+                uri: asset.uri,
+                group: asset.group,
+                extra: asset.extra,
+            })
+            .collect(),
+        asset_condition: condition::tree(dag.asset_condition)?,
+        groups: dag.groups.into_iter().map(group).collect(),
         tasks: dag.tasks.into_iter().map(task).collect(),
         location: dag.location.map(location),
-        ..DagSpec::default()
     })
+}
+
+fn schedule(schedule: wit::Schedule) -> Schedule {
+    let line = |cron: wit::Cron| CronLine {
+        expression: cron.expression,
+        timezone: cron.timezone,
+    };
+    match schedule {
+        wit::Schedule::None => Schedule::None,
+        wit::Schedule::Once => Schedule::Once,
+        wit::Schedule::Continuous => Schedule::Continuous,
+        wit::Schedule::CronTrigger(trigger) => Schedule::Cron {
+            lines: trigger.lines.into_iter().map(line).collect(),
+            interval: delta(trigger.interval),
+            run_immediately: match trigger.run_immediately {
+                wit::RunImmediately::No => RunImmediately::No,
+                wit::RunImmediately::Yes => RunImmediately::Yes,
+                wit::RunImmediately::Within(time) => RunImmediately::Within(duration(time)),
+            },
+        },
+        wit::Schedule::CronInterval(cron) => Schedule::CronInterval(line(cron)),
+        wit::Schedule::DeltaTrigger(trigger) => Schedule::Delta {
+            every: delta(trigger.every),
+            interval: delta(trigger.interval),
+        },
+        wit::Schedule::DeltaInterval(every) => Schedule::DeltaInterval {
+            every: delta(every),
+        },
+        wit::Schedule::Custom(custom) => Schedule::Custom(CustomSchedule {
+            entry: custom.entry,
+            arguments: custom.arguments,
+            description: custom.description,
+        }),
+    }
+}
+
+const fn delta(delta: wit::Delta) -> Delta {
+    Delta {
+        months: delta.months,
+        time: duration(delta.time),
+    }
+}
+
+fn group(group: wit::Group) -> GroupSpec {
+    GroupSpec {
+        group_id: group.group_id,
+        parent: group.parent,
+        mapping: group.mapping.into_iter().map(mapped).collect(),
+        doc: group.doc,
+        location: group.location.map(location),
+    }
+}
+
+fn mapped(parameter: wit::MappedParameter) -> MappedParameter {
+    MappedParameter {
+        name: parameter.name,
+        source: source(parameter.source),
+    }
+}
+
+fn source(source: wit::Source) -> Source {
+    match source {
+        wit::Source::Literal(json) => Source::Literal(json),
+        wit::Source::Output(task_id) => Source::Output(task_id),
+        wit::Source::Zip(zip) => Source::Zip {
+            sources: zip
+                .sources
+                .into_iter()
+                .map(|source| match source {
+                    wit::SimpleSource::Literal(json) => Source::Literal(json),
+                    wit::SimpleSource::Output(task_id) => Source::Output(task_id),
+                })
+                .collect(),
+            fill: zip.fill,
+        },
+    }
+}
+
+fn asset(asset: units::AssetRef) -> AssetRef {
+    match asset {
+        units::AssetRef::Name(name) => AssetRef::Name(name),
+        units::AssetRef::Uri(uri) => AssetRef::Uri(uri),
+        units::AssetRef::Alias(alias) => AssetRef::Alias(alias),
+    }
 }
 
 fn task(task: wit::Task) -> TaskSpec {
@@ -120,6 +228,7 @@ fn task(task: wit::Task) -> TaskSpec {
             .map(|argument| match argument {
                 wit::Argument::Literal(json) => Argument::Literal(json),
                 wit::Argument::Output(task_id) => Argument::Output(task_id),
+                wit::Argument::Mapped(name) => Argument::Mapped(name),
             })
             .collect(),
         upstream: task.upstream,
@@ -132,9 +241,34 @@ fn task(task: wit::Task) -> TaskSpec {
         pool: task.pool,
         pool_slots: task.pool_slots,
         priority_weight: task.priority_weight,
+        group: task.group,
+        mapping: task.mapping.map(|mapping| match mapping {
+            wit::Mapping::Product(lists) => {
+                Mapping::Product(lists.into_iter().map(mapped).collect())
+            }
+            wit::Mapping::Keywords(from) => Mapping::Keywords(source(from)),
+        }),
+        role: match task.role {
+            wit::Role::Work => Role::Work,
+            wit::Role::Setup => Role::Setup,
+            wit::Role::Teardown(on_failure_fail_dagrun) => Role::Teardown {
+                on_failure_fail_dagrun,
+            },
+        },
+        depends_on_past: task.depends_on_past,
+        wait_for_downstream: task.wait_for_downstream,
+        ignore_first_depends_on_past: task.ignore_first_depends_on_past,
+        max_active_tis_per_dag: task.max_active_tis_per_dag,
+        max_active_tis_per_dagrun: task.max_active_tis_per_dagrun,
+        weight_rule: match task.weight_rule {
+            wit::WeightRule::Downstream => WeightRule::Downstream,
+            wit::WeightRule::Upstream => WeightRule::Upstream,
+            wit::WeightRule::Absolute => WeightRule::Absolute,
+        },
+        inlets: task.inlets.into_iter().map(asset).collect(),
+        outlets: task.outlets.into_iter().map(asset).collect(),
         doc: task.doc,
         location: task.location.map(location),
-        ..TaskSpec::default()
     }
 }
 

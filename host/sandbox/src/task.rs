@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use airlock_grant::Caller;
 use airlock_model::{
-    dag::Location,
-    outcome::{Failure, FailureKind, Outcome},
-    port::Work,
+    dag::{AssetRef, Location},
+    outcome::{Downstream, Failure, FailureKind, Outcome, OutletEvent},
+    port::{EventSource, SeenEvent, Work},
     time::Timestamp,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     bindings::{
         TaskBundlePre,
         task_phase::{self, Context as Names},
+        task_units,
     },
     call::{self, MESSAGE_BYTES, Room, bounded},
     context::Context,
@@ -23,6 +24,8 @@ use crate::{
 
 /// Causes that are kept of a guest's error.
 const CAUSES: usize = 16;
+/// What of an asset event a try may tell, over all its events: they are kept with the run, as XComs are.
+const EVENTS: usize = 1_000;
 
 /// On whose behalf a try's instance calls.
 pub(crate) fn caller(work: &Work) -> Caller {
@@ -40,10 +43,11 @@ pub(crate) async fn run(
     let timeout: Option<Duration> = work.execution_timeout;
     let answer = call::run(room, standing, files, timeout, async |store| {
         let instance = bundle.instantiate_async(&mut *store).await?;
+        let now = standing.ports.clock.now();
         let arguments: Vec<String> = work.arguments.iter().map(|json| (**json).into()).collect();
         let answer = instance
             .airlock_bundle_tasks()
-            .call_run(&mut *store, &work.entry, &names(work), &arguments)
+            .call_run(&mut *store, &work.entry, &names(work, now), &arguments)
             .await?;
         let nothing = Pushed::new(0);
         let pushed = std::mem::replace(&mut store.data_mut().call.pushed, nothing);
@@ -51,9 +55,16 @@ pub(crate) async fn run(
     })
     .await;
     match answer {
-        Ok((Ok(task_phase::Outcome::Success(value)), pushed)) => {
-            success(standing, value, pushed).unwrap_or_else(Outcome::Failed)
+        Ok((Ok(task_phase::Outcome::Success(success)), pushed)) => {
+            let most = room.limits.xcom_bytes;
+            succeeded(standing, success, pushed, most).unwrap_or_else(Outcome::Failed)
         }
+        Ok((Ok(task_phase::Outcome::Rescheduled(at)), _)) => match Timestamp::from_micros(at) {
+            Ok(at) => Outcome::Rescheduled { at },
+            Err(error) => Outcome::Failed(wrong(format!(
+                "AL-0519: the time to which it rescheduled itself is none: {error}"
+            ))),
+        },
         Ok((Ok(task_phase::Outcome::Skipped(reason)), _)) => Outcome::Skipped {
             reason: text(standing, &reason),
         },
@@ -62,7 +73,7 @@ pub(crate) async fn run(
     }
 }
 
-fn names(work: &Work) -> Names {
+fn names(work: &Work, now: Timestamp) -> Names {
     Names {
         dag_id: work.names.dag_id.to_string(),
         run_id: work.names.run_id.to_string(),
@@ -77,30 +88,117 @@ fn names(work: &Work) -> Names {
         data_interval_end: work.data_interval.map(|(_, end)| end.micros()),
         run_after: work.run_after.micros(),
         params: work.params.as_ref().into(),
+        first_started_at: work.first_started_at.unwrap_or(now).micros(),
+        is_latest: work.is_latest,
+        triggering_asset_events: work.triggering_events.iter().map(seen).collect(),
+        inlet_events: work.inlet_events.iter().map(seen).collect(),
     }
 }
 
-fn success(standing: &Standing, value: Option<String>, pushed: Pushed) -> Result<Outcome, Failure> {
-    let failure = |kind, message| Failure {
-        kind,
+fn seen(SeenEvent { event, uri }: &SeenEvent) -> task_phase::AssetEvent {
+    task_phase::AssetEvent {
+        asset: event.asset.name.as_ref().into(),
+        uri: uri.clone(),
+        timestamp: event.at.micros(),
+        extra: event.extra.as_ref().into(),
+        source: match &event.source {
+            EventSource::Task {
+                dag_id,
+                run_id,
+                task_id,
+                map_index,
+            } => Some(task_phase::EventSource {
+                dag_id: dag_id.to_string(),
+                run_id: run_id.to_string(),
+                task_id: task_id.to_string(),
+                map_index: map_index.0,
+            }),
+            EventSource::Api { .. } | EventSource::Other(_) => None,
+        },
+    }
+}
+
+/// A failure for which the guest's answer itself is the reason.
+const fn wrong(message: String) -> Failure {
+    Failure {
+        kind: FailureKind::Error,
         message,
         causes: Vec::new(),
         location: None,
+    }
+}
+
+fn succeeded(
+    standing: &Standing,
+    success: task_phase::Success,
+    pushed: Pushed,
+    most: usize,
+) -> Result<Outcome, Failure> {
+    let reached = |reached: Reached| Failure {
+        kind: FailureKind::Limit(reached.limit),
+        ..wrong(reached.message)
     };
-    let reached = |reached: Reached| failure(FailureKind::Limit(reached.limit), reached.message);
-    let masked = |json: &str| {
+    let masked = |json: &str, what: &str| {
         standing.log.mask_json(json).ok_or_else(|| {
-            let message = "AL-0517: what the task returned is not JSON; let the SDK serialise it";
-            failure(FailureKind::Error, message.to_owned())
+            wrong(format!(
+                "AL-0517: {what} is not JSON; let the SDK serialise it"
+            ))
         })
     };
     let xcoms = pushed
-        .with_returned(value.map(Into::into))
+        .with_returned(success.return_value.map(Into::into))
         .map_err(reached)?
         .into_iter()
-        .map(|(key, value)| Ok((text(standing, &key), masked(&value)?)))
+        .map(|(key, value)| {
+            Ok((
+                text(standing, &key),
+                masked(&value, "what the task returned")?,
+            ))
+        })
         .collect::<Result<_, Failure>>()?;
-    Ok(Outcome::success(xcoms))
+    let told: usize = success
+        .outlet_events
+        .iter()
+        .map(|event| event.extra.len())
+        .sum();
+    if told > most || success.outlet_events.len() > EVENTS {
+        return Err(reached(Reached::outlet_events(most, EVENTS)));
+    }
+    let events = success
+        .outlet_events
+        .into_iter()
+        .map(|event| {
+            Ok(OutletEvent {
+                asset: asset(event.asset),
+                alias: event.alias,
+                extra: masked(&event.extra, "the extra of an outlet event")?
+                    .as_ref()
+                    .into(),
+            })
+        })
+        .collect::<Result<_, Failure>>()?;
+    let downstream = match success.downstream {
+        task_phase::Downstream::Free => Downstream::Free,
+        task_phase::Downstream::Follow(ids) => Downstream::Follow(
+            ids.into_iter()
+                .map(|id| bounded(&id, MESSAGE_BYTES))
+                .collect(),
+        ),
+        task_phase::Downstream::Skip(all) => Downstream::Skip { all },
+    };
+    Ok(Outcome::Success {
+        xcoms,
+        downstream,
+        events,
+    })
+}
+
+fn asset(asset: task_units::AssetRef) -> AssetRef {
+    match asset {
+        task_units::AssetRef::Name(name) => AssetRef::Name(name),
+        task_units::AssetRef::Uri(uri) => AssetRef::Uri(uri),
+        task_units::AssetRef::Alias(alias) => AssetRef::Alias(alias),
+    }
 }
 
 fn failed(standing: &Standing, failure: task_phase::Failure) -> Failure {

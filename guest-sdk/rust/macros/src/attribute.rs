@@ -151,6 +151,44 @@ impl Entry {
         })
     }
 
+    /// One of some names; gives what stands for it.
+    pub(crate) fn one_of(
+        &self,
+        what: &str,
+        names: &[(&'static str, &'static str)],
+    ) -> Result<&'static str> {
+        let (first, _) = names.first().copied().unwrap_or_default();
+        self.parsed(&format!("\"{first}\""), |text| {
+            let found = names.iter().find(|(name, _)| *name == text);
+            found.map(|(_, variant)| *variant).ok_or_else(|| {
+                let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+                format!(
+                    "\"{text}\" is no {}; there are {}",
+                    what.trim_start_matches("a "),
+                    list(&names)
+                )
+            })
+        })
+    }
+
+    /// `key(A, B)`: expressions.
+    pub(crate) fn exprs(&self, example: &str) -> Result<Vec<Expr>> {
+        match &self.value {
+            Value::List(tokens) => Punctuated::<Expr, Token![,]>::parse_terminated
+                .parse2(tokens.clone())
+                .map(|all| all.into_iter().collect()),
+            _ => Err(self.wants(&format!("a list such as {example}"))),
+        }
+    }
+
+    /// `key = expression`.
+    pub(crate) fn expr(&self, example: &str) -> Result<&Expr> {
+        match &self.value {
+            Value::Expr(expr) => Ok(expr),
+            _ => Err(self.wants(example)),
+        }
+    }
+
     pub(crate) fn duration(&self) -> Result<Duration> {
         self.parsed("\"30s\", \"5m\" or \"1h30m\"", time::duration)
     }
@@ -236,24 +274,91 @@ impl Entry {
             .collect()
     }
 
-    /// `(name = literal, required_name)`: names with the JSON text of their default.
-    pub(crate) fn params(&self) -> Result<Vec<(String, Option<String>)>> {
+    /// `(name = literal, name(default = literal, schema = "…", description = "…"), required_name)`.
+    pub(crate) fn params(&self) -> Result<Vec<Param>> {
         let Value::List(tokens) = &self.value else {
             return Err(
                 self.wants("a list such as params(city = \"Seattle\", limit = 10, must_be_given)")
             );
         };
-        entries(tokens.clone())?
-            .iter()
-            .map(|entry| {
-                let default = match &entry.value {
-                    Value::None => None,
-                    Value::Expr(expr) => Some(json(expr)?),
-                    Value::List(_) => return Err(entry.wants("a literal")),
-                };
-                Ok((entry.key.unraw().to_string(), default))
-            })
-            .collect()
+        entries(tokens.clone())?.iter().map(Param::read).collect()
+    }
+
+    /// Whether the value is a list in brackets.
+    pub(crate) fn is_array(&self) -> bool {
+        matches!(&self.value, Value::Expr(expr) if matches!(**expr, Expr::Array(_)))
+    }
+
+    /// Whether it stands alone, or says `true` or `false`.
+    pub(crate) fn is_flag(&self) -> bool {
+        matches!(self.value, Value::None) || matches!(self.lit(), Some(Lit::Bool(_)))
+    }
+
+    /// The texts of a list in brackets, or one text, each read by `read`.
+    pub(crate) fn each_parsed<T>(
+        &self,
+        example: &str,
+        read: impl Fn(&str) -> std::result::Result<T, String>,
+    ) -> Result<Vec<T>> {
+        let all: Vec<&Expr> = match &self.value {
+            Value::Expr(expr) => match &**expr {
+                Expr::Array(array) => array.elems.iter().collect(),
+                one => vec![one],
+            },
+            _ => Vec::new(),
+        };
+        if all.is_empty() {
+            return Err(self.wants(&format!("a text such as {example}")));
+        }
+        let each = all.into_iter().map(|expr| match literal(expr) {
+            Some(Lit::Str(text)) => read(&text.value())
+                .map_err(|e| Error::new(text.span(), format!("`{}`: {e}", self.key))),
+            _ => {
+                let message = format!("`{}` wants a text such as {example}", self.key);
+                Err(Error::new(expr.span(), message))
+            }
+        });
+        each.collect()
+    }
+}
+
+/// A param of a DAG.
+pub(crate) struct Param {
+    pub(crate) name: String,
+    /// JSON text.
+    pub(crate) default: Option<String>,
+    /// JSON text.
+    pub(crate) schema: Option<String>,
+    pub(crate) description: Option<String>,
+}
+
+impl Param {
+    fn read(entry: &Entry) -> Result<Self> {
+        let mut param = Self {
+            name: entry.key.unraw().to_string(),
+            default: None,
+            schema: None,
+            description: None,
+        };
+        match &entry.value {
+            Value::None => {}
+            Value::Expr(expr) => param.default = Some(json(expr)?),
+            Value::List(tokens) => {
+                for part in entries(tokens.clone())? {
+                    match (part.key.to_string().as_str(), &part.value) {
+                        ("default", Value::Expr(expr)) => param.default = Some(json(expr)?),
+                        ("default", _) => return Err(part.wants("a value such as 10")),
+                        ("schema", _) => param.schema = Some(part.text()?),
+                        ("description", _) => param.description = Some(part.text()?),
+                        _ => {
+                            let known = ["default", "schema", "description"];
+                            return Err(part.unknown("a param", &known));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(param)
     }
 }
 

@@ -3,16 +3,15 @@
 //! A crontab line is checked for its shape and the ranges of its numbers, which catches what people get
 //! wrong; what it means is the host's business alone.
 
-use std::time::Duration;
-
-use crate::time;
+use crate::time::{self, Delta};
 
 /// What `schedule = "…"` says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Schedule {
     Once,
+    Continuous,
     Cron(String),
-    Interval(Duration),
+    Interval(Delta),
 }
 
 /// Airflow 3.3.2, `airflow/utils/dates.py`: the presets that stand for a crontab line.
@@ -62,17 +61,21 @@ pub(crate) fn schedule(text: &str) -> Result<Schedule, String> {
     if trimmed == "@once" {
         return Ok(Schedule::Once);
     }
+    if trimmed == "@continuous" {
+        return Ok(Schedule::Continuous);
+    }
     if let Some(every) = trimmed.strip_prefix("every ") {
-        return match time::duration(every)? {
-            Duration::ZERO => Err("an interval has to be longer than nothing".to_owned()),
-            interval => Ok(Schedule::Interval(interval)),
+        let every = time::delta(every)?;
+        return match every == Delta::default() {
+            true => Err("an interval has to be longer than nothing".to_owned()),
+            false => Ok(Schedule::Interval(every)),
         };
     }
     if trimmed.starts_with('@') {
         return match PRESETS.contains(&trimmed) {
             true => Ok(Schedule::Cron(trimmed.to_owned())),
             false => Err(format!(
-                "\"{trimmed}\" is no preset; there are {} and @once",
+                "\"{trimmed}\" is no preset; there are {}, @once and @continuous",
                 PRESETS.join(", ")
             )),
         };
@@ -154,10 +157,14 @@ mod tests {
     fn every_way_to_write_a_schedule_is_understood() {
         let cron = |text: &str| Ok(Schedule::Cron(text.to_owned()));
         assert_eq!(schedule("@once"), Ok(Schedule::Once));
+        assert_eq!(schedule("@continuous"), Ok(Schedule::Continuous));
         assert_eq!(schedule("@daily"), cron("@daily"));
         assert_eq!(
             schedule("every 1h30m"),
-            Ok(Schedule::Interval(Duration::from_secs(5_400)))
+            Ok(Schedule::Interval(Delta {
+                months: 0,
+                time: std::time::Duration::from_secs(5_400)
+            }))
         );
         for line in [
             "* * * * *",

@@ -4,21 +4,26 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
-use syn::{Error, Ident, ItemFn, Result, spanned::Spanned as _};
+use quote::{quote, quote_spanned};
+use syn::{Error, Expr, Ident, ItemFn, Result, spanned::Spanned as _};
 
 use crate::{
-    attribute::{self, Entry, Errors, duration, option},
+    attribute::{self, Entry, Errors, Param, duration, option},
     cron::{self, Schedule},
+    schedule::{self, DataInterval, RunImmediately, condition},
     signature::ordinary,
     task::{location, positive, unraw},
     time,
 };
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 19] = [
     "dag_id",
     "description",
     "schedule",
+    "data_interval",
+    "run_immediately",
+    "timetable",
+    "schedule_assets",
     "timezone",
     "start_date",
     "end_date",
@@ -29,13 +34,19 @@ const KEYS: [&str; 13] = [
     "tags",
     "owners",
     "params",
+    "fail_fast",
+    "max_consecutive_failed_dag_runs",
 ];
 
 #[derive(Default)]
 struct Settings {
     dag_id: Option<String>,
     description: Option<String>,
-    schedule: Option<Schedule>,
+    schedule: Vec<Schedule>,
+    data_interval: Option<DataInterval>,
+    run_immediately: Option<RunImmediately>,
+    timetable: Option<Expr>,
+    schedule_assets: Option<TokenStream>,
     timezone: Option<String>,
     start_date: Option<i64>,
     end_date: Option<i64>,
@@ -45,7 +56,9 @@ struct Settings {
     dagrun_timeout: Option<Duration>,
     tags: Vec<String>,
     owners: Vec<String>,
-    params: Vec<(String, Option<String>)>,
+    params: Vec<Param>,
+    fail_fast: bool,
+    max_consecutive_failed_dag_runs: u32,
 }
 
 impl Settings {
@@ -82,7 +95,36 @@ impl Settings {
             "description" => self.description = Some(entry.text()?),
             "schedule" => {
                 let example = "\"@daily\", \"0 6 * * 1-5\" or \"every 30m\"; a DAG that only runs by hand has no `schedule`";
-                self.schedule = Some(entry.parsed(example, cron::schedule)?);
+                self.schedule = entry.each_parsed(example, cron::schedule)?;
+                let lines = |one: &Schedule| matches!(one, Schedule::Cron(_));
+                if entry.is_array() && !self.schedule.iter().all(lines) {
+                    let message =
+                        "a list of schedules is one of crontab lines; write anything else alone";
+                    return Err(Error::new(entry.key.span(), message));
+                }
+            }
+            "data_interval" if entry.is_flag() => {
+                let between = entry.flag()?;
+                self.data_interval = between.then_some(DataInterval::BetweenTicks);
+            }
+            "data_interval" => {
+                let delta = entry.parsed("\"1d\" or \"1mo\"", time::delta)?;
+                self.data_interval = Some(DataInterval::Of(delta));
+            }
+            "run_immediately" => {
+                self.run_immediately = Some(match entry.is_flag() {
+                    true if entry.flag()? => RunImmediately::Yes,
+                    true => RunImmediately::No,
+                    false => RunImmediately::Within(entry.duration()?),
+                });
+            }
+            "timetable" => {
+                let example = "a value whose type is a `Timetable`, such as MonthEnd { days: 3 }";
+                self.timetable = Some(entry.expr(example)?.clone());
+            }
+            "schedule_assets" => {
+                let example = "assets such as PRICES, or PRICES & (RATES | CURVES)";
+                self.schedule_assets = Some(condition(entry.expr(example)?)?);
             }
             "timezone" => {}
             "start_date" => self.start_date = Some(date(entry)?),
@@ -94,6 +136,10 @@ impl Settings {
             "tags" => self.tags = entry.texts()?,
             "owners" => self.owners = entry.texts()?,
             "params" => self.params = entry.params()?,
+            "fail_fast" => self.fail_fast = entry.flag()?,
+            "max_consecutive_failed_dag_runs" => {
+                self.max_consecutive_failed_dag_runs = entry.whole(1)?;
+            }
             _ => return Err(entry.unknown("a DAG", &KEYS)),
         }
         Ok(())
@@ -112,10 +158,29 @@ impl Settings {
                 "`catchup` needs a `start_date` to catch up from",
             ));
         }
-        if given("catchup") && !given("schedule") {
+        let scheduled = ["schedule", "timetable", "schedule_assets"];
+        if given("catchup") && !scheduled.into_iter().any(given) {
             return Err(Error::new(
                 at("catchup"),
                 "`catchup` needs a `schedule`: without one there is nothing to catch up with",
+            ));
+        }
+        if given("timetable") && given("schedule") {
+            return Err(Error::new(
+                at("timetable"),
+                "a DAG has a `schedule` or a `timetable`; keep one",
+            ));
+        }
+        schedule::agree(&self.schedule, self.data_interval.as_ref()).map_err(|message| {
+            let key = "data_interval";
+            Error::new(at(key), message)
+        })?;
+        let cron = matches!(self.schedule.as_slice(), [Schedule::Cron(_), ..]);
+        let ticks = cron && !matches!(self.data_interval, Some(DataInterval::BetweenTicks));
+        if given("run_immediately") && !ticks {
+            return Err(Error::new(
+                at("run_immediately"),
+                "`run_immediately` is about the ticks of crontab lines; drop it for other schedules",
             ));
         }
         match (self.start_date, self.end_date) {
@@ -153,6 +218,13 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
     let docs: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("doc")).collect();
     let dag_id = settings.dag_id.clone().unwrap_or_else(|| unraw(name));
     let spec = spec(&settings, &dag_id, attrs, name);
+    let timetable = settings.timetable.as_ref().map(|timetable| {
+        quote_spanned! {timetable.span()=>
+            fn __timetable() -> impl ::airlock_sdk::Timetable {
+                #timetable
+            }
+        }
+    });
     let output = &sig.output;
     let body_attrs = attrs.iter().filter(|a| !a.path().is_ident("doc"));
     let type_name = Ident::new(&name.to_string(), Span::call_site().located_at(name.span()));
@@ -170,6 +242,8 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         impl #type_name {
             #(#body_attrs)*
             fn __graph() #output #block
+
+            #timetable
         }
 
         #(#cfgs)*
@@ -186,18 +260,26 @@ fn spec(settings: &Settings, dag_id: &str, attrs: &[syn::Attribute], name: &Iden
             .clone()
             .or_else(|| attribute::doc(attrs)),
     );
-    let schedule = match &settings.schedule {
-        None => quote!(None),
-        Some(Schedule::Once) => quote!(Once),
-        Some(Schedule::Cron(expression)) => {
-            let timezone = option(settings.timezone.as_deref());
-            quote!(Cron { expression: #expression, timezone: #timezone })
+    let schedule = match &settings.timetable {
+        Some(_) => {
+            let entry = unraw(name);
+            quote! {
+                Custom(::airlock_sdk::__private::custom(
+                    ::core::concat!(::core::module_path!(), "::", #entry),
+                    Self::__timetable,
+                    || ::airlock_sdk::__private::describe(&Self::__timetable()),
+                ))
+            }
         }
-        Some(Schedule::Interval(interval)) => {
-            let interval = duration(*interval);
-            quote!(Interval(#interval))
-        }
+        None => schedule::code(
+            &settings.schedule,
+            settings.timezone.as_deref(),
+            settings.data_interval.as_ref(),
+            settings.run_immediately.as_ref(),
+        ),
     };
+    let assets = option(settings.schedule_assets.as_ref());
+    let (fail_fast, most_failed) = (settings.fail_fast, settings.max_consecutive_failed_dag_runs);
     let start_date = option(settings.start_date);
     let end_date = option(settings.end_date);
     let catchup = settings.catchup;
@@ -205,9 +287,16 @@ fn spec(settings: &Settings, dag_id: &str, attrs: &[syn::Attribute], name: &Iden
     let max_active_tasks = option(settings.max_active_tasks);
     let dagrun_timeout = option(settings.dagrun_timeout.map(duration));
     let (tags, owners) = (&settings.tags, &settings.owners);
-    let params = settings.params.iter().map(|(name, default)| {
-        let default = option(default.as_deref());
-        quote!(::airlock_sdk::definition::Param { name: #name, default: #default })
+    let params = settings.params.iter().map(|param| {
+        let name = &param.name;
+        let default = option(param.default.as_deref());
+        let schema = option(param.schema.as_deref());
+        let description = option(param.description.as_deref());
+        quote! {
+            ::airlock_sdk::definition::Param {
+                name: #name, default: #default, schema: #schema, description: #description,
+            }
+        }
     });
     let location = location(name);
     quote! {
@@ -224,6 +313,9 @@ fn spec(settings: &Settings, dag_id: &str, attrs: &[syn::Attribute], name: &Iden
             tags: &[#(#tags),*],
             owners: &[#(#owners),*],
             params: &[#(#params),*],
+            fail_fast: #fail_fast,
+            max_consecutive_failed_dag_runs: #most_failed,
+            asset_condition: #assets,
             location: #location,
             graph: || ::airlock_sdk::__private::DagResult::into_result(Self::__graph()),
         }

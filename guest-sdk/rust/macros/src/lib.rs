@@ -7,6 +7,8 @@
 mod attribute;
 mod cron;
 mod dag;
+mod kind;
+mod schedule;
 mod signature;
 mod task;
 mod time;

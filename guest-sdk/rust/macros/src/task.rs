@@ -1,5 +1,5 @@
-//! `#[task]`: from one function, its wiring (the name itself, and `with_id`), its plain body (`run`), and
-//! its entry in the bundle's list of task code.
+//! `#[task]`: from one function, its wiring (the name itself, `with_id`, `expand`), its plain body (`run`),
+//! and its entry in the bundle's list of task code.
 //!
 //! A function and a struct may share a name, since functions and types are named apart. So `check(…)` is
 //! the wiring, which reads best in a DAG function, and `check::run(…)` the author's code as it was written,
@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Ident, ItemFn, Result, ReturnType, Type, spanned::Spanned as _};
+use syn::{Expr, Ident, ItemFn, Result, ReturnType, Type, spanned::Spanned as _};
 
 use crate::{
     attribute::{self, Entry, Errors, duration, option},
+    kind::{self, Kind},
     signature::{Argument, inputs, ordinary, output},
 };
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 32] = [
     "task_id",
     "retries",
     "retry_delay",
@@ -27,6 +28,27 @@ const KEYS: [&str; 11] = [
     "pool",
     "pool_slots",
     "priority_weight",
+    "weight_rule",
+    "setup",
+    "teardown",
+    "on_failure_fail_dagrun",
+    "depends_on_past",
+    "wait_for_downstream",
+    "ignore_first_depends_on_past",
+    "max_active_tis_per_dag",
+    "max_active_tis_per_dagrun",
+    "inlets",
+    "outlets",
+    "branch",
+    "short_circuit",
+    "ignore_downstream_trigger_rules",
+    "sensor",
+    "poke_interval",
+    "timeout",
+    "mode",
+    "soft_fail",
+    "exponential_backoff",
+    "max_wait",
     "doc",
 ];
 
@@ -47,6 +69,12 @@ const TRIGGER_RULES: [(&str, &str); 13] = [
     ("always", "Always"),
 ];
 
+const WEIGHT_RULES: [(&str, &str); 3] = [
+    ("downstream", "Downstream"),
+    ("upstream", "Upstream"),
+    ("absolute", "Absolute"),
+];
+
 /// What the attribute says, with Airflow's defaults (3.3.2) for what it does not say.
 struct Settings {
     task_id: Option<String>,
@@ -59,7 +87,24 @@ struct Settings {
     pool: Option<String>,
     pool_slots: u32,
     priority_weight: i32,
+    weight_rule: &'static str,
+    role: Role,
+    depends_on_past: bool,
+    wait_for_downstream: bool,
+    ignore_first_depends_on_past: bool,
+    max_active_tis_per_dag: Option<u32>,
+    max_active_tis_per_dagrun: Option<u32>,
+    inlets: Vec<Expr>,
+    outlets: Vec<Expr>,
+    kind: Kind,
     doc: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Work,
+    Setup,
+    Teardown { on_failure_fail_dagrun: bool },
 }
 
 impl Settings {
@@ -75,6 +120,16 @@ impl Settings {
             pool: None,
             pool_slots: 1,
             priority_weight: 1,
+            weight_rule: "Downstream",
+            role: Role::Work,
+            depends_on_past: false,
+            wait_for_downstream: false,
+            ignore_first_depends_on_past: true,
+            max_active_tis_per_dag: None,
+            max_active_tis_per_dagrun: None,
+            inlets: Vec::new(),
+            outlets: Vec::new(),
+            kind: Kind::Plain,
             doc: None,
         };
         let mut errors = Errors::default();
@@ -82,6 +137,22 @@ impl Settings {
             if let Err(error) = settings.set(entry) {
                 errors.push(error);
             }
+        }
+        match kind::read(entries) {
+            Ok(kind) => settings.kind = kind,
+            Err(error) => errors.push(error),
+        }
+        match role(entries) {
+            Ok(Role::Teardown {
+                on_failure_fail_dagrun,
+            }) => {
+                settings.trigger_rule = "AllDoneSetupSuccess";
+                settings.role = Role::Teardown {
+                    on_failure_fail_dagrun,
+                };
+            }
+            Ok(role) => settings.role = role,
+            Err(error) => errors.push(error),
         }
         errors.finish()?;
         Ok(settings)
@@ -95,33 +166,67 @@ impl Settings {
             "retry_exponential_backoff" => self.backoff = entry.backoff()?,
             "max_retry_delay" => self.max_retry_delay = Some(entry.duration()?),
             "execution_timeout" => self.execution_timeout = Some(positive(entry)?),
-            "trigger_rule" => self.trigger_rule = entry.parsed("\"all_done\"", trigger_rule)?,
+            "trigger_rule" => self.trigger_rule = entry.one_of("a trigger rule", &TRIGGER_RULES)?,
             "pool" => self.pool = Some(entry.text()?),
             "pool_slots" => self.pool_slots = entry.whole(1)?,
             "priority_weight" => self.priority_weight = entry.signed()?,
+            "weight_rule" => {
+                self.weight_rule = entry.one_of("a weight rule", &WEIGHT_RULES)?;
+            }
+            "depends_on_past" => self.depends_on_past = entry.flag()?,
+            "wait_for_downstream" => self.wait_for_downstream = entry.flag()?,
+            "ignore_first_depends_on_past" => self.ignore_first_depends_on_past = entry.flag()?,
+            "max_active_tis_per_dag" => self.max_active_tis_per_dag = Some(entry.whole(1)?),
+            "max_active_tis_per_dagrun" => {
+                self.max_active_tis_per_dagrun = Some(entry.whole(1)?);
+            }
+            "inlets" => self.inlets = entry.exprs("inlets(PRICES, RATES)")?,
+            "outlets" => self.outlets = entry.exprs("outlets(PRICES)")?,
             "doc" => self.doc = Some(entry.text()?),
+            "setup" | "teardown" | "on_failure_fail_dagrun" => {}
+            key if kind::KEYS.contains(&key) => {}
             _ => return Err(entry.unknown("a task", &KEYS)),
         }
         Ok(())
     }
 }
 
-/// A time-out: a duration that is not zero.
+/// A duration that is not zero.
 pub(crate) fn positive(entry: &Entry) -> Result<Duration> {
     entry.parsed("\"5m\"", |text| match crate::time::duration(text)? {
-        Duration::ZERO => Err("a time-out has to be longer than nothing".to_owned()),
+        Duration::ZERO => Err("it has to be longer than nothing".to_owned()),
         duration => Ok(duration),
     })
 }
 
-fn trigger_rule(text: &str) -> std::result::Result<&'static str, String> {
-    let found = TRIGGER_RULES.iter().find(|(name, _)| *name == text);
-    found.map(|(_, variant)| *variant).ok_or_else(|| {
-        let names: Vec<&str> = TRIGGER_RULES.iter().map(|(name, _)| *name).collect();
-        format!(
-            "\"{text}\" is no trigger rule; there are {}",
-            attribute::list(&names)
-        )
+/// What the task is for, by `setup`, `teardown` and `on_failure_fail_dagrun`.
+fn role(entries: &[Entry]) -> Result<Role> {
+    let find = |key: &str| entries.iter().find(|entry| entry.key == key);
+    let flag = |key: &str| find(key).map_or(Ok(false), Entry::flag);
+    let (setup, teardown) = (flag("setup")?, flag("teardown")?);
+    let wrong = |key: &str, message: &str| match find(key) {
+        Some(entry) => Err(syn::Error::new(entry.key.span(), message)),
+        None => Ok(()),
+    };
+    if setup && teardown {
+        wrong(
+            "teardown",
+            "a task is a setup or a teardown; make it two tasks",
+        )?;
+    }
+    if !teardown {
+        let message = "only a teardown has `on_failure_fail_dagrun`";
+        wrong("on_failure_fail_dagrun", message)?;
+    } else {
+        let message = "a teardown's trigger rule is `all_done_setup_success`; drop `trigger_rule`";
+        wrong("trigger_rule", message)?;
+    }
+    Ok(match (setup, teardown) {
+        (_, true) => Role::Teardown {
+            on_failure_fail_dagrun: flag("on_failure_fail_dagrun")?,
+        },
+        (true, _) => Role::Setup,
+        _ => Role::Work,
     })
 }
 
@@ -153,7 +258,8 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
     let cfgs = attribute::cfgs(attrs);
     let docs: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("doc")).collect();
     let task_id = settings.task_id.clone().unwrap_or_else(|| unraw(name));
-    let (value, fallible) = output(&sig.output);
+    let (answer, fallible) = output(&sig.output);
+    let value = settings.kind.value(&answer);
 
     let names: Vec<&Ident> = arguments.iter().map(|argument| &argument.name).collect();
     let owned: Vec<&Type> = arguments.iter().map(|argument| &argument.owned).collect();
@@ -161,7 +267,15 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         ::std::vec![#(::airlock_sdk::IntoArgument::<#owned>::into_argument(#names)),*]
     };
     let spec = spec(&settings, &task_id, attrs, name);
-    let runner = runner(name, context, &arguments, &sig.output, fallible);
+    let runner = runner(
+        name,
+        context,
+        &arguments,
+        &sig.output,
+        fallible,
+        &settings.kind,
+    );
+    let expand = expansion(vis, &arguments, &value);
 
     // The body keeps the author's tokens, so that every error in it is at its own line.
     let mut body = sig.clone();
@@ -182,7 +296,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         #[allow(dead_code, reason = "a DAG may call the task only through `with_id`")]
         #[track_caller]
         #vis fn #name(#(#names: impl ::airlock_sdk::IntoArgument<#owned>),*) -> ::airlock_sdk::Output<#value> {
-            ::airlock_sdk::__private::add(#type_name::__spec(), ::core::option::Option::None, #wires)
+            ::airlock_sdk::__private::add(<#type_name as ::airlock_sdk::__private::TaskSource>::spec(), ::core::option::Option::None, #wires)
         }
 
         #(#cfgs)*
@@ -191,8 +305,11 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         #vis struct #type_name {}
 
         #(#cfgs)*
-        #[allow(dead_code, reason = "not every task is added under a second id")]
+        #[allow(dead_code, reason = "not every task is added in each way")]
         impl #type_name {
+            /// The task's id, as its attribute has it.
+            #vis const ID: &'static str = #task_id;
+
             #[doc = #run_doc]
             #(#body_attrs)*
             #vis #body #block
@@ -204,8 +321,10 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
                 #(#names: impl ::airlock_sdk::IntoArgument<#owned>),*
             ) -> ::airlock_sdk::Output<#value> {
                 let #id = ::core::option::Option::Some(::core::convert::Into::into(#id));
-                ::airlock_sdk::__private::add(Self::__spec(), #id, #wires)
+                ::airlock_sdk::__private::add(<Self as ::airlock_sdk::__private::TaskSource>::spec(), #id, #wires)
             }
+
+            #expand
         }
 
         #(#cfgs)*
@@ -214,9 +333,8 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
                 #runner
                 #spec
             };
-            impl #type_name {
-                #[doc(hidden)]
-                #vis fn __spec() -> &'static ::airlock_sdk::definition::TaskSpec {
+            impl ::airlock_sdk::__private::TaskSource for #type_name {
+                fn spec() -> &'static ::airlock_sdk::definition::TaskSpec {
                     &SPEC
                 }
             }
@@ -227,14 +345,65 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
     })
 }
 
+/// The ways to add the task as many: none for one without parameters.
+fn expansion(vis: &syn::Visibility, arguments: &[Argument], value: &Type) -> Option<TokenStream> {
+    if arguments.is_empty() {
+        return None;
+    }
+    let names: Vec<&Ident> = arguments.iter().map(|argument| &argument.name).collect();
+    let texts: Vec<String> = names.iter().map(|name| unraw(name)).collect();
+    let owned: Vec<&Type> = arguments.iter().map(|argument| &argument.owned).collect();
+    let spec = quote!(<Self as ::airlock_sdk::__private::TaskSource>::spec());
+    let (source, item) = (local("source"), local("T"));
+    Some(quote! {
+        /// Adds the task as many: a parameter that is given `each(…)` of a list has another of its values in
+        /// each instance.
+        #[track_caller]
+        #vis fn expand(
+            #(#names: impl ::airlock_sdk::IntoMapped<#owned>),*
+        ) -> ::airlock_sdk::Output<::std::vec::Vec<#value>> {
+            ::airlock_sdk::__private::expand(#spec, ::std::vec![
+                #((#texts, ::airlock_sdk::IntoMapped::<#owned>::into_mapped(#names))),*
+            ])
+        }
+
+        /// Adds the task as many, one for each object of a list, whose keys are the parameters' names.
+        #[track_caller]
+        #vis fn expand_kwargs<#item>(
+            #source: impl ::airlock_sdk::IntoSource<#item>,
+        ) -> ::airlock_sdk::Output<::std::vec::Vec<#value>> {
+            ::airlock_sdk::__private::expand_kwargs(
+                #spec,
+                &[#(#texts),*],
+                ::airlock_sdk::IntoSource::into_source(#source),
+            )
+        }
+    })
+}
+
 fn spec(settings: &Settings, task_id: &str, attrs: &[syn::Attribute], name: &Ident) -> TokenStream {
     let Settings {
         retries,
         backoff,
         pool_slots,
         priority_weight,
+        depends_on_past,
+        wait_for_downstream,
+        ignore_first_depends_on_past,
+        inlets,
+        outlets,
         ..
     } = settings;
+    let weight_rule = Ident::new(settings.weight_rule, Span::call_site());
+    let per_dag = option(settings.max_active_tis_per_dag);
+    let per_dagrun = option(settings.max_active_tis_per_dagrun);
+    let role = match settings.role {
+        Role::Work => quote!(Work),
+        Role::Setup => quote!(Setup),
+        Role::Teardown {
+            on_failure_fail_dagrun,
+        } => quote!(Teardown { on_failure_fail_dagrun: #on_failure_fail_dagrun }),
+    };
     let retry_delay = duration(settings.retry_delay);
     let max_retry_delay = option(settings.max_retry_delay.map(duration));
     let execution_timeout = option(settings.execution_timeout.map(duration));
@@ -256,6 +425,15 @@ fn spec(settings: &Settings, task_id: &str, attrs: &[syn::Attribute], name: &Ide
             pool: #pool,
             pool_slots: #pool_slots,
             priority_weight: #priority_weight,
+            weight_rule: ::airlock_sdk::definition::WeightRule::#weight_rule,
+            role: ::airlock_sdk::definition::Role::#role,
+            depends_on_past: #depends_on_past,
+            wait_for_downstream: #wait_for_downstream,
+            ignore_first_depends_on_past: #ignore_first_depends_on_past,
+            max_active_tis_per_dag: #per_dag,
+            max_active_tis_per_dagrun: #per_dagrun,
+            inlets: &[#((#inlets).reference()),*],
+            outlets: &[#((#outlets).reference()),*],
             doc: #doc,
             location: #location,
             run: __run,
@@ -270,6 +448,7 @@ fn runner(
     arguments: &[Argument],
     output: &ReturnType,
     fallible: bool,
+    kind: &Kind,
 ) -> TokenStream {
     let (ctx, rest, mut result) = (local("context"), local("arguments"), local("result"));
     let context_argument = context.then(|| quote!(#ctx,));
@@ -292,26 +471,25 @@ fn runner(
     };
     // What has no JSON form is an error at the type that the author wrote.
     result.set_span(result.span().located_at(span));
-    let finish = match fallible {
-        true => quote_spanned!(span=> ::airlock_sdk::__private::finish_result(#result)),
-        false => quote_spanned!(span=> ::airlock_sdk::__private::finish_value(&#result)),
+    let call = quote! {
+        let mut #rest = ::airlock_sdk::__private::Arguments::new(#rest, #count)?;
+        #(#decode)*
+        let #result = #name::run(#context_argument #(#pass),*);
     };
+    let body = kind.finish(&ctx, &rest, &result, span, &call, fallible);
     quote! {
         #[allow(unused_variables, unused_mut, clippy::let_unit_value, reason = "not every task takes and gives something")]
         fn __run(
             #ctx: &::airlock_sdk::Context,
             #rest: ::std::vec::Vec<::std::string::String>,
         ) -> ::airlock_sdk::Result<::airlock_sdk::__private::Outcome> {
-            let mut #rest = ::airlock_sdk::__private::Arguments::new(#rest, #count)?;
-            #(#decode)*
-            let #result = #name::run(#context_argument #(#pass),*);
-            #finish
+            #body
         }
     }
 }
 
 /// A name for a local variable that no name of the author's can meet.
-fn local(name: &str) -> Ident {
+pub(crate) fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 

@@ -13,6 +13,15 @@ const UNITS: [(&str, u64); 6] = [
     ("w", 604_800_000_000),
 ];
 
+const MONTHS: [(&str, u32); 2] = [("mo", 1), ("y", 12)];
+
+/// A length of time that may count months.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Delta {
+    pub(crate) months: u32,
+    pub(crate) time: Duration,
+}
+
 /// `30s`, `1h30m`, `500ms`: whole numbers, each with its unit (`ms`, `s`, `m`, `h`, `d`, `w`).
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || {
@@ -20,32 +29,50 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             "\"{text}\" is no duration; write numbers with a unit (ms, s, m, h, d, w), such as \"30s\" or \"1h30m\""
         )
     };
+    let delta = read(text).ok_or_else(wrong)?;
+    match delta.months {
+        0 => Ok(delta.time),
+        _ => Err(wrong()),
+    }
+}
+
+/// As [`duration`], and with months and years (`mo`, `y`).
+pub(crate) fn delta(text: &str) -> Result<Delta, String> {
+    read(text).ok_or_else(|| {
+        format!(
+            "\"{text}\" is no length of time; write numbers with a unit (ms, s, m, h, d, w, mo, y), such as \"30m\" or \"1mo\""
+        )
+    })
+}
+
+fn read(text: &str) -> Option<Delta> {
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(wrong());
+        return None;
     }
     let mut micros: u64 = 0;
+    let mut all_months: u32 = 0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let (number, after) = rest.split_at(digits);
         let letters = after
             .find(|c: char| !c.is_ascii_alphabetic())
             .unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
-        let (_, factor) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(wrong)?;
-        let part = number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(*factor));
-        micros = part
-            .and_then(|part| micros.checked_add(part))
-            .ok_or_else(wrong)?;
         rest = after.trim_start();
+        if let Some((_, factor)) = MONTHS.iter().find(|(name, _)| *name == unit) {
+            let part = number.parse::<u32>().ok()?.checked_mul(*factor)?;
+            all_months = all_months.checked_add(part)?;
+            continue;
+        }
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let part = number.parse::<u64>().ok()?.checked_mul(*factor)?;
+        micros = micros.checked_add(part)?;
     }
-    Ok(Duration::from_micros(micros))
+    Some(Delta {
+        months: all_months,
+        time: Duration::from_micros(micros),
+    })
 }
 
 /// A time zone of the IANA database.
@@ -77,6 +104,15 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
         assert_eq!(duration("1d 12h"), Ok(Duration::from_secs(36 * 3_600)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn lengths_of_time_may_count_months() {
+        let months = |months, time| Ok(Delta { months, time });
+        assert_eq!(delta("1mo"), months(1, Duration::ZERO));
+        assert_eq!(delta("1y 2mo 1d"), months(14, Duration::from_secs(86_400)));
+        assert_eq!(delta("5m"), months(0, Duration::from_secs(300)));
+        assert!(duration("1mo").is_err() && delta("1 month").is_err());
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! What may stand as an argument of a task in a DAG function, and how a try gets it back.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Output, Result, fail, graph::Node};
+use crate::{
+    Output, Result, fail,
+    graph::{GroupNode, Node},
+};
 
 /// An argument on its way into the graph.
 #[derive(Debug)]
@@ -10,6 +15,10 @@ use crate::{Output, Result, fail, graph::Node};
 pub enum Wire {
     Literal(String),
     Output(Node),
+    /// This instance's part of what the task is mapped over.
+    Mapped(&'static str),
+    /// This instance's part of what a group is mapped over.
+    Part(GroupNode, Cow<'static, str>),
     Invalid(String),
 }
 
@@ -64,7 +73,7 @@ impl<T> IntoArgument<Option<T>> for &Output<T> {
     }
 }
 
-fn literal<T: Serialize + ?Sized>(value: &T) -> Wire {
+pub(crate) fn literal<T: Serialize + ?Sized>(value: &T) -> Wire {
     match serde_json::to_string(value) {
         Ok(json) => Wire::Literal(json),
         Err(error) => Wire::Invalid(error.to_string()),

@@ -1,23 +1,25 @@
 //! The component's exports: the phases that the host calls, for whichever bundle [`bundle!`](crate::bundle)
 //! names.
 
-use std::{marker::PhantomData, panic, sync::Once, time::Duration};
+mod definitions;
+
+use std::{cell::RefCell, marker::PhantomData, panic, sync::Once};
 
 use jiff::Timestamp;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::{
-    Context,
+    AssetEvent, AssetRef, Context, Error, EventSource, OutletEvent, Restriction, RunInfo,
     bindings::{
         airlock::{
             bundle::{definitions as wit, units},
             capability::log as wit_log,
         },
-        exports::airlock::bundle::{dags, tasks},
+        exports::airlock::bundle::{dags, tasks, timetables},
     },
-    definition::{self, Argument, Dag, DagSpec, Schedule, Task, TriggerRule},
+    definition::{self, CustomTimetable, DagSpec, Schedule},
     host,
-    outcome::{Failure, Outcome},
+    outcome::{Downstream, Failure, Outcome},
     registry,
 };
 
@@ -35,18 +37,28 @@ impl<B: Bundle> dags::Guest for Component<B> {
     fn parse() -> dags::Parsed {
         listen();
         let parsed = definition::parse(B::DAGS);
-        wit::Parsed {
-            dags: parsed.dags.into_iter().map(dag).collect(),
-            errors: parsed
-                .errors
-                .into_iter()
-                .map(|error| wit::Error {
-                    dag_id: Some(error.dag_id.to_owned()),
-                    message: error.message,
-                    location: Some(location(error.location)),
-                })
-                .collect(),
+        let mut errors: Vec<wit::Error> = parsed
+            .errors
+            .into_iter()
+            .map(|error| wit::Error {
+                dag_id: Some(error.dag_id.to_owned()),
+                message: error.message,
+                location: Some(location(error.location)),
+            })
+            .collect();
+        let mut dags = Vec::with_capacity(parsed.dags.len());
+        for dag in parsed.dags {
+            let spec = dag.spec;
+            match definitions::dag(dag) {
+                Ok(dag) => dags.push(dag),
+                Err(error) => errors.push(wit::Error {
+                    dag_id: Some(spec.dag_id.to_owned()),
+                    message: format!("timetable: {error:#}"),
+                    location: Some(location(spec.location)),
+                }),
+            }
         }
+        wit::Parsed { dags, errors }
     }
 }
 
@@ -57,11 +69,27 @@ impl<B: Bundle> tasks::Guest for Component<B> {
         arguments: Vec<String>,
     ) -> Result<tasks::Outcome, tasks::Failure> {
         listen();
-        let outcome =
-            context_of(context).and_then(|context| registry::run(&entry, &context, arguments));
+        let context = context_of(context);
+        let outcome = context.and_then(|context| {
+            let outcome = registry::run(&entry, &context, arguments)?;
+            Ok((outcome, context.outlet_events.take()))
+        });
         match outcome {
-            Ok(Outcome::Success(json)) => Ok(tasks::Outcome::Success(json)),
-            Ok(Outcome::Skipped(why)) => Ok(tasks::Outcome::Skipped(why)),
+            Ok((Outcome::Success { value, downstream }, events)) => {
+                Ok(tasks::Outcome::Success(tasks::Success {
+                    return_value: value,
+                    downstream: match downstream {
+                        Downstream::Free => tasks::Downstream::Free,
+                        Downstream::Follow(ids) => tasks::Downstream::Follow(ids),
+                        Downstream::Skip { all } => tasks::Downstream::Skip(all),
+                    },
+                    outlet_events: events.into_iter().map(outlet_event).collect(),
+                }))
+            }
+            Ok((Outcome::Skipped(why), _)) => Ok(tasks::Outcome::Skipped(why)),
+            Ok((Outcome::Rescheduled(at), _)) => {
+                Ok(tasks::Outcome::Rescheduled(at.as_microsecond()))
+            }
             Err(failure) => Err(tasks::Failure {
                 message: failure.message,
                 causes: failure.causes,
@@ -72,8 +100,66 @@ impl<B: Bundle> tasks::Guest for Component<B> {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+impl<B: Bundle> timetables::Guest for Component<B> {
+    fn next_run(
+        entry: String,
+        arguments: String,
+        last: Option<timetables::RunInfo>,
+        restriction: timetables::Restriction,
+        now: i64,
+    ) -> Result<Option<timetables::RunInfo>, String> {
+        listen();
+        let bounds = Restriction {
+            earliest: restriction.earliest.map(time).transpose()?,
+            latest: restriction.latest.map(time).transpose()?,
+            catchup: restriction.catchup,
+        };
+        let last = last
+            .map(|run| {
+                Ok::<_, String>(RunInfo {
+                    data_interval: (time(run.data_interval.start)?, time(run.data_interval.end)?),
+                    run_after: time(run.run_after)?,
+                })
+            })
+            .transpose()?;
+        let timetable = timetable::<B>(&entry)?;
+        let next = (timetable.next_run)(&arguments, last.as_ref(), &bounds, time(now)?);
+        Ok(next.map_err(told)?.map(|run| timetables::RunInfo {
+            data_interval: interval(run.data_interval),
+            run_after: run.run_after.as_microsecond(),
+        }))
+    }
+
+    fn manual_interval(
+        entry: String,
+        arguments: String,
+        run_after: i64,
+    ) -> Result<units::Interval, String> {
+        listen();
+        let timetable = timetable::<B>(&entry)?;
+        let answer = (timetable.manual_interval)(&arguments, time(run_after)?);
+        answer.map(interval).map_err(told)
+    }
+}
+
+fn timetable<B: Bundle>(entry: &str) -> Result<CustomTimetable, String> {
+    let mut all = B::DAGS.iter().filter_map(|spec| match spec.schedule {
+        Schedule::Custom(timetable) => Some(timetable),
+        _ => None,
+    });
+    all.find(|timetable| timetable.entry == entry)
+        .ok_or_else(|| format!("this version of the bundle has no timetable `{entry}`"))
+}
+
+fn told(error: Error) -> String {
+    format!("{error:#}")
+}
+
+fn interval((start, end): (Timestamp, Timestamp)) -> units::Interval {
+    units::Interval {
+        start: start.as_microsecond(),
+        end: end.as_microsecond(),
+    }
 }
 
 fn location(location: definition::Location) -> units::Location {
@@ -83,102 +169,65 @@ fn location(location: definition::Location) -> units::Location {
     }
 }
 
-fn texts(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|&text| text.to_owned()).collect()
-}
-
-fn dag(Dag { spec, tasks }: Dag) -> wit::Dag {
-    wit::Dag {
-        dag_id: spec.dag_id.to_owned(),
-        description: spec.description.map(str::to_owned),
-        schedule: match spec.schedule {
-            Schedule::None => wit::Schedule::None,
-            Schedule::Once => wit::Schedule::Once,
-            Schedule::Cron {
-                expression,
-                timezone,
-            } => wit::Schedule::Cron(wit::Cron {
-                expression: expression.to_owned(),
-                timezone: timezone.map(str::to_owned),
-            }),
-            Schedule::Interval(interval) => wit::Schedule::Interval(micros(interval)),
-        },
-        start_date: spec.start_date,
-        end_date: spec.end_date,
-        catchup: spec.catchup,
-        max_active_runs: spec.max_active_runs,
-        max_active_tasks: spec.max_active_tasks,
-        dagrun_timeout: spec.dagrun_timeout.map(micros),
-        tags: texts(spec.tags),
-        owners: texts(spec.owners),
-        params: spec
-            .params
-            .iter()
-            .map(|param| wit::Param {
-                name: param.name.to_owned(),
-                default_value: param.default.map(str::to_owned),
-            })
-            .collect(),
-        tasks: tasks.into_iter().map(task).collect(),
-        location: Some(location(spec.location)),
+fn asset_ref(asset: &AssetRef) -> units::AssetRef {
+    match asset {
+        AssetRef::Asset(asset) => units::AssetRef::Name(asset.name.to_owned()),
+        AssetRef::Name(name) => units::AssetRef::Name((*name).to_owned()),
+        AssetRef::Uri(uri) => units::AssetRef::Uri((*uri).to_owned()),
+        AssetRef::Alias(alias) => units::AssetRef::Alias(alias.name.to_owned()),
     }
 }
 
-fn task(task: Task) -> wit::Task {
-    let spec = task.spec;
-    wit::Task {
-        task_id: task.task_id.into_owned(),
-        entry: spec.entry.to_owned(),
-        arguments: task
-            .arguments
-            .into_iter()
-            .map(|argument| match argument {
-                Argument::Literal(json) => wit::Argument::Literal(json),
-                Argument::Output(task_id) => wit::Argument::Output(task_id),
-            })
-            .collect(),
-        upstream: task.upstream,
-        trigger_rule: match spec.trigger_rule {
-            TriggerRule::AllSuccess => wit::TriggerRule::AllSuccess,
-            TriggerRule::AllFailed => wit::TriggerRule::AllFailed,
-            TriggerRule::AllDone => wit::TriggerRule::AllDone,
-            TriggerRule::AllSkipped => wit::TriggerRule::AllSkipped,
-            TriggerRule::OneSuccess => wit::TriggerRule::OneSuccess,
-            TriggerRule::OneFailed => wit::TriggerRule::OneFailed,
-            TriggerRule::OneDone => wit::TriggerRule::OneDone,
-            TriggerRule::NoneFailed => wit::TriggerRule::NoneFailed,
-            TriggerRule::NoneFailedMinOneSuccess => wit::TriggerRule::NoneFailedMinOneSuccess,
-            TriggerRule::NoneSkipped => wit::TriggerRule::NoneSkipped,
-            TriggerRule::AllDoneMinOneSuccess => wit::TriggerRule::AllDoneMinOneSuccess,
-            TriggerRule::AllDoneSetupSuccess => wit::TriggerRule::AllDoneSetupSuccess,
-            TriggerRule::Always => wit::TriggerRule::Always,
-        },
-        retries: spec.retries,
-        retry_delay: micros(spec.retry_delay),
-        retry_exponential_backoff: spec.retry_exponential_backoff,
-        max_retry_delay: spec.max_retry_delay.map(micros),
-        execution_timeout: spec.execution_timeout.map(micros),
-        pool: spec.pool.map(str::to_owned),
-        pool_slots: spec.pool_slots,
-        priority_weight: spec.priority_weight,
-        doc: spec.doc.map(str::to_owned),
-        location: Some(location(task.location)),
+fn outlet_event(event: OutletEvent) -> tasks::OutletEvent {
+    tasks::OutletEvent {
+        asset: asset_ref(&event.asset),
+        alias: event.alias.map(|alias| alias.name.to_owned()),
+        extra: event.extra,
+    }
+}
+
+fn asset_event(event: tasks::AssetEvent) -> Result<AssetEvent, String> {
+    Ok(AssetEvent {
+        asset: event.asset,
+        uri: event.uri,
+        timestamp: time(event.timestamp)?,
+        extra: event.extra,
+        source: event.source.map(|source| EventSource {
+            dag_id: source.dag_id,
+            run_id: source.run_id,
+            task_id: source.task_id,
+            map_index: source.map_index,
+        }),
+    })
+}
+
+fn time(micros: i64) -> Result<Timestamp, String> {
+    // Without jiff's own text, which would put the printing of every kind of date error into each bundle.
+    match Timestamp::from_microsecond(micros) {
+        Ok(time) => Ok(time),
+        Err(_) => Err(format!(
+            "{micros} microseconds since 1970 are beyond the calendar"
+        )),
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            causes: Vec::new(),
+            retry: false,
+            location: None,
+        }
     }
 }
 
 fn context_of(from: tasks::Context) -> Result<Context, Failure> {
-    // Without jiff's own text, which would put the printing of every kind of date error into each bundle.
-    let time = |micros: i64| match Timestamp::from_microsecond(micros) {
-        Ok(time) => Ok(time),
-        Err(_) => Err(Failure {
-            message: format!("{micros} microseconds since 1970 are beyond the calendar"),
-            causes: Vec::new(),
-            retry: false,
-            location: None,
-        }),
-    };
     let start = from.data_interval_start.map(time).transpose()?;
     let end = from.data_interval_end.map(time).transpose()?;
+    let events = |all: Vec<tasks::AssetEvent>| all.into_iter().map(asset_event).collect();
+    let triggering: Result<_, String> = events(from.triggering_asset_events);
+    let inlets: Result<_, String> = events(from.inlet_events);
     Ok(Context {
         logical_date: from.logical_date.map(time).transpose()?,
         data_interval: start.zip(end),
@@ -192,6 +241,11 @@ fn context_of(from: tasks::Context) -> Result<Context, Failure> {
         max_tries: from.max_tries,
         token: from.token,
         params: from.params,
+        first_started_at: time(from.first_started_at)?,
+        is_latest: from.is_latest,
+        triggering_events: triggering?,
+        inlet_events: inlets?,
+        outlet_events: RefCell::default(),
     })
 }
 

@@ -1,9 +1,13 @@
 //! Which try of which task instance runs, as its code sees it.
 
+use std::cell::RefCell;
+
 use jiff::{Timestamp, civil, tz::Offset};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Result, ResultExt as _};
+use crate::{
+    Asset, AssetAlias, AssetEvent, AssetRef, Error, Result, ResultExt as _, asset::OutletEvent,
+};
 
 /// Which try of which task instance this is, and for which time. A task takes it as its first parameter,
 /// `ctx: &Context`, if it wants it; a test makes one with [`Context::builder`].
@@ -21,6 +25,11 @@ pub struct Context {
     pub(crate) data_interval: Option<(Timestamp, Timestamp)>,
     pub(crate) run_after: Timestamp,
     pub(crate) params: String,
+    pub(crate) first_started_at: Timestamp,
+    pub(crate) is_latest: bool,
+    pub(crate) triggering_events: Vec<AssetEvent>,
+    pub(crate) inlet_events: Vec<AssetEvent>,
+    pub(crate) outlet_events: RefCell<Vec<OutletEvent>>,
 }
 
 impl Context {
@@ -153,6 +162,91 @@ impl Context {
         &self.params
     }
 
+    /// When this try began: for a sensor that was rescheduled, when it looked first.
+    #[must_use]
+    pub const fn first_started_at(&self) -> Timestamp {
+        self.first_started_at
+    }
+
+    /// Whether the run is the latest: the schedule has no later one whose time has come.
+    #[must_use]
+    pub const fn is_latest(&self) -> bool {
+        self.is_latest
+    }
+
+    /// The asset events that made the run, oldest first; none where no asset did.
+    #[must_use]
+    pub fn triggering_events(&self) -> &[AssetEvent] {
+        &self.triggering_events
+    }
+
+    /// The latest events of the task's inlets, oldest first.
+    #[must_use]
+    pub fn inlet_events(&self) -> &[AssetEvent] {
+        &self.inlet_events
+    }
+
+    /// Says more about the change of an outlet than that it happened: `extra` is an object of yours, and those
+    /// who depend on the asset see it. Without this, a task's success says of each of its outlets that it
+    /// changed.
+    ///
+    /// # Errors
+    /// `extra` is no JSON object.
+    #[track_caller]
+    pub fn outlet_event(&self, asset: impl Into<AssetRef>, extra: impl Serialize) -> Result<()> {
+        self.push_event(asset.into(), None, &extra)
+    }
+
+    /// Says that an asset changed which is reached through an alias among the task's outlets: from then on
+    /// the alias stands for that asset, too.
+    ///
+    /// # Errors
+    /// `extra` is no JSON object.
+    #[track_caller]
+    pub fn alias_event(
+        &self,
+        alias: AssetAlias,
+        asset: Asset,
+        extra: impl Serialize,
+    ) -> Result<()> {
+        self.push_event(asset.reference(), Some(alias), &extra)
+    }
+
+    /// What was said of outlets so far: for tests.
+    #[must_use]
+    pub fn outlet_events(&self) -> Vec<OutletEvent> {
+        self.outlet_events.borrow().clone()
+    }
+
+    #[track_caller]
+    fn push_event(
+        &self,
+        asset: AssetRef,
+        alias: Option<AssetAlias>,
+        extra: &impl Serialize,
+    ) -> Result<()> {
+        let extra = match serde_json::to_value(extra) {
+            Ok(serde_json::Value::Null) => serde_json::Value::Object(serde_json::Map::new()),
+            Ok(extra @ serde_json::Value::Object(_)) => extra,
+            Ok(_) => {
+                return Err(crate::fail(
+                    "the extra of an asset event is an object: give a struct, a map, or `()` for none",
+                ));
+            }
+            Err(error) => {
+                return Err(crate::fail(format_args!(
+                    "the extra of an asset event has no JSON form: {error}"
+                )));
+            }
+        };
+        self.outlet_events.borrow_mut().push(OutletEvent {
+            asset,
+            alias,
+            extra: extra.to_string(),
+        });
+        Ok(())
+    }
+
     #[track_caller]
     fn timeless(&self, what: &str) -> Error {
         crate::fail(format_args!(
@@ -185,6 +279,11 @@ impl Default for ContextBuilder {
             data_interval: None,
             run_after: Timestamp::UNIX_EPOCH,
             params: String::new(),
+            first_started_at: Timestamp::now(),
+            is_latest: true,
+            triggering_events: Vec::new(),
+            inlet_events: Vec::new(),
+            outlet_events: RefCell::default(),
         };
         Self {
             context,
@@ -237,6 +336,36 @@ impl ContextBuilder {
     pub fn param(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or_default();
         self.params.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Which instance of a mapped task.
+    pub fn map_index(mut self, index: i32) -> Self {
+        self.context.map_index = index;
+        self
+    }
+
+    /// When this try began, where it is not now.
+    pub fn first_started_at(mut self, at: Timestamp) -> Self {
+        self.context.first_started_at = at;
+        self
+    }
+
+    /// Whether the run is the latest of its schedule. Unless it is said, it is.
+    pub fn is_latest(mut self, latest: bool) -> Self {
+        self.context.is_latest = latest;
+        self
+    }
+
+    /// A further asset event that made the run.
+    pub fn triggering_event(mut self, event: AssetEvent) -> Self {
+        self.context.triggering_events.push(event);
+        self
+    }
+
+    /// A further event of one of the task's inlets.
+    pub fn inlet_event(mut self, event: AssetEvent) -> Self {
+        self.context.inlet_events.push(event);
         self
     }
 

@@ -6,7 +6,11 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use crate::{__private::Outcome, Context, Error, Result, graph};
+use crate::{Context, Error, Result, graph, outcome::Outcome};
+pub use crate::{
+    asset::{Asset, AssetAlias, AssetCondition, AssetRef},
+    timetable::CustomTimetable,
+};
 
 /// A place in the author's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,22 +36,65 @@ impl fmt::Display for Location {
     }
 }
 
-/// When runs are created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// When runs are created by the clock (Airflow 3.3.2, `airflow/timetables/`).
+#[derive(Debug, Clone, Copy)]
 pub enum Schedule {
-    /// Only by hand or by API.
+    /// Only by hand, by API, or by assets.
     None,
-    /// One run, at the start date.
+    /// Once: at the start date, or without one as soon as it can be.
     Once,
-    /// One run at each tick.
-    Cron {
+    /// Again as soon as the last run has ended.
+    Continuous,
+    /// At each tick of any of some crontab lines.
+    CronTrigger {
+        /// Crontab lines, or presets such as `@daily`.
+        lines: &'static [&'static str],
+        /// An IANA zone; none means UTC.
+        timezone: Option<&'static str>,
+        /// How far before its tick a run's data interval begins.
+        interval: Delta,
+        /// The first run of a DAG that has neither a start date nor a run.
+        run_immediately: RunImmediately,
+    },
+    /// At the end of each interval between two ticks of a crontab line.
+    CronInterval {
         /// A crontab line, or a preset such as `@daily`.
-        expression: &'static str,
+        line: &'static str,
         /// An IANA zone; none means UTC.
         timezone: Option<&'static str>,
     },
-    /// One run each time this long has passed.
-    Interval(Duration),
+    /// Each time this long has passed.
+    DeltaTrigger {
+        /// From run to run.
+        every: Delta,
+        /// How far before its time a run's data interval begins.
+        interval: Delta,
+    },
+    /// At the end of each interval of this length.
+    DeltaInterval(Delta),
+    /// As the bundle's own code says.
+    Custom(CustomTimetable),
+}
+
+/// A length of time that may count months.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// A year is twelve. The calendar (in UTC) gives them their length.
+    pub months: u32,
+    /// The rest.
+    pub time: Duration,
+}
+
+/// When a DAG runs first that has neither a start date nor a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunImmediately {
+    /// At the last tick, if it is no longer ago than a tenth of the time between two ticks or five minutes,
+    /// whichever is more; else at the next.
+    No,
+    /// At the last tick.
+    Yes,
+    /// At the last tick, if it is no longer ago than this; else at the next.
+    Within(Duration),
 }
 
 /// When a task may start, judged by the states of its upstream tasks (Airflow 3.3.2, `TriggerRule`).
@@ -88,6 +135,36 @@ pub struct Param {
     pub name: &'static str,
     /// JSON text; none: it has to be given with each run.
     pub default: Option<&'static str>,
+    /// A JSON Schema that its value must satisfy, as JSON text.
+    pub schema: Option<&'static str>,
+    /// For people.
+    pub description: Option<&'static str>,
+}
+
+/// What a task is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its own sake.
+    Work,
+    /// Makes what others need: they do not run without it.
+    Setup,
+    /// Puts away what its setups made, whatever became of those who needed it.
+    Teardown {
+        /// Whether its failure is the run's.
+        on_failure_fail_dagrun: bool,
+    },
+}
+
+/// How a task's priority follows from the weights of the tasks around it (Airflow 3.3.2,
+/// `airflow/task/priority_strategy.py`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightRule {
+    /// Its own weight plus that of all that waits for it. The default.
+    Downstream,
+    /// Its own weight plus that of all that it waits for.
+    Upstream,
+    /// Its own weight.
+    Absolute,
 }
 
 /// What `#[dag(…)]` says.
@@ -117,14 +194,20 @@ pub struct DagSpec {
     pub owners: &'static [&'static str],
     /// In the order of the attribute.
     pub params: &'static [Param],
+    /// A failure ends the run: what runs fails, what has not begun is skipped, teardowns still run.
+    pub fail_fast: bool,
+    /// After that many failed runs in a row the DAG is paused; zero: never.
+    pub max_consecutive_failed_dag_runs: u32,
+    /// Asset events that make runs, besides what `schedule` says.
+    pub asset_condition: Option<AssetCondition>,
     /// Where the function stands.
     pub location: Location,
     #[doc(hidden)]
     pub graph: fn() -> Result<()>,
 }
 
-/// What `#[task(…)]` says.
-#[derive(Debug)]
+/// What `#[task(…)]` says, and what a call may change of it ([`Output::with`](crate::Output::with)).
+#[derive(Debug, Clone, Copy)]
 pub struct TaskSpec {
     /// Which code runs the task: the function's path. The host gives it back for each try.
     pub entry: &'static str,
@@ -148,6 +231,24 @@ pub struct TaskSpec {
     pub pool_slots: u32,
     /// Higher starts earlier. Default: 1.
     pub priority_weight: i32,
+    /// How its priority comes about.
+    pub weight_rule: WeightRule,
+    /// What it is for.
+    pub role: Role,
+    /// Only after the task's instance in the run before has succeeded or was skipped.
+    pub depends_on_past: bool,
+    /// Only after the direct downstream tasks of that instance have, too; implies `depends_on_past`.
+    pub wait_for_downstream: bool,
+    /// Whether a task that is new in its DAG starts although there is no such instance. Default: yes.
+    pub ignore_first_depends_on_past: bool,
+    /// Instances at once over all runs of the DAG.
+    pub max_active_tis_per_dag: Option<u32>,
+    /// Instances at once in one run.
+    pub max_active_tis_per_dagrun: Option<u32>,
+    /// Assets whose latest events it wants to see.
+    pub inlets: &'static [AssetRef],
+    /// Assets that its success changes.
+    pub outlets: &'static [AssetRef],
     /// The doc comment, or `doc = "…"`.
     pub doc: Option<&'static str>,
     /// Where the function stands.
@@ -163,18 +264,64 @@ pub enum Argument {
     Literal(String),
     /// What the task of this id returned.
     Output(String),
+    /// This instance's part of the task's mapping, or of its group's, by the parameter's name.
+    Mapped(Cow<'static, str>),
+}
+
+/// Where values come from over which something is mapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The JSON text of a list or map, fixed when the DAG was parsed.
+    Literal(String),
+    /// What the task of this id returned.
+    Output(String),
+    /// One value of each, side by side.
+    Zip {
+        /// None of them a zip.
+        sources: Vec<Self>,
+        /// JSON text that stands in for what a shorter source lacks; none: the shortest ends the list.
+        fill: Option<&'static str>,
+    },
+}
+
+/// How a task becomes many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    /// `expand`: one instance for each combination of the parameters' values.
+    Product(Vec<(Cow<'static, str>, Source)>),
+    /// `expand_kwargs`: one instance for each object of a list, whose keys are the parameters.
+    Keywords(Source),
+}
+
+/// A task group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// With the ids of the groups around it.
+    pub group_id: String,
+    /// The group that it stands in.
+    pub parent: Option<String>,
+    /// Parameters and their values, if all of it becomes many.
+    pub mapping: Vec<(Cow<'static, str>, Source)>,
+    /// For people.
+    pub doc: Option<String>,
+    /// Where it is opened.
+    pub location: Location,
 }
 
 /// A task of a graph.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// What its attribute says.
-    pub spec: &'static TaskSpec,
-    /// The attribute's id, or the one that the call gave.
+    /// What its attribute says, and what the call changed of it.
+    pub spec: Cow<'static, TaskSpec>,
+    /// The attribute's id, or the one that the call gave, with the ids of the groups around it.
     pub task_id: Cow<'static, str>,
     /// In the order of the function's parameters.
     pub arguments: Vec<Argument>,
-    /// The tasks that must end before this one, besides those that `arguments` names.
+    /// Whether it becomes many.
+    pub mapping: Option<Mapping>,
+    /// The group that it stands in.
+    pub group: Option<String>,
+    /// The tasks that must end before this one, besides those that `arguments` and `mapping` name.
     pub upstream: Vec<String>,
     /// Where the DAG function calls it.
     pub location: Location,
@@ -185,6 +332,10 @@ pub struct Task {
 pub struct Dag {
     /// What its attribute says.
     pub spec: &'static DagSpec,
+    /// The assets that it describes: those of its tasks and of its condition, each once.
+    pub assets: Vec<Asset>,
+    /// An outer group before what stands in it.
+    pub groups: Vec<Group>,
     /// In the order of the calls.
     pub tasks: Vec<Task>,
 }
@@ -194,6 +345,12 @@ impl Dag {
     #[must_use]
     pub fn task(&self, task_id: &str) -> Option<&Task> {
         self.tasks.iter().find(|task| task.task_id == task_id)
+    }
+
+    /// The group of this id, if there is one.
+    #[must_use]
+    pub fn group(&self, group_id: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.group_id == group_id)
     }
 }
 
@@ -228,6 +385,16 @@ impl std::error::Error for DefinitionError {}
 pub trait DagSource {
     /// What the attribute says.
     const SPEC: &'static DagSpec;
+}
+
+/// What `#[task]` makes of a function: a type of its name that stands for the task.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task",
+    note = "a task is a function that bears `#[task]`"
+)]
+pub trait TaskSource {
+    /// What the attribute says.
+    fn spec() -> &'static TaskSpec;
 }
 
 /// What a DAG function may return: nothing, or a `Result` of nothing.

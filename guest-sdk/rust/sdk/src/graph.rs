@@ -3,29 +3,27 @@
 //!
 //! The graph lies in a thread-local while that function runs, so that a call of a task is an ordinary call
 //! and its result a small handle ([`Output`]). Mistakes are collected, so that a parse names all of them,
-//! and only then is the DAG given up.
+//! and only then is the DAG given up. Names are given at the end ([`definition`]), since a handle may still
+//! change a task's id.
 //!
 //! That a task is called in the code of another compiles, since both are ordinary functions. There is no
 //! graph then, so the call runs nothing: the try fails and says what was meant.
 
+mod finish;
+
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     panic::Location,
 };
 
-#[cfg(any(test, target_arch = "wasm32"))]
-use crate::outcome::Failure;
 use crate::{
     argument::Wire,
-    definition::{Argument, Dag, DagSpec, DefinitionError, Task, TaskSpec},
-    output::Output,
-    registry,
+    definition::{Dag, DagSpec, DefinitionError, Role, TaskSpec, TriggerRule},
+    mapping::{MappedWire, SourceWire},
+    outcome::Failure,
+    output::{Output, Side},
 };
-
-/// The longest id, in bytes (Airflow 3.3.2).
-const MAX_ID_BYTES: usize = 250;
 
 thread_local! {
     static SCENE: RefCell<Scene> = const { RefCell::new(Scene::Neither) };
@@ -41,23 +39,38 @@ pub struct Node {
     index: usize,
 }
 
+/// A group of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct GroupNode {
+    graph: u32,
+    index: usize,
+}
+
 impl Node {
     /// What a call gives that added nothing: a task of no graph.
-    #[cfg(any(test, target_arch = "wasm32"))]
     const NOWHERE: Self = Self {
         graph: u32::MAX,
         index: usize::MAX,
     };
 }
 
+impl GroupNode {
+    /// What opening a group gives that added nothing.
+    pub(crate) const NOWHERE: Self = Self {
+        graph: u32::MAX,
+        index: usize::MAX,
+    };
+}
+
 type Site = &'static Location<'static>;
+type Parameters<W> = Vec<(Cow<'static, str>, W)>;
 
 /// What of the author's runs on this thread.
 enum Scene {
     /// A DAG function: calls of tasks build its graph.
     Dag(Graph),
     /// A task's code, and the first call of another task in it, told as the failure that it is.
-    #[cfg(any(test, target_arch = "wasm32"))]
     Try(Option<Failure>),
     /// Neither: the code of a test, since a host calls nothing else.
     Neither,
@@ -66,9 +79,39 @@ enum Scene {
 struct Graph {
     number: u32,
     spec: &'static DagSpec,
-    tasks: Vec<Task>,
-    ids: BTreeMap<Cow<'static, str>, usize>,
+    calls: Vec<Call>,
+    groups: Vec<Opened>,
+    /// The group in which calls stand now.
+    inside: Option<usize>,
     errors: Vec<DefinitionError>,
+}
+
+/// A call of a task.
+struct Call {
+    /// As its attribute has it.
+    code: &'static TaskSpec,
+    /// As this call has it.
+    spec: Cow<'static, TaskSpec>,
+    id: Option<String>,
+    group: Option<usize>,
+    arguments: Vec<Wire>,
+    mapping: Option<CallMapping>,
+    upstream: Vec<usize>,
+    site: Site,
+}
+
+enum CallMapping {
+    Product(Parameters<SourceWire>),
+    Keywords(SourceWire),
+}
+
+/// A group that was opened.
+struct Opened {
+    id: String,
+    parent: Option<usize>,
+    mapping: Parameters<SourceWire>,
+    doc: Option<String>,
+    site: Site,
 }
 
 /// Runs a DAG's function and gives its graph, or all its mistakes.
@@ -79,15 +122,13 @@ pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>>
     SCENE.replace(Scene::Dag(Graph {
         number,
         spec,
-        tasks: Vec::new(),
-        ids: BTreeMap::new(),
+        calls: Vec::new(),
+        groups: Vec::new(),
+        inside: None,
         errors: Vec::new(),
     }));
     let result = (spec.graph)();
-    let Scene::Dag(Graph {
-        tasks, mut errors, ..
-    }) = SCENE.replace(Scene::Neither)
-    else {
+    let Scene::Dag(mut graph) = SCENE.replace(Scene::Neither) else {
         return Err(vec![DefinitionError {
             dag_id: spec.dag_id,
             message: "the DAG function parsed another DAG, which took this one's place; do that outside of it".to_owned(),
@@ -95,21 +136,17 @@ pub(crate) fn build(spec: &'static DagSpec) -> Result<Dag, Vec<DefinitionError>>
         }]);
     };
     if let Err(error) = result {
-        errors.push(DefinitionError {
+        graph.errors.push(DefinitionError {
             dag_id: spec.dag_id,
             message: format!("{error:#}"),
             location: error.location(),
         });
     }
-    match errors.is_empty() {
-        true => Ok(Dag { spec, tasks }),
-        false => Err(errors),
-    }
+    graph.finish()
 }
 
 /// Runs a task's code. That it called a task fails it for good, whatever it gave: no other try would fare
 /// better, and the author believes that something ran which did not.
-#[cfg(any(test, target_arch = "wasm32"))]
 pub(crate) fn within_try<T>(code: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     SCENE.replace(Scene::Try(None));
     let result = code();
@@ -130,15 +167,80 @@ pub(crate) fn within_try<T>(code: impl FnOnce() -> Result<T, Failure>) -> Result
 /// In a test's own code, where there is neither a graph nor a try that could fail.
 #[track_caller]
 #[doc(hidden)]
+pub fn add<T>(spec: &'static TaskSpec, task_id: Option<String>, arguments: Vec<Wire>) -> Output<T> {
+    Output::new(call(spec, task_id, arguments, None, Location::caller()))
+}
+
+/// Adds a task that is mapped over those of its arguments that are lists.
+///
+/// # Panics
+/// As [`add`].
+#[track_caller]
+#[doc(hidden)]
+pub fn expand<T>(
+    spec: &'static TaskSpec,
+    arguments: Vec<(&'static str, MappedWire)>,
+) -> Output<Vec<T>> {
+    let mut lists = Vec::new();
+    let arguments = arguments
+        .into_iter()
+        .map(|(name, wire)| match wire {
+            MappedWire::Same(wire) => wire,
+            MappedWire::Each(source) => {
+                lists.push((Cow::Borrowed(name), source));
+                Wire::Mapped(name)
+            }
+        })
+        .collect();
+    let mapping = Some(CallMapping::Product(lists));
+    Output::new(call(spec, None, arguments, mapping, Location::caller()))
+}
+
+/// Adds a task that is mapped over a list of objects, whose keys are its parameters.
+///
+/// # Panics
+/// As [`add`].
+#[track_caller]
+#[doc(hidden)]
+pub fn expand_kwargs<T>(
+    spec: &'static TaskSpec,
+    names: &[&'static str],
+    source: SourceWire,
+) -> Output<Vec<T>> {
+    let arguments = names.iter().map(|name| Wire::Mapped(name)).collect();
+    let mapping = Some(CallMapping::Keywords(source));
+    Output::new(call(spec, None, arguments, mapping, Location::caller()))
+}
+
 #[expect(
     clippy::panic,
     reason = "only a test's own code can come there, and that is how a test fails"
 )]
-pub fn add<T>(spec: &'static TaskSpec, task_id: Option<String>, arguments: Vec<Wire>) -> Output<T> {
-    let site = Location::caller();
-    let node = SCENE.with_borrow_mut(|scene| match scene {
-        Scene::Dag(graph) => graph.add(spec, task_id, arguments, site),
-        #[cfg(any(test, target_arch = "wasm32"))]
+fn call(
+    spec: &'static TaskSpec,
+    id: Option<String>,
+    arguments: Vec<Wire>,
+    mapping: Option<CallMapping>,
+    site: Site,
+) -> Node {
+    SCENE.with_borrow_mut(|scene| match scene {
+        Scene::Dag(graph) => {
+            let index = graph.calls.len();
+            graph.calls.push(Call {
+                code: spec,
+                spec: Cow::Borrowed(spec),
+                id,
+                group: graph.inside,
+                arguments,
+                mapping,
+                upstream: Vec::new(),
+                site,
+            });
+            Node {
+                graph: graph.number,
+                index,
+            }
+        }
         Scene::Try(slip) => {
             slip.get_or_insert_with(|| Failure {
                 message: outside(spec),
@@ -149,8 +251,7 @@ pub fn add<T>(spec: &'static TaskSpec, task_id: Option<String>, arguments: Vec<W
             Node::NOWHERE
         }
         Scene::Neither => panic!("{}", outside(spec)),
-    });
-    Output::new(node)
+    })
 }
 
 /// What there is to say to a call of a task that no DAG function made.
@@ -161,15 +262,113 @@ fn outside(spec: &TaskSpec) -> String {
     )
 }
 
+/// Does something to the graph, if there is one: where there is none, the call that gave the handle has
+/// said so already.
+fn with(edit: impl FnOnce(&mut Graph)) {
+    SCENE.with_borrow_mut(|scene| {
+        if let Scene::Dag(graph) = scene {
+            edit(graph);
+        }
+    });
+}
+
 /// Makes `later` wait for `earlier`.
 #[track_caller]
 pub(crate) fn order(earlier: Node, later: Node) {
     let site = Location::caller();
-    SCENE.with_borrow_mut(|scene| {
-        if let Scene::Dag(graph) = scene {
-            graph.order(earlier, later, site);
+    with(|graph| {
+        let (Some(earlier), Some(later)) = (graph.own(earlier, site), graph.own(later, site))
+        else {
+            return;
+        };
+        if let Some(later) = graph.calls.get_mut(later) {
+            later.upstream.push(earlier);
         }
     });
+}
+
+/// Gives a task another id.
+#[track_caller]
+pub(crate) fn rename(node: Node, id: String) {
+    let site = Location::caller();
+    with(|graph| {
+        if let Some(call) = graph.call(node, site) {
+            call.id = Some(id);
+        }
+    });
+}
+
+/// Changes what is said of a task.
+#[track_caller]
+pub(crate) fn change(node: Node, change: impl FnOnce(&mut TaskSpec)) {
+    let site = Location::caller();
+    with(|graph| {
+        if let Some(call) = graph.call(node, site) {
+            change(call.spec.to_mut());
+        }
+    });
+}
+
+/// Makes a task a teardown, if it is not one.
+#[track_caller]
+pub(crate) fn teardown(node: Node) {
+    change(node, |task| {
+        task.trigger_rule = TriggerRule::AllDoneSetupSuccess;
+        if !matches!(task.role, Role::Teardown { .. }) {
+            task.role = Role::Teardown {
+                on_failure_fail_dagrun: false,
+            };
+        }
+    });
+}
+
+/// Opens a group, in which the calls that follow stand.
+#[track_caller]
+pub(crate) fn open_group(
+    id: String,
+    doc: Option<String>,
+    mapping: Parameters<SourceWire>,
+) -> Option<GroupNode> {
+    let site = Location::caller();
+    let mut node = None;
+    with(|graph| {
+        let index = graph.groups.len();
+        graph.groups.push(Opened {
+            id,
+            parent: graph.inside,
+            mapping,
+            doc,
+            site,
+        });
+        graph.inside = Some(index);
+        node = Some(GroupNode {
+            graph: graph.number,
+            index,
+        });
+    });
+    node
+}
+
+/// Closes the group that was opened last.
+pub(crate) fn close_group(node: Option<GroupNode>) {
+    with(|graph| {
+        let own = node.filter(|node| node.graph == graph.number);
+        if let Some(opened) = own.and_then(|node| graph.groups.get(node.index)) {
+            graph.inside = opened.parent;
+        }
+    });
+}
+
+/// The tasks that stand for a group on this side of it. Teardowns do not stand at its end, since what comes
+/// after a group does not wait for its tidying up (Airflow 3.3.2, `airflow/sdk/definitions/taskgroup.py`).
+pub(crate) fn edge(group: GroupNode, side: Side) -> Vec<Node> {
+    let mut found = Vec::new();
+    with(|graph| {
+        if group.graph == graph.number {
+            found = graph.edge(group.index, side);
+        }
+    });
+    found
 }
 
 /// The task function's name.
@@ -187,93 +386,101 @@ impl Graph {
         });
     }
 
-    fn add(
-        &mut self,
-        spec: &'static TaskSpec,
-        task_id: Option<String>,
-        arguments: Vec<Wire>,
-        site: Site,
-    ) -> Node {
-        let index = self.tasks.len();
-        let task_id = task_id.map_or(Cow::Borrowed(spec.task_id), Cow::Owned);
-        self.check(spec, &task_id, site);
-        let arguments = arguments
-            .into_iter()
-            .filter_map(|wire| match wire {
-                Wire::Literal(json) => Some(Argument::Literal(json)),
-                Wire::Output(upstream) => self.id(upstream, site).map(Argument::Output),
-                Wire::Invalid(why) => {
-                    let message =
-                        format!("an argument of task `{task_id}` has no JSON form: {why}");
-                    self.mistake(message, site);
-                    None
-                }
-            })
-            .collect();
-        self.ids.entry(task_id.clone()).or_insert(index);
-        self.tasks.push(Task {
-            spec,
-            task_id,
-            arguments,
-            upstream: Vec::new(),
-            location: site.into(),
-        });
-        Node {
-            graph: self.number,
-            index,
-        }
-    }
-
-    fn check(&mut self, spec: &'static TaskSpec, task_id: &str, site: Site) {
-        if let Some(first) = self
-            .ids
-            .get(task_id)
-            .and_then(|first| self.tasks.get(*first))
-        {
-            let (name, first) = (name(spec), first.location);
-            let message = format!(
-                "there already is a task `{task_id}`, added at {first}; give this call an id of its own: `{name}::with_id(\"{task_id}_2\", …)`"
-            );
-            self.mistake(message, site);
-        }
-        let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        let fits = (1..=MAX_ID_BYTES).contains(&task_id.len()) && !matches!(task_id, "." | "..");
-        if !fits || !task_id.chars().all(good) {
-            let shown = task_id.escape_debug();
-            let message = format!(
-                "\"{shown}\" is no task_id; use 1 to {MAX_ID_BYTES} letters (a to z, A to Z), digits, `_`, `-` and `.`"
-            );
-            self.mistake(message, site);
-        }
-        if !registry::holds(spec) {
-            let entry = spec.entry;
-            let message = format!(
-                "a try of task `{task_id}` would not find its code: `{entry}` is the name of two task functions, or the linker dropped it; rename the function, or move it to the bundle's own crate"
-            );
-            self.mistake(message, site);
-        }
-    }
-
-    /// The id of a task of this graph.
-    fn id(&mut self, node: Node, site: Site) -> Option<String> {
-        let own = self
-            .tasks
-            .get(node.index)
-            .filter(|_| node.graph == self.number);
-        let id = own.map(|task| task.task_id.to_string());
-        if id.is_none() {
+    /// The place of a task of this graph.
+    fn own(&mut self, node: Node, site: Site) -> Option<usize> {
+        let own = node.graph == self.number && node.index < self.calls.len();
+        if !own {
             let message = "this uses the output of a task of another DAG; call that task in this DAG function too";
             self.mistake(message.to_owned(), site);
         }
-        id
+        own.then_some(node.index)
     }
 
-    fn order(&mut self, earlier: Node, later: Node, site: Site) {
-        let (Some(earlier), Some(_)) = (self.id(earlier, site), self.id(later, site)) else {
-            return;
-        };
-        if let Some(later) = self.tasks.get_mut(later.index) {
-            later.upstream.push(earlier);
+    fn call(&mut self, node: Node, site: Site) -> Option<&mut Call> {
+        let index = self.own(node, site)?;
+        self.calls.get_mut(index)
+    }
+
+    /// Whether a group is another one, or stands in it.
+    fn within(&self, group: Option<usize>, outer: usize) -> bool {
+        let mut at = group;
+        while let Some(index) = at {
+            if index == outer {
+                return true;
+            }
+            at = self.groups.get(index).and_then(|group| group.parent);
         }
+        false
+    }
+
+    fn edge(&self, group: usize, side: Side) -> Vec<Node> {
+        let inside = |index: usize| {
+            let call = self.calls.get(index);
+            call.is_some_and(|call| self.within(call.group, group))
+        };
+        let counts =
+            |call: &Call| side == Side::First || !matches!(call.spec.role, Role::Teardown { .. });
+        let members: Vec<usize> = (0..self.calls.len())
+            .filter(|index| inside(*index))
+            .collect();
+        let mut inner = vec![false; self.calls.len()];
+        for index in &members {
+            let Some(call) = self.calls.get(*index).filter(|call| counts(call)) else {
+                continue;
+            };
+            for earlier in call.earlier(self.number).filter(|index| inside(*index)) {
+                let not_at_the_edge = match side {
+                    Side::First => *index,
+                    Side::Last => earlier,
+                };
+                if let Some(inner) = inner.get_mut(not_at_the_edge) {
+                    *inner = true;
+                }
+            }
+        }
+        members
+            .into_iter()
+            .filter(|index| {
+                let call = self.calls.get(*index);
+                inner.get(*index) == Some(&false) && call.is_some_and(counts)
+            })
+            .map(|index| Node {
+                graph: self.number,
+                index,
+            })
+            .collect()
+    }
+}
+
+impl SourceWire {
+    fn nodes(&self) -> Vec<Node> {
+        match self {
+            Self::Literal(_) | Self::Invalid(_) => Vec::new(),
+            Self::Output(node) => vec![*node],
+            Self::Zip(sources, _) => sources.iter().flat_map(Self::nodes).collect(),
+        }
+    }
+}
+
+impl Call {
+    /// The tasks of its graph that it waits for.
+    fn earlier(&self, graph: u32) -> impl Iterator<Item = usize> {
+        let arguments = self.arguments.iter().filter_map(|wire| match wire {
+            Wire::Output(node) => Some(*node),
+            _ => None,
+        });
+        let lists = match &self.mapping {
+            None => Vec::new(),
+            Some(CallMapping::Keywords(source)) => source.nodes(),
+            Some(CallMapping::Product(lists)) => lists
+                .iter()
+                .flat_map(|(_, source)| source.nodes())
+                .collect(),
+        };
+        let nodes = arguments.chain(lists);
+        nodes
+            .filter(move |node| node.graph == graph)
+            .map(|node| node.index)
+            .chain(self.upstream.iter().copied())
     }
 }

@@ -85,11 +85,12 @@
 //! [`directory`], [`http`]. Its own log (through the `log` crate, or `println!`) and its [`xcom`]s need no
 //! grant.
 
-// The macros speak of the crate by its name, and so may be used in its own tests.
-#[cfg(test)]
+// The macros speak of the crate by its name, and so may be used in it.
 extern crate self as airlock_sdk;
 
 mod argument;
+mod asset;
+mod branch;
 pub mod capability;
 #[cfg(target_arch = "wasm32")]
 mod component;
@@ -97,13 +98,18 @@ mod context;
 pub mod definition;
 mod error;
 mod graph;
+mod group;
+mod latest;
+mod mapping;
 mod outcome;
 mod output;
 mod registry;
+mod sensor;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod timetable;
 
 #[cfg(target_arch = "wasm32")]
 #[path = "host/wasm.rs"]
@@ -117,7 +123,7 @@ mod host;
 pub mod bindings {
     wit_bindgen::generate!({
         path: ["../../../wit/capability", "../../../wit/bundle"],
-        world: "airlock:bundle/bundle",
+        world: "airlock:bundle/full-bundle",
         pub_export_macro: true,
         export_macro_name: "export",
         default_bindings_module: "airlock_sdk::__private::bindings",
@@ -127,18 +133,28 @@ pub mod bindings {
 
 pub use airlock_sdk_macros::{dag, task};
 pub use argument::IntoArgument;
+pub use asset::{
+    Asset, AssetAlias, AssetCondition, AssetEvent, AssetRef, EventSource, OutletEvent,
+};
+pub use branch::{Branch, BranchAnswer, CircuitAnswer};
 pub use capability::{connection, directory, http, variable, variable_json, variable_or, xcom};
 pub use context::{Context, ContextBuilder};
 pub use error::{Error, Result, ResultExt, fail, skip};
+pub use group::{Expansion, Group, GroupOutput, TaskGroup, group};
 pub use jiff;
+pub use latest::latest_only;
+pub use mapping::{Each, IntoMapped, IntoSource, Part, Zip, each, zip, zip_longest, zip3};
 pub use output::{Output, Tasks};
+pub use sensor::{Poke, SensorAnswer};
+pub use timetable::{Restriction, RunInfo, Timetable};
 
 /// What a bundle's source usually needs: `use airlock_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Context, Error, Output, Result, ResultExt as _, Tasks as _, bail, connection, dag,
-        directory, ensure, fail, http, jiff, skip, task, variable, variable_json, variable_or,
-        xcom,
+        Asset, AssetAlias, Branch, Context, Error, Group, Output, Part, Poke, Restriction, Result,
+        ResultExt as _, RunInfo, TaskGroup, Tasks as _, Timetable, bail, connection, dag,
+        directory, each, ensure, fail, group, http, jiff, latest_only, skip, task, variable,
+        variable_json, variable_or, xcom, zip, zip_longest, zip3,
     };
     pub use log::{debug, error, info, trace, warn};
 }
@@ -148,10 +164,12 @@ pub mod prelude {
 pub mod __private {
     pub use crate::{
         argument::{Arguments, Wire, decode},
-        definition::DagResult,
-        graph::add,
-        outcome::{Outcome, finish_result, finish_value},
+        definition::{DagResult, TaskSource},
+        graph::{add, expand, expand_kwargs},
+        outcome::{Failure, Outcome, finish_branch, finish_circuit, finish_error, finish_value},
         registry::Registered,
+        sensor::{PokeMode, Sensor, finish_sensor, poked, poked_result},
+        timetable::{custom, describe},
     };
     pub use inventory;
 

@@ -1,34 +1,58 @@
 //! How a try ended, between the author's return value and the host.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{Error, Result, fail};
+use crate::{
+    Error, Result,
+    branch::{self, BranchAnswer, CircuitAnswer},
+    fail,
+};
 
 /// How a try ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[doc(hidden)]
 pub enum Outcome {
-    /// With the JSON text of what the task returned, unless that is `null`: as in Airflow, a task that
-    /// returned nothing leaves no XCom.
-    Success(Option<String>),
-    /// With the reason.
+    /// It did what it is for.
+    Success {
+        /// The JSON text of what the task returned, unless that is `null`: as in Airflow, a task that
+        /// returned nothing leaves no XCom.
+        value: Option<String>,
+        /// What it decided about the tasks after it.
+        downstream: Downstream,
+    },
+    /// It does not want to run, for this reason.
     Skipped(String),
+    /// A sensor gave its slot back, and looks again not before this time.
+    Rescheduled(Timestamp),
+}
+
+/// What a task decided about the tasks directly after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Downstream {
+    /// Nothing: their trigger rules speak.
+    Free,
+    /// A branch: these tasks and groups are followed, and the others skipped.
+    Follow(Vec<String>),
+    /// A short circuit: they are skipped.
+    Skip {
+        /// And all that comes after them, whatever its trigger rules.
+        all: bool,
+    },
 }
 
 /// How a try failed, as the host hears of it.
-#[cfg(any(test, target_arch = "wasm32"))]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) message: String,
-    /// Outermost first.
-    pub(crate) causes: Vec<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub message: String,
+    /// Its causes, outermost first.
+    pub causes: Vec<String>,
     /// Whether another try may help.
-    pub(crate) retry: bool,
+    pub retry: bool,
     /// None where no line of the author's is to blame.
-    pub(crate) location: Option<crate::definition::Location>,
+    pub location: Option<crate::definition::Location>,
 }
 
-#[cfg(any(test, target_arch = "wasm32"))]
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
@@ -40,27 +64,46 @@ impl From<Error> for Failure {
     }
 }
 
-/// What a task gave that cannot fail.
-#[doc(hidden)]
 #[track_caller]
-pub fn finish_value<T: Serialize>(value: &T) -> Result<Outcome> {
+fn success<T: Serialize>(value: &T, downstream: Downstream) -> Result<Outcome> {
     match serde_json::to_string(value) {
-        Ok(json) => Ok(Outcome::Success(Some(json).filter(|json| json != "null"))),
+        Ok(json) => Ok(Outcome::Success {
+            value: Some(json).filter(|json| json != "null"),
+            downstream,
+        }),
         Err(error) => Err(fail(format_args!(
             "what the task returned has no JSON form: {error}"
         ))),
     }
 }
 
-/// What a task gave that may fail.
+/// What a task gave that cannot fail.
 #[doc(hidden)]
 #[track_caller]
-pub fn finish_result<T: Serialize, E: Into<Error>>(result: Result<T, E>) -> Result<Outcome> {
-    match result {
-        Ok(value) => finish_value(&value),
-        Err(error) => match error.into() {
-            error if error.is_skip() => Ok(Outcome::Skipped(error.to_string())),
-            error => Err(error),
-        },
+pub fn finish_value<T: Serialize>(value: &T) -> Result<Outcome> {
+    success(value, Downstream::Free)
+}
+
+/// What a branch gave.
+#[doc(hidden)]
+#[track_caller]
+pub fn finish_branch<T: Serialize + BranchAnswer>(answer: &T) -> Result<Outcome> {
+    success(answer, Downstream::Follow(answer.followed()))
+}
+
+/// What a short circuit gave; `all`: it does not leave it to the trigger rules of later tasks.
+#[doc(hidden)]
+#[track_caller]
+pub fn finish_circuit<T: Serialize + CircuitAnswer>(answer: &T, all: bool) -> Result<Outcome> {
+    success(answer, branch::circuit(answer, all))
+}
+
+/// Why a task did not give anything.
+#[doc(hidden)]
+#[track_caller]
+pub fn finish_error(error: impl Into<Error>) -> Result<Outcome> {
+    match error.into() {
+        error if error.is_skip() => Ok(Outcome::Skipped(error.to_string())),
+        error => Err(error),
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{fmt, marker::PhantomData};
 
-use crate::graph::{self, Node};
+use crate::{
+    definition::{Role, TaskSpec},
+    graph::{self, Node},
+};
 
 /// What a task will have returned: the handle that calling it in a DAG function gives.
 ///
@@ -24,6 +27,83 @@ impl<T> Output<T> {
     pub(crate) const fn node(&self) -> Node {
         self.node
     }
+
+    /// Gives this call an id of its own, which a second call of a task in the same DAG needs. In a group, the
+    /// group's id comes before it.
+    ///
+    /// ```
+    /// # use airlock_sdk::prelude::*;
+    /// # #[task] fn measure(file: &str) {}
+    /// # #[dag] fn files() {
+    /// measure::expand(each(["a.txt", "b.txt"])).id("measure_all");
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn id(self, task_id: impl Into<String>) -> Self {
+        graph::rename(self.node, task_id.into());
+        self
+    }
+
+    /// Changes for this call what the task's attribute says.
+    ///
+    /// ```
+    /// # use airlock_sdk::{prelude::*, definition::TriggerRule};
+    /// # #[task] fn report() {}
+    /// # #[dag] fn nightly() {
+    /// report().with(|task| {
+    ///     task.retries = 3;
+    ///     task.trigger_rule = TriggerRule::AllDone;
+    /// });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn with(self, change: impl FnOnce(&mut TaskSpec)) -> Self {
+        graph::change(self.node, change);
+        self
+    }
+
+    /// Makes this call a setup, as `#[task(setup)]` does for each call of a task.
+    #[track_caller]
+    pub fn as_setup(self) -> Self {
+        self.with(|task| task.role = Role::Setup)
+    }
+
+    /// Makes this call the teardown of `setups`: they become setups, and it puts away what they made,
+    /// whatever became of the tasks in between. A task that needs what a setup made comes after the setup and
+    /// before the teardown.
+    ///
+    /// ```
+    /// # use airlock_sdk::prelude::*;
+    /// # #[task(setup)] fn create_cluster() -> String { "c-1".to_owned() }
+    /// # #[task] fn compute(cluster: String) {}
+    /// # #[task(teardown)] fn delete_cluster(cluster: String) {}
+    /// # #[dag] fn analysis() {
+    /// let cluster = create_cluster();
+    /// let work = compute(&cluster);
+    /// delete_cluster(&cluster).as_teardown(&cluster).after(work);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn as_teardown(self, setups: impl Tasks) -> Self {
+        graph::teardown(self.node);
+        let mut all = Vec::new();
+        setups.each(Side::Last, &mut |setup| all.push(setup));
+        for setup in all {
+            graph::change(setup, |task| task.role = Role::Setup);
+            graph::order(setup, self.node);
+        }
+        self
+    }
+}
+
+/// Which of a group's tasks stand for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Side {
+    /// Those that wait for none of it.
+    First,
+    /// Those that none of it waits for.
+    Last,
 }
 
 impl<T> Clone for Output<T> {
@@ -38,7 +118,7 @@ impl<T> fmt::Debug for Output<T> {
     }
 }
 
-/// One task or several: an [`Output`], or a list, slice, array or tuple of such.
+/// One task or several: an [`Output`], a [`Group`](crate::Group), or a list, slice, array or tuple of such.
 ///
 /// ```
 /// # use airlock_sdk::prelude::*;
@@ -54,9 +134,9 @@ impl<T> fmt::Debug for Output<T> {
 /// }
 /// ```
 pub trait Tasks: Sized {
-    /// Calls `each` with every task.
+    /// Calls `each` with every task; of a group, with those on this side of it.
     #[doc(hidden)]
-    fn each(&self, each: &mut dyn FnMut(Node));
+    fn each(&self, side: Side, each: &mut dyn FnMut(Node));
 
     /// Makes all of `later` wait for all of these.
     #[track_caller]
@@ -75,8 +155,8 @@ pub trait Tasks: Sized {
 fn link(earlier: &impl Tasks, later: &impl Tasks) {
     // The tasks first, since a closure could not see the caller's location.
     let (mut first, mut second) = (Vec::new(), Vec::new());
-    earlier.each(&mut |node| first.push(node));
-    later.each(&mut |node| second.push(node));
+    earlier.each(Side::Last, &mut |node| first.push(node));
+    later.each(Side::First, &mut |node| second.push(node));
     for earlier in first {
         for later in &second {
             graph::order(earlier, *later);
@@ -85,42 +165,42 @@ fn link(earlier: &impl Tasks, later: &impl Tasks) {
 }
 
 impl<T> Tasks for Output<T> {
-    fn each(&self, each: &mut dyn FnMut(Node)) {
+    fn each(&self, _: Side, each: &mut dyn FnMut(Node)) {
         each(self.node);
     }
 }
 
 impl<T: Tasks> Tasks for &T {
-    fn each(&self, each: &mut dyn FnMut(Node)) {
-        (**self).each(each);
+    fn each(&self, side: Side, each: &mut dyn FnMut(Node)) {
+        (**self).each(side, each);
     }
 }
 
 impl<T: Tasks> Tasks for &[T] {
-    fn each(&self, each: &mut dyn FnMut(Node)) {
-        self.iter().for_each(|tasks| tasks.each(each));
+    fn each(&self, side: Side, each: &mut dyn FnMut(Node)) {
+        self.iter().for_each(|tasks| tasks.each(side, each));
     }
 }
 
 impl<T: Tasks> Tasks for Vec<T> {
-    fn each(&self, each: &mut dyn FnMut(Node)) {
-        self.iter().for_each(|tasks| tasks.each(each));
+    fn each(&self, side: Side, each: &mut dyn FnMut(Node)) {
+        self.iter().for_each(|tasks| tasks.each(side, each));
     }
 }
 
 impl<T: Tasks, const N: usize> Tasks for [T; N] {
-    fn each(&self, each: &mut dyn FnMut(Node)) {
-        self.iter().for_each(|tasks| tasks.each(each));
+    fn each(&self, side: Side, each: &mut dyn FnMut(Node)) {
+        self.iter().for_each(|tasks| tasks.each(side, each));
     }
 }
 
 macro_rules! tuples {
     ($(($($name:ident)+))+) => {$(
         impl<$($name: Tasks),+> Tasks for ($($name,)+) {
-            fn each(&self, each: &mut dyn FnMut(Node)) {
+            fn each(&self, side: Side, each: &mut dyn FnMut(Node)) {
                 #[expect(non_snake_case, reason = "the type parameters' names serve as the values'")]
                 let ($($name,)+) = self;
-                $($name.each(each);)+
+                $($name.each(side, each);)+
             }
         }
     )+};

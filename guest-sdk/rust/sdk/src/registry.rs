@@ -23,7 +23,6 @@ pub(crate) fn holds(spec: &'static TaskSpec) -> bool {
 }
 
 /// Runs one try of the task whose code is called `entry`, with its arguments as JSON texts.
-#[cfg(any(test, target_arch = "wasm32"))]
 pub(crate) fn run(
     entry: &str,
     context: &crate::Context,

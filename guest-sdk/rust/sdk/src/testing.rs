@@ -20,15 +20,16 @@ use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
+pub use crate::outcome::{Downstream, Failure, Outcome};
 use crate::{
-    Result,
+    Context, Result,
     capability::{
         Connection, Directory, Mode,
         http::{HttpError, Request, Response},
         xcom::Address,
     },
-    definition::{Dag, DagSource, DefinitionError},
-    graph,
+    definition::{Dag, DagSource, DefinitionError, TaskSource},
+    graph, registry,
 };
 
 type Server = Box<dyn FnMut(&Request) -> Result<Response, HttpError>>;
@@ -96,4 +97,20 @@ pub fn http(server: impl FnMut(&Request) -> Result<Response, HttpError> + 'stati
 /// Every mistake in the DAG.
 pub fn parse<D: DagSource>() -> Result<Dag, Vec<DefinitionError>> {
     graph::build(D::SPEC)
+}
+
+/// Runs a try of a task as the host does it, from JSON to JSON: `testing::run::<decide>(&ctx, (3, "x"))`, with
+/// the arguments as a tuple. What a branch decided, or when a sensor wants to look again, is in its outcome;
+/// for what the code gives, `decide::run(…)` is simpler. A sensor in the mode `poke` sleeps.
+///
+/// # Errors
+/// What the host would hear.
+pub fn run<T: TaskSource>(ctx: &Context, arguments: impl Serialize) -> Result<Outcome, Failure> {
+    let arguments = match serde_json::to_value(arguments) {
+        Ok(serde_json::Value::Array(all)) => all.iter().map(ToString::to_string).collect(),
+        Ok(serde_json::Value::Null) => Vec::new(),
+        Ok(one) => vec![one.to_string()],
+        Err(error) => return Err(Failure::from(crate::Error::from(error))),
+    };
+    registry::run(T::spec().entry, ctx, arguments)
 }

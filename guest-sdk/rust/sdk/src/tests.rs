@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    outcome::{Failure, Outcome},
+    outcome::{Downstream, Failure, Outcome},
     prelude::*,
     registry,
 };
@@ -81,7 +81,10 @@ fn run(name: &str, arguments: &[&str]) -> Result<Outcome, Failure> {
 
 fn success(name: &str, arguments: &[&str]) -> Option<String> {
     match run(name, arguments) {
-        Ok(Outcome::Success(json)) => json,
+        Ok(Outcome::Success {
+            value,
+            downstream: Downstream::Free,
+        }) => value,
         other => panic!("{other:?}"),
     }
 }

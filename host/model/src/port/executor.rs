@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::AssetEvent;
 use crate::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
     log::TryKey,
@@ -41,6 +42,23 @@ pub struct Work {
     pub params: Arc<str>,
     /// Wall time for this try.
     pub execution_timeout: Option<Duration>,
+    /// When this try began, where it gave its slot back since; none: it begins now.
+    pub first_started_at: Option<Timestamp>,
+    /// Whether the schedule has no later run whose time has come.
+    pub is_latest: bool,
+    /// The asset events that made the run, oldest first.
+    pub triggering_events: Vec<SeenEvent>,
+    /// The latest events of the task's inlets, oldest first.
+    pub inlet_events: Vec<SeenEvent>,
+}
+
+/// An asset event as a try sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenEvent {
+    /// The event.
+    pub event: AssetEvent,
+    /// What the asset stands for.
+    pub uri: Option<String>,
 }
 
 impl Work {

@@ -30,7 +30,7 @@ pub use bundles::{BundleStore, BundleVersion, ParseKey, ParseResult};
 pub use clock::{Clock, SystemClock};
 pub use control::{Control, ControlError, SchedulerHealth, TeamLoad, TriggerRun};
 pub use dags::{DagFilter, DagStore, ImportError, StoredDag};
-pub use executor::{Executor, TryEvents, Work};
+pub use executor::{Executor, SeenEvent, TryEvents, Work};
 pub use logs::{LogPage, TaskLogs};
 pub use parser::{ParseError, ParsedBundle, Parser, SpecError};
 pub use runs::{RunFilter, RunOrder, RunRow, RunStore, StoredRun, TaskFields, TaskRow};

@@ -402,6 +402,10 @@ impl Stage {
             run_after: "2012-01-16".parse().unwrap(),
             params: "{}".into(),
             execution_timeout: None,
+            first_started_at: None,
+            is_latest: true,
+            triggering_events: Vec::new(),
+            inlet_events: Vec::new(),
         }
     }
 

@@ -69,6 +69,10 @@ impl Engine {
             run_after: row.run_after,
             params: Arc::clone(&row.conf),
             execution_timeout: spec.execution_timeout,
+            first_started_at: None,
+            is_latest: true,
+            triggering_events: Vec::new(),
+            inlet_events: Vec::new(),
         };
         Some(Dispatch { work, missing })
     }

@@ -64,7 +64,7 @@ impl tasks::Guest for Attack {
             Err(ErrorCode::HttpRequestDenied) => "HttpRequestDenied".to_owned(),
             Err(error) => format!("{error:?}").replace('"', "'"),
         };
-        Ok(tasks::Outcome::Success(Some(format!("\"{told}\""))))
+        Ok(hostile_raw::success(Some(format!("\"{told}\""))))
     }
 }
 

@@ -13,7 +13,9 @@ mod generated {
 
 pub use generated::*;
 
-use airlock::bundle::definitions::{Dag, Parsed, Schedule, Task, TriggerRule};
+use exports::airlock::bundle::tasks;
+
+use airlock::bundle::definitions::{Dag, Parsed, Role, Schedule, Task, TriggerRule, WeightRule};
 
 /// A task that runs `entry` and waits for `upstream`.
 #[must_use]
@@ -32,6 +34,17 @@ pub fn task(task_id: &str, entry: &str, upstream: &[&str]) -> Task {
         pool: None,
         pool_slots: 1,
         priority_weight: 1,
+        weight_rule: WeightRule::Downstream,
+        group: None,
+        mapping: None,
+        role: Role::Work,
+        depends_on_past: false,
+        wait_for_downstream: false,
+        ignore_first_depends_on_past: true,
+        max_active_tis_per_dag: None,
+        max_active_tis_per_dagrun: None,
+        inlets: Vec::new(),
+        outlets: Vec::new(),
         doc: None,
         location: None,
     }
@@ -53,9 +66,24 @@ pub fn dag(dag_id: &str, tasks: Vec<Task>) -> Dag {
         tags: Vec::new(),
         owners: Vec::new(),
         params: Vec::new(),
+        fail_fast: false,
+        max_consecutive_failed_dag_runs: 0,
+        assets: Vec::new(),
+        asset_condition: Vec::new(),
+        groups: Vec::new(),
         tasks,
         location: None,
     }
+}
+
+/// How a task ends that did what it is for.
+#[must_use]
+pub const fn success(return_value: Option<String>) -> tasks::Outcome {
+    tasks::Outcome::Success(tasks::Success {
+        return_value,
+        downstream: tasks::Downstream::Free,
+        outlet_events: Vec::new(),
+    })
 }
 
 /// What a parse gives.
@@ -88,9 +116,7 @@ macro_rules! parses {
                 $crate::exports::airlock::bundle::tasks::Outcome,
                 $crate::exports::airlock::bundle::tasks::Failure,
             > {
-                Ok($crate::exports::airlock::bundle::tasks::Outcome::Success(
-                    None,
-                ))
+                Ok($crate::success(None))
             }
         }
 

@@ -8,7 +8,7 @@ use std::{
 
 use hostile_raw::{
     airlock::{
-        bundle::definitions::Parsed,
+        bundle::{definitions::Parsed, units::AssetRef},
         capability::{
             connections, directories, errors,
             log::{self, Level, Line},
@@ -18,7 +18,7 @@ use hostile_raw::{
     },
     dag,
     exports::airlock::bundle::{dags, tasks},
-    parsed, task,
+    parsed, success, task,
 };
 
 /// Every entry that needs no argument.
@@ -249,8 +249,32 @@ impl tasks::Guest for Attack {
                     location: None,
                 })
             }
-            "context" => Ok(tasks::Outcome::Success(Some(json(&format!("{context:?}"))))),
-            entry => Ok(tasks::Outcome::Success(attack(entry, &arguments))),
+            "context" => Ok(success(Some(json(&format!("{context:?}"))))),
+            "reschedule" => Ok(tasks::Outcome::Rescheduled(
+                arguments
+                    .first()
+                    .and_then(|at| at.parse().ok())
+                    .unwrap_or(i64::MAX),
+            )),
+            "decide" => Ok(tasks::Outcome::Success(tasks::Success {
+                return_value: None,
+                downstream: tasks::Downstream::Follow(arguments),
+                outlet_events: Vec::new(),
+            })),
+            "tell" => {
+                let count = arguments.first().and_then(|count| count.parse().ok());
+                let event = tasks::OutletEvent {
+                    asset: AssetRef::Name("figures".to_owned()),
+                    alias: Some("numbers".to_owned()),
+                    extra: arguments.get(1).cloned().unwrap_or_default(),
+                };
+                Ok(tasks::Outcome::Success(tasks::Success {
+                    return_value: None,
+                    downstream: tasks::Downstream::Skip(true),
+                    outlet_events: vec![event; count.unwrap_or(1)],
+                }))
+            }
+            entry => Ok(success(attack(entry, &arguments))),
         }
     }
 }
