@@ -1,59 +1,21 @@
 //! Granted directories, opened so that nothing outside of them can be reached through what was opened.
 
-use std::{io, path::PathBuf};
+use std::{io, os::fd::OwnedFd};
 
-use airlock_grant::{Directory, Permit};
+use airlock_grant::{
+    Directory, Permit,
+    port::{self, DirectoryError},
+};
 use cap_std::{ambient_authority, fs::Dir};
 
-/// Why a granted directory cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// It is not there.
-    #[error(
-        "AL-0431: the directory `{path}` is granted as {}, which does not exist; create it: mkdir -p '{}'",
-        host.display(), host.display()
-    )]
-    Missing {
-        /// As the guest sees it.
-        path: String,
-        /// On the host.
-        host: PathBuf,
-    },
-    /// It is something else.
-    #[error(
-        "AL-0432: the directory `{path}` is granted as {}, which is not a directory; correct the grant",
-        host.display()
-    )]
-    NotADirectory {
-        /// As the guest sees it.
-        path: String,
-        /// On the host.
-        host: PathBuf,
-    },
-    /// A symbolic link leads out of the folder that it has to stay in.
-    #[error(
-        "AL-0433: the directory `{path}` leads out of the bundle's folder {} through a symbolic link; put the directory there, or name the team in airlock.toml and grant the path itself",
-        within.display()
-    )]
-    Outside {
-        /// As the guest sees it.
-        path: String,
-        /// The bundle's folder.
-        within: PathBuf,
-    },
-    /// The operating system refuses.
-    #[error(
-        "AL-0434: the directory `{path}` is granted as {}, which cannot be opened: {source}; let Airlock's user read it",
-        host.display()
-    )]
-    Unreadable {
-        /// As the guest sees it.
-        path: String,
-        /// On the host.
-        host: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+/// The host's directories.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Directories;
+
+impl port::Directories for Directories {
+    fn open(&self, permit: Permit<Directory>) -> Result<OwnedFd, DirectoryError> {
+        open(&permit).map(|directory| directory.into_std_file().into())
+    }
 }
 
 /// Opens a granted directory. Where the grant was automatic, no symbolic link on the way may lead out of the

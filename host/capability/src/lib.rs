@@ -8,5 +8,6 @@ pub mod directory;
 mod egress;
 mod settings;
 
+pub use directory::Directories;
 pub use egress::{Egress, Resolve, SystemResolver};
 pub use settings::{Connections, Variables};

@@ -1,6 +1,6 @@
 //! What permits open: the ports that stand behind the capabilities.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use airlock_model::{
     connection::{Connection, Variable},
@@ -11,7 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
-use crate::{http::HttpTarget, item::VariablePattern, permit::Permit};
+use crate::{
+    http::HttpTarget,
+    item::{Directory, VariablePattern},
+    permit::Permit,
+};
 
 /// Variables: the team's own, else the global one.
 #[async_trait]
@@ -37,6 +41,67 @@ pub trait Connections: Send + Sync {
     /// # Errors
     /// A [`StoreError`] when the store cannot answer.
     async fn get(&self, permit: Permit<ConnectionId>) -> Result<Option<Connection>, StoreError>;
+}
+
+/// Directories.
+pub trait Directories: Send + Sync {
+    /// Opens the directory, so that whatever was checked about its place is true of what was opened,
+    /// whoever renames or links what meanwhile. It asks the file system, and so blocks for a moment.
+    ///
+    /// # Errors
+    /// A [`DirectoryError`] that says what to create or correct.
+    fn open(&self, permit: Permit<Directory>) -> Result<OwnedFd, DirectoryError>;
+}
+
+/// Why a granted directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// It is not there.
+    #[error(
+        "AL-0431: the directory `{path}` is granted as {}, which does not exist; create it: mkdir -p '{}'",
+        host.display(), host.display()
+    )]
+    Missing {
+        /// As the guest sees it.
+        path: String,
+        /// On the host.
+        host: PathBuf,
+    },
+    /// It is something else.
+    #[error(
+        "AL-0432: the directory `{path}` is granted as {}, which is not a directory; correct the grant",
+        host.display()
+    )]
+    NotADirectory {
+        /// As the guest sees it.
+        path: String,
+        /// On the host.
+        host: PathBuf,
+    },
+    /// A symbolic link leads out of the folder that it has to stay in.
+    #[error(
+        "AL-0433: the directory `{path}` leads out of the bundle's folder {} through a symbolic link; put the directory there, or name the team in airlock.toml and grant the path itself",
+        within.display()
+    )]
+    Outside {
+        /// As the guest sees it.
+        path: String,
+        /// The bundle's folder.
+        within: PathBuf,
+    },
+    /// The operating system refuses.
+    #[error(
+        "AL-0434: the directory `{path}` is granted as {}, which cannot be opened: {source}; let Airlock's user read it",
+        host.display()
+    )]
+    Unreadable {
+        /// As the guest sees it.
+        path: String,
+        /// On the host.
+        host: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// A body on its way in or out.

@@ -236,6 +236,7 @@ impl Stage {
                 xcoms: nothing.clone(),
                 variables: nothing.clone(),
                 connections: nothing.clone(),
+                directories: Arc::new(airlock_capability::Directories),
                 egress: nothing,
             },
         })

@@ -16,7 +16,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use airlock_grant::{
     Caller, Denial, Effective,
-    port::{Connections, Egress, Variables},
+    port::{Connections, Directories, Egress, Variables},
 };
 use airlock_model::{
     id::RunId,
@@ -44,6 +44,8 @@ pub struct Ports {
     pub variables: Arc<dyn Variables>,
     /// Gives connections.
     pub connections: Arc<dyn Connections>,
+    /// Opens directories.
+    pub directories: Arc<dyn Directories>,
     /// Sends HTTP requests.
     pub egress: Arc<dyn Egress>,
 }

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use airlock_grant::port::DirectoryError;
 use airlock_model::{
     dag::Location,
     log::Level,
@@ -16,7 +17,7 @@ use wasmtime_wasi::I32Exit;
 use crate::{
     adapter::Standing,
     budget::TeamMemory,
-    context::{Context, DirectoryError, RESOURCES},
+    context::{Context, RESOURCES},
     cpu,
     engine::TeamEngine,
     limits::{Reached, TeamLimits},
@@ -43,7 +44,7 @@ pub(crate) enum End {
     Reached(Reached),
     /// The task's own time-out.
     Timeout(Duration),
-    /// A granted directory is not there; nothing ran.
+    /// A granted directory cannot be opened; nothing ran.
     Directory(DirectoryError),
     /// A trap: what it was, and where in the author's code, if the guest said so.
     Trap(String, Option<Location>),

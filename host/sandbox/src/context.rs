@@ -5,12 +5,13 @@
 //! same bytes and the same variables give the same DAGs on every host.
 
 use std::{
-    fs, io,
+    io,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, LazyLock},
 };
 
-use airlock_grant::{Directory, Mode, Phase};
+use airlock_grant::{Directory, Mode, Permit, Phase, port::DirectoryError};
 use airlock_model::log::Source;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{Deterministic, FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -39,36 +40,6 @@ static PARSE_RANDOM: LazyLock<Vec<u8>> = LazyLock::new(|| {
     stream.finalize_xof().fill(&mut bytes);
     bytes
 });
-
-/// A granted directory that cannot be shown to the guest.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DirectoryError {
-    /// It cannot be opened.
-    #[error(
-        "AL-0543: the granted directory `{path}` cannot be opened at {}: {source}; create it, or correct the grant",
-        host.display()
-    )]
-    Open {
-        /// As the guest names it.
-        path: String,
-        /// Where it should be.
-        host: PathBuf,
-        /// What failed.
-        #[source]
-        source: io::Error,
-    },
-    /// A symbolic link leads out of the folder that it has to be in.
-    #[error(
-        "AL-0544: the directory `{path}` lies outside of the bundle's own folder {}; grant it by its real place instead",
-        within.display()
-    )]
-    Outside {
-        /// As the guest names it.
-        path: String,
-        /// Where it should be.
-        within: PathBuf,
-    },
-}
 
 /// The data of one store.
 pub(crate) struct Context {
@@ -132,7 +103,7 @@ fn wasi(standing: &Arc<Standing>, files: bool) -> Result<WasiCtx, DirectoryError
         }
         Phase::Task if files => {
             for permit in standing.effective.directories(&standing.caller) {
-                show(&mut wasi, permit.item())?;
+                show(&mut wasi, standing, permit)?;
             }
         }
         Phase::Task => {}
@@ -145,33 +116,40 @@ pub(crate) fn guest_path(directory: &Directory) -> String {
     format!("/{}", directory.path().as_str())
 }
 
-fn show(wasi: &mut WasiCtxBuilder, directory: &Directory) -> Result<(), DirectoryError> {
-    let path = directory.path().as_str();
-    let wrong = |source: io::Error| DirectoryError::Open {
-        path: path.to_owned(),
-        host: directory.host().to_owned(),
-        source,
-    };
-    let host = match directory.within() {
-        None => directory.host().to_owned(),
-        Some(within) => {
-            let real = fs::canonicalize(directory.host()).map_err(wrong)?;
-            if !real.starts_with(fs::canonicalize(within).map_err(wrong)?) {
-                return Err(DirectoryError::Outside {
-                    path: path.to_owned(),
-                    within: within.to_owned(),
-                });
-            }
-            real
-        }
-    };
+fn show(
+    wasi: &mut WasiCtxBuilder,
+    standing: &Standing,
+    permit: Permit<Directory>,
+) -> Result<(), DirectoryError> {
+    let directory = permit.item().clone();
+    let opened = standing.ports.directories.open(permit)?;
     let permissions = match directory.mode() {
         Mode::Read => FsPerms::ReadOnly,
         Mode::ReadWrite => FsPerms::ReadWrite,
     };
-    wasi.preopened_dir(host, guest_path(directory), permissions)
-        .map_err(|error| wrong(io_error(error)))?;
+    let place = place(&opened, &directory);
+    wasi.preopened_dir(place, guest_path(&directory), permissions)
+        .map_err(|error| DirectoryError::Unreadable {
+            path: directory.path().to_string(),
+            host: directory.host().to_owned(),
+            source: io_error(error),
+        })?;
     Ok(())
+}
+
+/// A path that leads to what was opened, since wasmtime opens directories by path only. It is valid as long as
+/// `opened` is, and whatever stands at the directory's own path by now, it is not followed again.
+#[cfg(target_os = "linux")]
+fn place(opened: &OwnedFd, _: &Directory) -> PathBuf {
+    use std::os::fd::AsRawFd as _;
+    PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()))
+}
+
+/// Only Linux has a path to what a process has opened. Elsewhere the directory's own path is followed a second
+/// time, and whoever can rename or link at that place in between is followed too.
+#[cfg(not(target_os = "linux"))]
+fn place(_: &OwnedFd, directory: &Directory) -> PathBuf {
+    directory.host().to_owned()
 }
 
 fn io_error(error: wasmtime::Error) -> io::Error {

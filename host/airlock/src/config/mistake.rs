@@ -58,6 +58,21 @@ pub(crate) enum Problem {
     /// A file or folder that is not there now; it may come later.
     #[error("AL-0109: `{}` is not there (yet): nothing is loaded from it until it is", .0.escape_debug())]
     NotThere(String),
+    /// A granted directory inside of another one.
+    #[error(
+        "AL-0111: `{}` and `{}`{whose}, granted at {first}, lie one inside of the other: who may write in the outer one decides what the inner one's path leads to; grant directories that lie side by side, or both with mode \"read\" and to one team",
+        here.escape_debug(), there.escape_debug()
+    )]
+    Nested {
+        /// The directory's path.
+        here: String,
+        /// The other's.
+        there: String,
+        /// ` of team …` where the other is another team's.
+        whose: String,
+        /// Where the other is granted.
+        first: Origin,
+    },
 }
 
 impl Problem {

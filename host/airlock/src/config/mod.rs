@@ -6,6 +6,7 @@
 mod deserialize;
 mod document;
 mod mistake;
+mod nesting;
 mod options;
 mod reader;
 mod reference;
@@ -33,6 +34,7 @@ pub(crate) use value::DatabaseUrl;
 
 use document::Origin;
 use mistake::Problem;
+use nesting::Places;
 use options::Bundles;
 use reader::{Findings, Reader, Unique};
 use team::Teams;
@@ -289,6 +291,7 @@ fn interpret(
         limits: &limits,
         bundles: Unique::new("bundle"),
         names: Unique::new("team"),
+        directories: Places::default(),
     };
     let readers = root.list("team");
     let configured = !readers.is_empty();

@@ -12,6 +12,7 @@ use airlock_model::{
 use super::{
     document::{Node, Value},
     mistake::Problem,
+    nesting::Places,
     options::Limits,
     reader::{Reader, Unique},
     section::section,
@@ -72,6 +73,8 @@ pub(super) struct Teams<'a> {
     pub(super) bundles: Unique,
     /// Over all teams.
     pub(super) names: Unique,
+    /// Over all teams.
+    pub(super) directories: Places,
 }
 
 impl Teams<'_> {
@@ -84,7 +87,10 @@ impl Teams<'_> {
         let pool = reader.section("pool");
         let limits = Limits::read(pool, self.limits.clone(), Some("[limits]"));
         let bundles = reader.list("bundle");
-        let bundles = bundles.into_iter().filter_map(|b| self.bundle(b)).collect();
+        let bundles = bundles
+            .into_iter()
+            .filter_map(|b| self.bundle(name.as_ref(), b))
+            .collect();
         let scope = name.clone().map_or(Scope::Global, Scope::Team);
         let settings = settings(&mut reader, &scope);
         let TeamOptions { weight } = TeamOptions::read(reader, TeamOptions::default(), None);
@@ -97,7 +103,7 @@ impl Teams<'_> {
         })
     }
 
-    fn bundle(&mut self, mut reader: Reader<'_>) -> Option<Bundle> {
+    fn bundle(&mut self, team: Option<&TeamName>, mut reader: Reader<'_>) -> Option<Bundle> {
         let name: Option<BundleName> = reader.required("name");
         if let Some(name) = &name {
             self.bundles.check(name.as_str(), &reader);
@@ -112,6 +118,10 @@ impl Teams<'_> {
         let dag_id_prefix = reader.optional("dag_id_prefix");
         let grant: Grant = reader.deserialize("grant").unwrap_or_default();
         let grant = grant.relative_to(reader.folder());
+        if !grant.directory.is_empty() {
+            self.directories
+                .check(team, &grant, reader.section("grant"));
+        }
         reader.finish();
         Some(Bundle {
             name: name?,

@@ -17,7 +17,7 @@ fn with_environment(text: &str, environment: &[(&str, &str)]) -> Loaded {
     interpret("/home/a/.airlock".into(), file, text, &bases(), environment)
 }
 
-fn check(text: &str) -> Vec<String> {
+pub(super) fn check(text: &str) -> Vec<String> {
     with_environment(text, &[])
         .mistakes
         .iter()

@@ -130,6 +130,7 @@ impl House {
             xcoms: store.clone(),
             variables: Arc::new(capability::Variables::new(vault.clone())),
             connections: Arc::new(capability::Connections::new(vault.clone())),
+            directories: Arc::new(capability::Directories),
             egress: Arc::new(capability::Egress::new()),
         };
         let cache = home.join("cache");

@@ -84,7 +84,7 @@ async fn a_granted_directory_that_is_not_there_fails_the_try_with_its_place() {
     assert_failure(
         &failure,
         FailureKind::Error,
-        &["AL-0543", "`out`", "create it"],
+        &["AL-0431", "`out`", "create it"],
     );
 }
 
@@ -124,5 +124,23 @@ async fn a_link_does_not_lead_an_automatic_grant_out_of_the_bundles_folder() {
     std::fs::remove_dir_all(own.join("in")).unwrap();
     std::os::unix::fs::symlink("/etc", own.join("in")).unwrap();
     let failure = stage.failure(&bundle, "nothing").await;
-    assert_failure(&failure, FailureKind::Error, &["AL-0544", "`in`"]);
+    assert_failure(&failure, FailureKind::Error, &["AL-0433", "`in`"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_a_link_replaces_after_its_check_is_the_one_that_was_checked() {
+    let stage = Stage::new();
+    let bundle = stage.hostile(&stage.add_team("a", small()));
+    let (granted, other) = (stage.folder().join("in"), stage.folder().join("other"));
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("a.txt"), "the host's own").unwrap();
+    let aside = stage.folder().join("aside");
+    *stage.world.opened.lock().unwrap() = Some(Box::new(move || {
+        std::fs::rename(&granted, aside).unwrap();
+        std::os::unix::fs::symlink(&other, &granted).unwrap();
+    }));
+    assert_eq!(
+        stage.value(&bundle, "read", &["\"in/a.txt\""]).await,
+        "\"a granted file\""
+    );
 }

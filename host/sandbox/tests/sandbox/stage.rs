@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,8 +11,11 @@ use std::{
 };
 
 use airlock_grant::{
-    BundleLabel, Effective, Grant, HttpTarget, Permit, Request, VariablePattern,
-    port::{Body, Connections, Egress, EgressError, EgressLimits, Variables},
+    BundleLabel, Directory, Effective, Grant, HttpTarget, Permit, Request, VariablePattern,
+    port::{
+        Body, Connections, Directories, DirectoryError, Egress, EgressError, EgressLimits,
+        Variables,
+    },
 };
 use airlock_model::{
     connection::{Connection, Variable},
@@ -49,6 +53,8 @@ pub(crate) struct World {
     pub(crate) sent: Mutex<Vec<String>>,
     pub(crate) source: Mutex<HashMap<BundleHash, Sourced>>,
     pub(crate) fetched: AtomicU64,
+    /// What happens between the check of a directory and its use.
+    pub(crate) opened: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     waiting: Mutex<HashMap<Token, oneshot::Sender<Report>>>,
     pub(crate) started: Mutex<Vec<Token>>,
 }
@@ -78,6 +84,16 @@ impl Connections for World {
     async fn get(&self, permit: Permit<ConnectionId>) -> Result<Option<Connection>, StoreError> {
         let name = (permit.team().to_string(), permit.item().to_string());
         Ok(self.connections.lock().unwrap().get(&name).cloned())
+    }
+}
+
+impl Directories for World {
+    fn open(&self, permit: Permit<Directory>) -> Result<OwnedFd, DirectoryError> {
+        let opened = airlock_capability::Directories.open(permit);
+        if let Some(then) = self.opened.lock().unwrap().take() {
+            then();
+        }
+        opened
     }
 }
 
@@ -307,6 +323,7 @@ impl Stage {
                 xcoms: world.clone(),
                 variables: world.clone(),
                 connections: world.clone(),
+                directories: world.clone(),
                 egress: world.clone(),
             },
         })
