@@ -30,6 +30,8 @@ pub struct RunRank {
     pub team: TeamIndex,
     /// Tasks of it at once.
     pub max_active_tasks: u32,
+    /// Behind all runs that are not: a backfill's.
+    pub last: bool,
     /// Earlier goes first among equal priorities: the logical date, or when it could start.
     pub at: i64,
 }
@@ -62,8 +64,8 @@ struct Want {
     slots: u32,
 }
 
-/// The order of lanes: most important head first, then the oldest run.
-type LaneRank = (Reverse<i64>, i64, RunKey);
+/// The order of lanes: those of backfills last, most important head first, then the oldest run.
+type LaneRank = (bool, Reverse<i64>, i64, RunKey);
 
 #[derive(Debug, Clone)]
 struct PoolSlots {
@@ -210,9 +212,9 @@ impl Admission {
             let order = team.lanes.entry(want).or_default();
             if head.is_none_or(|head| head.priority < priority) {
                 if let Some(head) = head {
-                    order.remove(&(Reverse(head.priority), lanes.rank.at, run));
+                    order.remove(&(lanes.rank.last, Reverse(head.priority), lanes.rank.at, run));
                 }
-                order.insert((Reverse(priority), lanes.rank.at, run));
+                order.insert((lanes.rank.last, Reverse(priority), lanes.rank.at, run));
             }
         }
     }
@@ -235,7 +237,7 @@ impl Admission {
                 best = Some((share, index, want, rank));
             }
         }
-        let (_, team, want, (_, _, run)) = best?;
+        let (_, team, want, (.., run)) = best?;
         self.close_lanes(run);
         let taken = self.runs.get_mut(&run).and_then(|lanes| {
             let lane = lanes.lanes.get_mut(&want)?;
@@ -306,6 +308,12 @@ impl Admission {
             .map_or((0, 0), |team| (u64::from(team.running), team.ready))
     }
 
+    /// Slots of a pool; none: without bound.
+    #[must_use]
+    pub fn slots(&self, pool: PoolIndex) -> Option<u32> {
+        self.pools.get(pool.0).and_then(|pool| pool.total)
+    }
+
     /// Slots taken of a pool.
     #[must_use]
     pub fn used(&self, pool: PoolIndex) -> u32 {
@@ -321,7 +329,7 @@ impl Admission {
         };
         for (want, lane) in &lanes.lanes {
             if let (Some(order), Some(head)) = (team.lanes.get_mut(want), lane.peek()) {
-                order.remove(&(Reverse(head.priority), lanes.rank.at, run));
+                order.remove(&(lanes.rank.last, Reverse(head.priority), lanes.rank.at, run));
                 if order.is_empty() {
                     team.lanes.remove(want);
                 }
@@ -342,6 +350,7 @@ impl Admission {
         for (&want, lane) in &lanes.lanes {
             if let Some(head) = lane.peek() {
                 team.lanes.entry(want).or_default().insert((
+                    lanes.rank.last,
                     Reverse(head.priority),
                     lanes.rank.at,
                     run,

@@ -8,12 +8,13 @@
 use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use airlock_model::{
-    id::{MapIndex, RunKey},
+    id::{DagId, RunKey},
     outcome::Outcome,
     port::{
-        Batch, Blobs, Clock, CommitError, DagStore, Executor, RETURN_VALUE, RunStore,
-        SchedulerHealth, StoreError, XcomStore,
+        AssetStore, Batch, Blobs, Clock, CommitError, DagStore, Executor, RunStore,
+        SchedulerHealth, XcomStore,
     },
+    state::{RunState, RunType},
     time::Timestamp,
 };
 use tokio::{
@@ -23,8 +24,10 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    engine::{AfterCommit, Claim, Dispatch, Engine, Event},
+    engine::{AfterCommit, Answer, Claim, Dispatch, Engine, Event, Past, PastQuestion},
     handle::Handle,
+    lists::{Lists, until_written},
+    seen::Seen,
 };
 
 /// What the scheduler needs of others.
@@ -38,6 +41,8 @@ pub struct Ports {
     pub xcoms: Arc<dyn XcomStore>,
     /// Where large XComs go.
     pub blobs: Arc<dyn Blobs>,
+    /// Events of assets.
+    pub assets: Arc<dyn AssetStore>,
     /// Who runs tries.
     pub executor: Arc<dyn Executor>,
     /// What time it is.
@@ -62,6 +67,7 @@ pub struct Scheduler {
     channel: Channel,
     options: crate::Options,
     store_ok: bool,
+    lists: Arc<Lists>,
     due_to_renew: Instant,
     due_to_reap: Instant,
 }
@@ -94,7 +100,11 @@ impl Scheduler {
     /// The handle by which others reach a scheduler, and what [`Scheduler::new`] takes of it. Made before
     /// the scheduler, because its executor needs the handle.
     #[must_use]
-    pub fn channel(dags: Arc<dyn DagStore>, now: Timestamp) -> (Handle, Channel) {
+    pub fn channel(
+        dags: Arc<dyn DagStore>,
+        runs: Arc<dyn RunStore>,
+        now: Timestamp,
+    ) -> (Handle, Channel) {
         let (events, receiver) = mpsc::unbounded_channel();
         let (tell, health) = watch::channel(SchedulerHealth {
             last_heartbeat: now,
@@ -113,6 +123,7 @@ impl Scheduler {
                 events,
                 health,
                 dags,
+                runs,
                 announcing: Arc::default(),
             },
             channel,
@@ -130,6 +141,7 @@ impl Scheduler {
             channel,
             options,
             store_ok: true,
+            lists: Arc::default(),
             due_to_renew,
             due_to_reap,
         }
@@ -154,6 +166,9 @@ impl Scheduler {
             self.engine.admit(now);
             for kill in self.engine.take_kills() {
                 self.kill(kill);
+            }
+            for question in self.engine.take_questions() {
+                self.ask(question);
             }
             self.look_for_zombies(now);
             self.tell_health(now);
@@ -296,7 +311,7 @@ impl Scheduler {
                     info!("the store is writable again");
                 }
                 self.store_ok = true;
-                self.engine.committed();
+                self.engine.committed(&after.ended);
                 self.follow_up(after);
                 None
             }
@@ -322,6 +337,14 @@ impl Scheduler {
                 for run in runs {
                     self.read_again(run, now).await;
                 }
+                Some(self.write(batch, after, Duration::ZERO))
+            }
+            Err(CommitError::BackfillExists(ids)) => {
+                let runs = self.engine.refuse_backfills(&ids).into_iter().collect();
+                batch
+                    .new_backfills
+                    .retain(|(new, _)| !ids.contains(&new.id));
+                self.evict(&runs, &mut batch, &mut after, now);
                 Some(self.write(batch, after, Duration::ZERO))
             }
             Err(CommitError::RunExists(keys)) => {
@@ -368,24 +391,28 @@ impl Scheduler {
     fn kill(&self, claim: Claim) {
         let key = airlock_model::id::TaskInstanceKey {
             run: claim.run,
-            task: claim.task,
-            map_index: MapIndex::UNMAPPED,
+            task: claim.at.task,
+            map_index: claim.at.map_index,
         };
         self.ports.executor.kill(key, claim.token);
     }
 
     /// A batch is durable: its tries start, and people hear of their runs.
     fn follow_up(&mut self, after: AfterCommit) {
+        for dag_id in after.failed {
+            self.count_failures(dag_id);
+        }
         for claim in after.claims {
-            let Some(Dispatch { work, missing }) = self.engine.dispatch(claim) else {
+            let Some(dispatch) = self.engine.dispatch(claim, self.ports.clock.now()) else {
                 continue;
             };
-            if missing.is_empty() {
-                self.ports.executor.dispatch(work);
+            if dispatch.is_whole() {
+                self.ports.executor.dispatch(dispatch.work);
             } else {
-                self.fetch_and_dispatch(Dispatch { work, missing });
+                self.fetch_and_dispatch(dispatch);
             }
         }
+        after.answers.into_iter().for_each(Answer::tell);
         for (_, row, reply) in after.replies {
             // Nobody may be waiting any more, which is their right.
             let _ = reply.send(Ok(row));
@@ -398,14 +425,21 @@ impl Scheduler {
             Arc::clone(&self.ports.xcoms),
             Arc::clone(&self.ports.executor),
         );
+        let (lists, assets) = (Arc::clone(&self.lists), Arc::clone(&self.ports.assets));
         tokio::spawn(async move {
-            let Dispatch { mut work, missing } = dispatch;
-            for (position, task) in missing {
-                let run = work.key.run;
-                let read = || xcoms.xcom_of(run, task, MapIndex::UNMAPPED, RETURN_VALUE);
-                if let (Some(value), Some(slot)) =
-                    (until_written(read).await, work.arguments.get_mut(position))
-                {
+            let Dispatch {
+                mut work,
+                missing,
+                inlets,
+            } = dispatch;
+            let seen = Seen(&*assets);
+            if work.run_type == RunType::AssetTriggered {
+                work.triggering_events = seen.made(work.key.run).await;
+            }
+            work.inlet_events = seen.latest(&inlets).await;
+            for (position, piece) in missing {
+                let value = lists.value(work.key.run, &piece, &*xcoms).await;
+                if let Some(slot) = work.arguments.get_mut(position) {
                     *slot = value;
                 }
             }
@@ -413,22 +447,50 @@ impl Scheduler {
         });
     }
 
+    /// Asks the database about runs before others; the answers come back as events.
+    fn ask(&self, question: PastQuestion) {
+        let (runs, events) = (Arc::clone(&self.ports.runs), self.channel.again.clone());
+        tokio::spawn(async move {
+            let (dag_id, before) = (&question.dag_id, question.before);
+            let found =
+                until_written(|| runs.previous(dag_id, before, question.scheduled_only)).await;
+            let previous = match found {
+                Some(row) => {
+                    let tasks = until_written(|| runs.task_instances(row.key)).await;
+                    Some((row, tasks))
+                }
+                None => None,
+            };
+            let had_task = until_written(|| runs.had_task(dag_id, &question.task_id, before)).await;
+            let _ = events.send(Event::PastKnown(question, Past { previous, had_task }));
+        });
+    }
+
+    /// A run of this DAG has failed: after too many in a row the DAG is paused (Airflow's semantics, 3.6).
+    fn count_failures(&self, dag_id: DagId) {
+        let Some(most) = self.engine.most_failures(&dag_id) else {
+            return;
+        };
+        let (runs, dags) = (Arc::clone(&self.ports.runs), Arc::clone(&self.ports.dags));
+        let events = self.channel.again.clone();
+        tokio::spawn(async move {
+            let last = until_written(|| runs.last_states(&dag_id, most)).await;
+            let failed = last
+                .iter()
+                .filter(|&&state| state == RunState::Failed)
+                .count();
+            if failed < most as usize {
+                return;
+            }
+            warn!(%dag_id, "AL-0713: {failed} runs failed in a row, as many as max_consecutive_failed_dag_runs allows: the DAG is paused; `airlock dags unpause {dag_id}` lets it go on");
+            until_written(|| dags.set_paused(&dag_id, true)).await;
+            let _ = events.send(Event::Paused(dag_id, true));
+        });
+    }
+
     fn tell_health(&self, now: Timestamp) {
         self.channel
             .health
             .send_replace(self.engine.health(now, self.store_ok));
-    }
-}
-
-/// Asks the store until it answers: what depends on it waits, and nothing is lost meanwhile.
-async fn until_written<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> T {
-    let mut pause = RETRY.0;
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) => warn!(%error, "the store did not answer; asking again"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY.1);
     }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use airlock_model::{
     connection::Pool,
-    id::{BundleName, DagId, TaskInstanceKey, Token},
+    id::{BundleName, TaskInstanceKey, Token},
     outcome::Report,
-    port::{Control, ControlError, DagStore, RunRow, SchedulerHealth, TriggerRun, TryEvents},
+    port::{DagStore, RunStore, SchedulerHealth, TryEvents},
     time::Timestamp,
 };
-use async_trait::async_trait;
-use tokio::sync::{RwLock, mpsc, oneshot, watch};
+use tokio::sync::{RwLock, mpsc, watch};
 
 use crate::engine::{Ending, Event, LiveDag};
 
@@ -20,6 +19,7 @@ pub struct Handle {
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) health: watch::Receiver<SchedulerHealth>,
     pub(crate) dags: Arc<dyn DagStore>,
+    pub(crate) runs: Arc<dyn RunStore>,
     /// Held for writing while an import stands in the store and the engine has not heard of it: whoever
     /// saw a DAG there must find the engine knowing it.
     pub(crate) announcing: Arc<RwLock<()>>,
@@ -48,7 +48,7 @@ impl Handle {
         self.tell(Event::Pools(pools));
     }
 
-    fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, event: Event) {
         // A scheduler that is gone is a host that stops: what was in flight is adopted at the next start.
         let _ = self.events.send(event);
     }
@@ -67,27 +67,5 @@ impl TryEvents for Handle {
             report,
             spilled: Vec::new(),
         })));
-    }
-}
-
-#[async_trait]
-impl Control for Handle {
-    async fn trigger(&self, run: TriggerRun) -> Result<RunRow, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        let announced = self.announcing.read().await;
-        self.tell(Event::Trigger(Box::new(run), reply));
-        drop(announced);
-        answer.await.unwrap_or(Err(ControlError::ShuttingDown))
-    }
-
-    async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), ControlError> {
-        let _announced = self.announcing.read().await;
-        self.dags.set_paused(dag_id, paused).await?;
-        self.tell(Event::Paused(dag_id.clone(), paused));
-        Ok(())
-    }
-
-    fn health(&self) -> SchedulerHealth {
-        self.health.borrow().clone()
     }
 }

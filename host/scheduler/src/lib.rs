@@ -8,10 +8,14 @@
 //!
 //! [`import`] is the way in: it turns a bundle version into live DAGs or into import errors.
 
+mod control;
 pub mod driver;
 pub mod engine;
 mod handle;
 pub mod import;
+mod lists;
+pub mod restart;
+mod seen;
 
 pub use driver::{Channel, Ports, Scheduler};
 pub use engine::{Engine, LiveDag, Options, TeamSetup};

@@ -84,6 +84,15 @@ impl Database {
             self.progress
                 .insert(progress.dag_id.clone(), progress.clone());
         }
+        for expanded in &batch.expanded {
+            let Some((_, rows)) = self.runs.get_mut(&expanded.run) else {
+                return Err(TestCaseError::fail("an expansion of an unknown run"));
+            };
+            if expanded.dropped.is_some() {
+                rows.retain(|row| row.task != expanded.task);
+            }
+            rows.extend(expanded.rows.iter().cloned());
+        }
         for change in &batch.tasks {
             if let Some(row) = self.row(change.key) {
                 let ended = row.fields.state.is_some_and(TaskState::is_terminal);
@@ -107,7 +116,8 @@ impl Database {
     }
 
     fn row(&mut self, key: TaskInstanceKey) -> Option<&mut TaskRow> {
-        self.runs.get_mut(&key.run)?.1.get_mut(key.task.get())
+        let rows = &mut self.runs.get_mut(&key.run)?.1;
+        rows.iter_mut().find(|row| row.index() == key.index())
     }
 }
 
@@ -205,6 +215,7 @@ impl World {
             let stored = StoredRun {
                 run: run.clone(),
                 tasks: tasks.clone(),
+                returned: vec![],
             };
             self.engine.restore(
                 stored,
@@ -230,9 +241,9 @@ impl World {
             return Ok(());
         };
         self.database.commit(&batch)?;
-        self.engine.committed();
+        self.engine.committed(&after.ended);
         for claim in after.claims {
-            let Some(dispatch) = self.engine.dispatch(claim) else {
+            let Some(dispatch) = self.engine.dispatch(claim, self.now) else {
                 continue;
             };
             let id = (dispatch.work.key, dispatch.work.token);

@@ -145,16 +145,17 @@ impl House {
             sandbox.add_team(team.name.clone(), team.limits.team_limits())?;
         }
 
-        let (handle, channel) = Scheduler::channel(store.clone(), clock.now());
+        let (handle, channel) = Scheduler::channel(store.clone(), store.clone(), clock.now());
         sandbox.set_events(Arc::new(handle.clone()));
         let options = scheduler_options(&config);
         let mut engine = engine(&config, &options, &store).await?;
-        adopt(&mut engine, &store, &*clock).await?;
+        restart::adopt(&mut engine, &*store, clock.now()).await?;
         let ports = Ports {
             runs: store.clone(),
             dags: store.clone(),
             xcoms: store.clone(),
             blobs,
+            assets: store.clone(),
             executor: sandbox.clone(),
             clock: clock.clone(),
         };
@@ -299,31 +300,6 @@ async fn engine(config: &Config, options: &Options, store: &Store) -> Result<Eng
         progress,
         Box::new(RandomKeys),
     ))
-}
-
-/// Runs that a host before has not ended go on where they were.
-async fn adopt(engine: &mut Engine, store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
-    let unfinished = store.unfinished().await?;
-    if unfinished.is_empty() {
-        return Ok(());
-    }
-    info!(runs = unfinished.len(), "adopting runs that have not ended");
-    for stored in unfinished {
-        let (dag_id, run_id) = (stored.run.dag_id.clone(), stored.run.run_id.clone());
-        match import::pinned(store, stored).await {
-            Ok(Some((stored, dag, bundle, paused))) => {
-                engine.restore(stored, dag, bundle, paused, clock.now());
-            }
-            Ok(None) => {
-                error!(%dag_id, %run_id, "the run's definition is gone; the run stays as it is")
-            }
-            Err(StoreError::Corrupt(reason)) => {
-                error!(%dag_id, %run_id, reason, "the run stays as it is")
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// How long a stop may take beyond the scheduler's own patience.

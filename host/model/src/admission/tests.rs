@@ -16,6 +16,7 @@ fn rank(team: TeamIndex, max_active_tasks: u32, at: i64) -> RunRank {
     RunRank {
         team,
         max_active_tasks,
+        last: false,
         at,
     }
 }

@@ -141,6 +141,8 @@ pub struct QueueRow {
 pub struct AssetFilter {
     /// Of this team only.
     pub team: Option<TeamName>,
+    /// Of this name only.
+    pub name: Option<Arc<str>>,
     /// Only those that this DAG uses in some way.
     pub dag_id: Option<DagId>,
     /// Of this URI only.

@@ -96,6 +96,6 @@ pub trait BackfillStore: Send + Sync {
     ) -> Result<Paged<Backfill>, StoreError>;
     /// What a backfill does, in its order.
     async fn backfill_runs(&self, id: BackfillId) -> Result<Vec<BackfillRun>, StoreError>;
-    /// An id greater than all that were given to backfills so far.
+    /// An id greater than those of all backfills that there are.
     async fn next_backfill_id(&self) -> Result<BackfillId, StoreError>;
 }

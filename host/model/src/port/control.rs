@@ -2,9 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{RunRow, StoreError};
+use super::{AssetEvent, AssetKey, Backfill, BackfillRun, RunRow, StoreError};
 use crate::{
-    id::{DagId, RunId, TeamName},
+    id::{BackfillId, DagId, MapIndex, RunId, TaskId, TeamName},
+    run::Mark,
+    state::{Reprocess, TaskState},
     time::Timestamp,
 };
 
@@ -21,6 +23,110 @@ pub struct TriggerRun {
     pub run_after: Option<Timestamp>,
     /// Overrides the DAG's params: a JSON object.
     pub conf: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Which task instances somebody means: of some runs of a DAG, some tasks, and what lies around both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Of these runs; empty: of those whose logical date lies between `from` and `to`.
+    pub run_ids: Vec<RunId>,
+    /// The first logical date.
+    pub from: Option<Timestamp>,
+    /// The last logical date.
+    pub to: Option<Timestamp>,
+    /// These tasks; empty: all.
+    pub task_ids: Vec<TaskId>,
+    /// Of mapped ones, these instances only; empty: all.
+    pub map_indexes: Vec<MapIndex>,
+    /// Also what they come after.
+    pub upstream: bool,
+    /// Also what comes after them.
+    pub downstream: bool,
+    /// Also the same tasks in all earlier runs.
+    pub past: bool,
+    /// Also the same tasks in all later runs.
+    pub future: bool,
+    /// Of all these, only those that failed or could not run.
+    pub only_failed: bool,
+    /// Of all these, only those that are queued, running or waiting.
+    pub only_running: bool,
+}
+
+/// What is to become of task instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// As if nobody had looked at them.
+    Clear {
+        /// Their runs move to the newest version of the DAG first.
+        latest_version: bool,
+    },
+    /// In this state.
+    Mark(Mark),
+}
+
+/// A task instance that a repair concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// Its run.
+    pub run_id: RunId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// Which instance of it.
+    pub map_index: MapIndex,
+    /// Where it stood.
+    pub was: Option<TaskState>,
+}
+
+/// A backfill that somebody wants (Airflow's semantics, 3.13).
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBackfill {
+    /// Of which DAG.
+    pub dag_id: DagId,
+    /// The first logical date.
+    pub from: Timestamp,
+    /// The last logical date.
+    pub to: Timestamp,
+    /// What becomes of runs that are there already.
+    pub reprocess: Reprocess,
+    /// The latest logical date comes first.
+    pub reverse: bool,
+    /// Of its runs at once; at least 1.
+    pub max_active_runs: u32,
+    /// Overrides the DAG's params: a JSON object.
+    pub conf: serde_json::Map<String, serde_json::Value>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What somebody wants of a backfill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackfillOrder {
+    /// None of its runs starts any more; what runs goes on.
+    Pause,
+    /// It goes on.
+    Unpause,
+    /// What of it has not begun is not to begin; what runs goes on.
+    Cancel,
+}
+
+/// Why a task instance does not run (Airflow's `tasks failed-deps`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDep {
+    /// What it waits for: the name of a rule, such as `Trigger Rule` or `Pool Slots Available`.
+    pub dependency: &'static str,
+    /// For people: exactly what is missing, with names and numbers.
+    pub reason: String,
+}
+
+/// An event of an asset that somebody tells of, or a run of the task that changes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAssetEvent {
+    /// Which asset.
+    pub asset: AssetKey,
+    /// For people and programs: a JSON object.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+    /// Who tells.
+    pub by: String,
 }
 
 /// Why the scheduler did not do what was asked. Nothing was changed.
@@ -42,6 +148,19 @@ pub enum ControlError {
     /// A param is missing or unknown.
     #[error("AL-0703: {0}")]
     Params(String),
+    /// There is no such run.
+    #[error(
+        "AL-0705: DAG `{dag_id}` has no run `{run_id}`; `airlock dags list-runs {dag_id}` shows what there is"
+    )]
+    NoSuchRun {
+        /// The DAG.
+        dag_id: DagId,
+        /// The run.
+        run_id: RunId,
+    },
+    /// There is no such task, backfill or asset; or what is asked for makes no sense.
+    #[error("AL-0706: {0}")]
+    Refused(String),
     /// The scheduler is shutting down.
     #[error("AL-0704: the scheduler is shutting down; try again when it is back")]
     ShuttingDown,
@@ -89,6 +208,52 @@ pub trait Control: Send + Sync {
     async fn trigger(&self, run: TriggerRun) -> Result<RunRow, ControlError>;
     /// Pauses or unpauses a DAG: a paused one gets no new runs and no new tries; running tries finish.
     async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), ControlError>;
+    /// Clears or marks task instances; tells which. With `dry_run` nothing is changed.
+    async fn repair(
+        &self,
+        dag_id: &DagId,
+        selection: Selection,
+        repair: Repair,
+        dry_run: bool,
+    ) -> Result<Vec<Repaired>, ControlError>;
+    /// Ends a run by hand, as succeeded or as failed.
+    async fn mark_run(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+        success: bool,
+    ) -> Result<RunRow, ControlError>;
+    /// Begins a backfill, or says what it would do.
+    async fn backfill(
+        &self,
+        backfill: NewBackfill,
+    ) -> Result<(Backfill, Vec<BackfillRun>), ControlError>;
+    /// Pauses, unpauses or cancels a backfill.
+    async fn order_backfill(
+        &self,
+        id: BackfillId,
+        order: BackfillOrder,
+    ) -> Result<Backfill, ControlError>;
+    /// Why a task instance does not run; empty: nothing keeps it from running.
+    async fn failed_deps(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+        task_id: &TaskId,
+        map_index: MapIndex,
+    ) -> Result<Vec<FailedDep>, ControlError>;
+    /// Deletes a DAG with its runs and its history; refused while it has runs that have not ended.
+    async fn delete_dag(&self, dag_id: &DagId) -> Result<(), ControlError>;
+    /// Deletes a run with its history; refused unless it has ended.
+    async fn delete_run(&self, dag_id: &DagId, run_id: &RunId) -> Result<(), ControlError>;
+    /// Tells of a change of an asset; the runs that it makes are made when this returns.
+    async fn asset_event(&self, event: NewAssetEvent) -> Result<AssetEvent, ControlError>;
+    /// Takes what a DAG has queued of assets out of its queue; of one asset, or of all.
+    async fn clear_queued_assets(
+        &self,
+        dag_id: &DagId,
+        asset: Option<AssetKey>,
+    ) -> Result<u32, ControlError>;
     /// How it is.
     fn health(&self) -> SchedulerHealth;
 }

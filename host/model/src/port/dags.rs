@@ -92,8 +92,8 @@ pub trait DagStore: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such DAG.
     async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), StoreError>;
-    /// Deletes a DAG with its runs and all that is known of it, for good. If its bundle still has it, the
-    /// next import makes it anew.
+    /// Deletes a DAG with its runs and all that is known of it, for good, but for what other things remember:
+    /// the events of assets that it changed. If its bundle still has it, the next import makes it anew.
     ///
     /// # Errors
     /// [`StoreError::Refused`] while it has unfinished runs, [`StoreError::NotFound`] when there is no such

@@ -16,6 +16,7 @@ mod logs;
 mod parser;
 mod runs;
 mod settings;
+mod timetables;
 mod xcoms;
 
 pub use assets::{
@@ -28,7 +29,10 @@ pub use batch::{
 };
 pub use bundles::{BundleStore, BundleVersion, ParseKey, ParseResult};
 pub use clock::{Clock, SystemClock};
-pub use control::{Control, ControlError, SchedulerHealth, TeamLoad, TriggerRun};
+pub use control::{
+    BackfillOrder, Control, ControlError, FailedDep, NewAssetEvent, NewBackfill, Repair, Repaired,
+    SchedulerHealth, Selection, TeamLoad, TriggerRun,
+};
 pub use dags::{DagFilter, DagStore, ImportError, StoredDag};
 pub use executor::{Executor, SeenEvent, TryEvents, Work};
 pub use logs::{LogPage, TaskLogs};
@@ -38,6 +42,7 @@ pub use settings::{
     ConnectionStore, PoolLoad, PoolLoads, PoolStore, Revealed, SealedConnection, SealedVariable,
     Settings, VariableStore,
 };
+pub use timetables::{TimetableCode, TimetableFailure, Timetables};
 pub use xcoms::{Blobs, RETURN_VALUE, XcomAddress, XcomRow, XcomStore, Xcoms};
 
 /// A database or file that did not do what was asked.

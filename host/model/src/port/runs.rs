@@ -128,6 +128,17 @@ pub struct TaskRow {
     pub fields: TaskFields,
 }
 
+impl TaskRow {
+    /// Its place in its run.
+    #[must_use]
+    pub const fn index(&self) -> InstanceIndex {
+        InstanceIndex {
+            task: self.task,
+            map_index: self.map_index,
+        }
+    }
+}
+
 /// An unfinished run with its task instances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRun {

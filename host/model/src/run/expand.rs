@@ -50,6 +50,11 @@ impl Run {
         }
     }
 
+    /// All that [`Run::returned`] was told.
+    pub fn returned_lengths(&self) -> impl Iterator<Item = (InstanceIndex, u32)> {
+        self.returned.iter().map(|(&at, &length)| (at, length))
+    }
+
     /// Of a mapped source, which of its instances returned the element at this place.
     #[must_use]
     pub fn element_of(&self, source: TaskIndex, place: u32) -> Option<InstanceIndex> {

@@ -13,6 +13,7 @@ mod instance;
 mod judge;
 mod repair;
 mod tries;
+mod why;
 
 use std::{collections::HashMap, sync::Arc};
 

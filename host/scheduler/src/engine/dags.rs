@@ -6,13 +6,13 @@ use airlock_model::{
     dag::ParamSpec,
     id::{BundleName, DagId, RunId, RunKey},
     port::{ControlError, DagProgress, RunRow, TriggerRun},
-    state::{RunState, RunType},
+    state::RunType,
     time::Timestamp,
     timetable::{Answer, NextRun, Restriction},
 };
 use serde_json::{Map, Value};
 
-use super::{DagState, Engine, Event, LiveDag, Timer, event::Reply};
+use super::{DagState, Engine, Event, LiveDag, Timer, event::Reply, runs::Wanted};
 
 impl Engine {
     /// Takes in what has come to pass.
@@ -24,6 +24,15 @@ impl Engine {
             Event::Trigger(request, reply) => self.trigger(*request, reply, now),
             Event::Paused(dag, paused) => self.pause(&dag, paused, now),
             Event::Pools(pools) => self.set_pools(&pools),
+            Event::Repair(order, reply) => self.repair(order, reply, now),
+            Event::MarkRun(run, success, reply) => self.mark_run(*run, success, reply, now),
+            Event::Backfill(request, reply) => self.begin_backfill(*request, reply, now),
+            Event::OrderBackfill(id, order, reply) => self.order_backfill(id, order, reply, now),
+            Event::Why(key, reply) => drop(reply.send(Ok(self.why(key, now)))),
+            Event::AssetChanged(event, reply) => self.asset_told(event, reply, now),
+            Event::Unqueue(dag, asset, reply) => self.unqueue(&dag, asset, reply),
+            Event::Forget(dag, reply) => self.forget_dag(&dag, reply),
+            Event::PastKnown(question, past) => self.past_known(question, past, now),
         }
     }
 
@@ -41,25 +50,18 @@ impl Engine {
                 Some(state) => state.live = live,
                 None => {
                     let last = self.progress.get(&id).map(|p| p.last_interval);
-                    let running = self.runs.values().filter(|a| a.row.dag_id == id);
-                    let running = running
-                        .filter(|a| a.run.state() == RunState::Running)
-                        .count();
-                    let mut waiting: Vec<RunKey> = (self.runs.iter())
-                        .filter(|(_, a)| a.row.dag_id == id && a.run.state() == RunState::Queued)
-                        .map(|(&key, _)| key)
-                        .collect();
-                    waiting.sort_unstable();
                     let state = DagState {
                         live,
                         last,
-                        running: u32::try_from(running).unwrap_or(u32::MAX),
-                        waiting: waiting.into(),
+                        running: 0,
+                        waiting: VecDeque::new(),
                         timer: None,
                     };
                     self.dags.insert(id.clone(), state);
+                    self.count_runs(&id);
                 }
             }
+            self.assets_declared(&id);
             self.pause(&id, paused, now);
         }
     }
@@ -85,6 +87,7 @@ impl Engine {
 
     /// Makes all runs of a DAG that are due and allowed, and sets a timer for the next.
     pub(super) fn plan(&mut self, dag: &DagId, now: Timestamp) {
+        self.answer_assets(dag, now);
         while let Some(next) = self.next_run(dag, now) {
             if next.run_after > now {
                 if let Some(state) = self.dags.get_mut(dag)
@@ -121,15 +124,15 @@ impl Engine {
             let Ok(conf) = conf(self.params(dag), Map::new()) else {
                 return;
             };
-            self.create_run(
-                dag,
+            let run = Wanted {
                 run_id,
-                RunType::Scheduled,
-                Some(next.interval),
-                next.run_after,
+                run_type: RunType::Scheduled,
+                interval: Some(next.interval),
+                run_after: next.run_after,
                 conf,
-                now,
-            );
+                backfill: None,
+            };
+            self.create_run(dag, run, now);
         }
     }
 
@@ -185,65 +188,26 @@ impl Engine {
             None => RunId::new(format!("{}__{stands_for}", RunType::Manual))
                 .map_err(|e| ControlError::Params(e.to_string()))?,
         };
-        let interval = logical_date.map(|at| (at, at));
-        Ok(self.create_run(
-            &dag_id,
+        let state = self.dags.get(&dag_id);
+        let interval = logical_date.map(|at| {
+            let timetable = state.map(|state| state.live.dag.timetable());
+            let interval = timetable.and_then(|t| t.manual_interval(at).known());
+            interval.unwrap_or((at, at))
+        });
+        let run = Wanted {
             run_id,
-            RunType::Manual,
+            run_type: RunType::Manual,
             interval,
             run_after,
             conf,
-            now,
-        ))
-    }
-
-    /// Starts the oldest runs that wait, as far as the DAG allows.
-    pub(super) fn start_waiting(&mut self, dag: &DagId, now: Timestamp) {
-        loop {
-            let Some(state) = self.dags.get_mut(dag) else {
-                return;
-            };
-            if state.live.paused
-                || state.running >= state.live.dag.max_active_runs()
-                || self.draining
-            {
-                return;
-            }
-            let due = |key: &RunKey| {
-                self.runs
-                    .get(key)
-                    .is_none_or(|active| active.row.run_after <= now)
-            };
-            let Some(at) = state.waiting.iter().position(due) else {
-                return;
-            };
-            let Some(run) = state.waiting.remove(at) else {
-                return;
-            };
-            if self.runs.contains_key(&run) {
-                state.running += 1;
-                self.start_run(run, now);
-            }
-        }
-    }
-
-    /// A run has ended or was evicted: its place is free for the next.
-    pub(super) fn run_left(&mut self, dag: &DagId, run: RunKey, was: RunState, now: Timestamp) {
-        if let Some(state) = self.dags.get_mut(dag) {
-            if was == RunState::Queued {
-                let waiting: &mut VecDeque<RunKey> = &mut state.waiting;
-                waiting.retain(|&key| key != run);
-            } else {
-                state.running = state.running.saturating_sub(1);
-            }
-        }
-        self.start_waiting(dag, now);
-        self.plan(dag, now);
+            backfill: None,
+        };
+        Ok(self.create_manual(&dag_id, run, logical_date, now))
     }
 }
 
 /// The params of a run: the DAG's defaults with what was given.
-fn conf(
+pub(super) fn conf(
     params: &[ParamSpec],
     given: Map<String, Value>,
 ) -> Result<std::sync::Arc<str>, ControlError> {

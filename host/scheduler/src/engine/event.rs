@@ -2,14 +2,17 @@
 
 use airlock_model::{
     connection::Pool,
-    id::{BundleHash, BundleName, DagId, TaskInstanceKey, Token},
+    id::{BackfillId, BundleHash, BundleName, DagId, TaskInstanceKey, Token},
     outcome::Report,
-    port::{ControlError, RunRow, TriggerRun},
+    port::{
+        AssetEvent, AssetKey, Backfill, BackfillOrder, BackfillRun, ControlError, FailedDep,
+        NewAssetEvent, Repaired, RunRow, TriggerRun,
+    },
     time::Timestamp,
 };
 use tokio::sync::oneshot;
 
-use super::LiveDag;
+use super::{LiveDag, Loaded, Past, PastQuestion, RepairOrder, backfill::BackfillRequest};
 
 /// Where the answer to a question goes. Nobody may be waiting for it any more.
 pub type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
@@ -56,4 +59,22 @@ pub enum Event {
     Paused(DagId, bool),
     /// These are the pools now.
     Pools(Vec<Pool>),
+    /// Somebody clears or marks task instances.
+    Repair(RepairOrder, Reply<Vec<Repaired>>),
+    /// Somebody ends a run, as succeeded or as failed.
+    MarkRun(Box<Loaded>, bool, Reply<RunRow>),
+    /// Somebody wants a backfill.
+    Backfill(Box<BackfillRequest>, Reply<(Backfill, Vec<BackfillRun>)>),
+    /// Somebody pauses, unpauses or cancels a backfill.
+    OrderBackfill(BackfillId, BackfillOrder, Reply<Backfill>),
+    /// Somebody wants to know why a task instance does not run.
+    Why(TaskInstanceKey, Reply<Vec<FailedDep>>),
+    /// Somebody tells of a change of an asset.
+    AssetChanged(NewAssetEvent, Reply<AssetEvent>),
+    /// Somebody forgets what a DAG has queued of an asset, or of all.
+    Unqueue(DagId, Option<AssetKey>, Reply<u32>),
+    /// Somebody deletes a DAG; it is forgotten, if it has no runs that have not ended.
+    Forget(DagId, Reply<()>),
+    /// The database has said what the run before is.
+    PastKnown(PastQuestion, Past),
 }

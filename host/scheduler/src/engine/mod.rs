@@ -3,11 +3,20 @@
 //! The engine's memory is the truth between two commits. Every change is noted as pending, from which
 //! one [`airlock_model::port::Batch`] is made; the claims in it are dispatched when it is durable.
 
+pub(crate) mod arguments;
+mod assets;
+pub mod backfill;
 mod dags;
 pub mod event;
+mod gate;
+mod past;
 mod pending;
+mod repair;
 mod restore;
 mod runs;
+mod tries;
+mod turn;
+mod why;
 mod work;
 
 use std::{
@@ -21,14 +30,19 @@ use airlock_model::{
     admission::{Admission, Admitted, PoolIndex, TeamIndex},
     connection::Pool,
     dag::Dag,
-    id::{BundleHash, BundleName, DagId, PoolName, RunKey, Scope, TaskIndex, TeamName, Token},
+    id::{
+        BackfillId, BundleHash, BundleName, DagId, InstanceIndex, PoolName, RunKey, Scope,
+        TeamName, Token,
+    },
     port::{DagProgress, RunRow, SchedulerHealth, TeamLoad},
     run::Run,
     time::Timestamp,
 };
 pub use event::{Ending, Event};
+pub use past::{Past, PastQuestion};
 use pending::Pending;
-pub use pending::{AfterCommit, Claim};
+pub use pending::{AfterCommit, Answer, Claim};
+pub use repair::{Loaded, RepairOrder};
 use uuid::Uuid;
 pub use work::Dispatch;
 
@@ -47,6 +61,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// XComs with more bytes go to the content store.
     pub spill_bytes: usize,
+    /// The most elements that a task may return for others to be mapped over.
+    pub max_map_length: u32,
 }
 
 impl Default for Options {
@@ -58,6 +74,7 @@ impl Default for Options {
             lease: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             spill_bytes: 64 << 10,
+            max_map_length: 1024,
         }
     }
 }
@@ -102,9 +119,9 @@ struct DagState {
     live: LiveDag,
     /// The interval of the last run that the timetable made.
     last: Option<(Timestamp, Timestamp)>,
-    /// Runs that have started.
+    /// Runs that have started, those of backfills left out.
     running: u32,
-    /// Runs that wait until fewer have, oldest first.
+    /// Runs that wait until fewer have, oldest first; those of backfills left out.
     waiting: std::collections::VecDeque<RunKey>,
     /// For when a timer is set, so that planning again does not set another.
     timer: Option<Timestamp>,
@@ -118,11 +135,20 @@ struct Active {
     bundle: BundleName,
     team: TeamIndex,
     /// Return values that a later task of this run takes, where they are small.
-    outputs: HashMap<TaskIndex, Arc<str>>,
+    outputs: HashMap<InstanceIndex, Arc<str>>,
+    /// The same, split into the elements that tasks are mapped over.
+    elements: HashMap<InstanceIndex, Arc<[Arc<str>]>>,
     /// Tries in flight: their claim, the slots that they hold, and until when they are believed to live.
-    in_flight: HashMap<TaskIndex, InFlight>,
-    /// The tokens that the database holds (or will, when the batch on its way is written).
-    stored: Vec<Token>,
+    in_flight: HashMap<InstanceIndex, InFlight>,
+    /// Instances that have passed the gates of their task.
+    inside: HashSet<InstanceIndex>,
+    /// It has started, and counts against what may run at once.
+    has_turn: bool,
+    /// Some task of it has a gate.
+    has_gates: bool,
+    /// The tokens that the database holds (or will, when the batch on its way is written), but for those
+    /// that were never claimed.
+    stored: HashMap<InstanceIndex, Token>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +161,7 @@ struct InFlight {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Plan(DagId),
-    Wake(RunKey, TaskIndex),
+    Wake(RunKey, InstanceIndex),
     RunTimeout(RunKey),
 }
 
@@ -153,6 +179,17 @@ pub struct Engine {
     pending: Pending,
     /// Gives the keys of new runs: time-ordered and unique.
     keys: Box<dyn KeySource>,
+    gates: gate::Gates,
+    assets: assets::Assets,
+    /// Backfills that are not completed.
+    backfills: HashMap<BackfillId, backfill::BackfillState>,
+    next_backfill: BackfillId,
+    /// What the database has to be asked.
+    questions: Vec<PastQuestion>,
+    /// Instances of runs that stand for no time, which wait for an answer that is always yes.
+    unasked: Vec<(RunKey, InstanceIndex)>,
+    /// Who waits for which run to move.
+    waiting_for_past: HashMap<RunKey, Vec<PastQuestion>>,
     /// Tries that nobody wants any more.
     kills: Vec<Claim>,
     draining: bool,
@@ -200,6 +237,13 @@ impl Engine {
             timers: BinaryHeap::new(),
             pending: Pending::default(),
             keys,
+            gates: gate::Gates::default(),
+            assets: assets::Assets::default(),
+            backfills: HashMap::new(),
+            next_backfill: BackfillId(1),
+            questions: Vec::new(),
+            unasked: Vec::new(),
+            waiting_for_past: HashMap::new(),
             kills: Vec::new(),
             draining: false,
             commits: 0,
@@ -284,7 +328,7 @@ impl Engine {
                     self.start_waiting(&dag, now);
                     self.plan(&dag, now);
                 }
-                Timer::Wake(run, task) => self.wake(run, task, now),
+                Timer::Wake(run, at) => self.wake(run, at, now),
                 Timer::RunTimeout(run) => self.time_out(run, now),
             }
         }

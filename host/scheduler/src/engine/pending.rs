@@ -6,8 +6,13 @@ use std::{
 };
 
 use airlock_model::{
-    id::{DagId, RunKey, TaskIndex, TaskInstanceKey, Token},
-    port::{Batch, ControlError, DagProgress, NewRun, RunChange, TaskChange, TaskRow, XcomWrite},
+    id::{
+        AssetEventId, BackfillId, DagId, InstanceIndex, RunKey, TaskIndex, TaskInstanceKey, Token,
+    },
+    port::{
+        AssetEvent, Backfill, BackfillChange, BackfillRun, Batch, ControlError, DagProgress,
+        ExpandedRows, NewRun, QueueChange, Repin, RunChange, TaskChange, TaskRow, XcomWrite,
+    },
     run::Moves,
     time::Timestamp,
 };
@@ -22,10 +27,26 @@ const LAZY: Duration = Duration::from_millis(500);
 pub struct Claim {
     /// The run.
     pub run: RunKey,
-    /// The task.
-    pub task: TaskIndex,
+    /// The task instance.
+    pub at: InstanceIndex,
     /// The claim's token.
     pub token: Token,
+}
+
+/// What somebody is to hear when a batch is durable.
+pub struct Answer(Box<dyn FnOnce() + Send>);
+
+impl Answer {
+    /// Tells it.
+    pub fn tell(self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
 }
 
 /// What is to be done when a batch is durable.
@@ -33,6 +54,12 @@ pub struct Claim {
 pub struct AfterCommit {
     /// Tries to dispatch.
     pub claims: Vec<Claim>,
+    /// Runs that have ended.
+    pub ended: Vec<RunKey>,
+    /// DAGs of which a run has failed.
+    pub failed: Vec<DagId>,
+    /// What people are to hear.
+    pub answers: Vec<Answer>,
     /// People who wait for their run.
     pub replies: Vec<(
         RunKey,
@@ -46,10 +73,19 @@ pub(super) struct Pending {
     new_runs: Vec<RunKey>,
     progress: HashMap<DagId, DagProgress>,
     forget: Vec<TaskInstanceKey>,
-    tasks: HashSet<(RunKey, TaskIndex)>,
+    tasks: HashSet<(RunKey, InstanceIndex)>,
+    expanded: HashMap<(RunKey, TaskIndex), u32>,
     xcoms: Vec<XcomWrite>,
     runs: HashSet<RunKey>,
     ended: Vec<RunKey>,
+    failed: Vec<DagId>,
+    repinned: Vec<Repin>,
+    new_backfills: Vec<(Backfill, Vec<BackfillRun>)>,
+    backfills: HashMap<BackfillId, BackfillChange>,
+    asset_events: Vec<AssetEvent>,
+    asset_queue: Vec<QueueChange>,
+    consumed: Vec<(RunKey, Vec<AssetEventId>)>,
+    answers: Vec<Answer>,
     pub(super) claims: Vec<Claim>,
     pub(super) replies: Vec<(RunKey, Reply<airlock_model::port::RunRow>)>,
     /// Something is to be built on what is pending.
@@ -82,15 +118,22 @@ impl Pending {
         self.urgent = true;
     }
 
-    pub(super) fn task_started(&mut self, run: RunKey, task: TaskIndex, at: Timestamp) {
-        self.tasks.insert((run, task));
+    pub(super) fn task_started(&mut self, run: RunKey, index: InstanceIndex, at: Timestamp) {
+        self.tasks.insert((run, index));
         self.lazy_since.get_or_insert(at);
     }
 
     /// Notes what a method of the run's state machine has moved.
     pub(super) fn moved(&mut self, run: RunKey, moves: &Moves) {
-        self.tasks
-            .extend(moves.changed.iter().map(|&task| (run, task)));
+        self.tasks.extend(moves.changed.iter().map(|&at| (run, at)));
+        for expanded in &moves.expanded {
+            let from = self
+                .expanded
+                .entry((run, expanded.task))
+                .or_insert(u32::MAX);
+            *from = expanded.from.min(*from);
+            self.urgent = true;
+        }
         self.urgent |= !moves.changed.is_empty();
         if moves.ended.is_some() {
             self.run(run);
@@ -98,13 +141,70 @@ impl Pending {
         }
     }
 
+    /// The runs of which something is yet to be written.
+    fn concerned(&self) -> HashSet<RunKey> {
+        let tasks = self.tasks.iter().map(|(run, _)| *run);
+        self.runs.iter().copied().chain(tasks).collect()
+    }
+
+    /// A run that had ended is as it is to stay, unless something of it begins again.
+    pub(super) fn left(&mut self, run: RunKey) {
+        self.ended.push(run);
+    }
+
+    pub(super) fn repinned(&mut self, repin: Repin) {
+        self.repinned.retain(|known| known.run != repin.run);
+        self.repinned.push(repin);
+        self.urgent = true;
+    }
+
+    pub(super) fn new_backfill(&mut self, backfill: Backfill, runs: Vec<BackfillRun>) {
+        self.new_backfills.push((backfill, runs));
+        self.urgent = true;
+    }
+
+    pub(super) fn backfill(&mut self, change: BackfillChange) {
+        self.backfills.insert(change.id, change);
+        self.urgent = true;
+    }
+
+    pub(super) fn asset_event(&mut self, event: AssetEvent) {
+        self.asset_events.push(event);
+        self.urgent = true;
+    }
+
+    pub(super) fn queue(&mut self, change: QueueChange) {
+        self.asset_queue.push(change);
+        self.urgent = true;
+    }
+
+    pub(super) fn consumed(&mut self, run: RunKey, events: Vec<AssetEventId>) {
+        self.consumed.push((run, events));
+    }
+
+    /// What somebody is to hear when all that is pending is durable.
+    pub(super) fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, value: T) {
+        // Nobody may be waiting any more, which is their right.
+        self.answers
+            .push(Answer(Box::new(move || drop(reply.send(Ok(value))))));
+        self.urgent = true;
+    }
+
+    /// A run of this DAG has failed, of which it may be one too many.
+    pub(super) fn failed_run(&mut self, dag: DagId) {
+        self.failed.push(dag);
+    }
+
     fn forget_run(&mut self, run: RunKey) {
         self.new_runs.retain(|&key| key != run);
         self.forget.retain(|key| key.run != run);
         self.tasks.retain(|&(key, _)| key != run);
+        self.expanded.retain(|&(key, _), _| key != run);
         self.xcoms.retain(|xcom| xcom.key.run != run);
         self.runs.remove(&run);
         self.ended.retain(|&key| key != run);
+        self.repinned.retain(|repin| repin.run != run);
+        self.consumed.retain(|(key, _)| *key != run);
         self.claims.retain(|claim| claim.run != run);
     }
 }
@@ -128,6 +228,12 @@ impl Engine {
             progress: pending.progress.into_values().collect(),
             forget_xcoms: pending.forget,
             xcoms: pending.xcoms,
+            repinned: pending.repinned,
+            new_backfills: pending.new_backfills,
+            asset_events: pending.asset_events,
+            asset_queue: pending.asset_queue,
+            consumed: pending.consumed,
+            backfills: pending.backfills.into_values().collect(),
             ..Batch::default()
         };
         let new: HashSet<RunKey> = pending.new_runs.iter().copied().collect();
@@ -136,26 +242,29 @@ impl Engine {
                 batch.new_runs.push(active.new_run());
             }
         }
-        for (run, task) in pending.tasks {
+        // What is written whole for the first time needs no change besides.
+        let whole = |run: RunKey, at: InstanceIndex| {
+            let from = pending.expanded.get(&(run, at.task));
+            from.is_some_and(|&from| at.map_index.get().is_some_and(|i| i as u64 >= from.into()))
+        };
+        let changed: Vec<(RunKey, InstanceIndex)> = pending
+            .tasks
+            .iter()
+            .copied()
+            .filter(|&(run, at)| !whole(run, at))
+            .collect();
+        for ((run, task), from) in pending.expanded {
+            if let Some(active) = self.runs.get_mut(&run).filter(|_| !new.contains(&run)) {
+                batch.expanded.push(active.expanded(task, from));
+            }
+        }
+        for (run, at) in changed {
             if new.contains(&run) {
                 continue;
             }
-            let Some(active) = self.runs.get_mut(&run) else {
-                continue;
-            };
-            let Some(fields) = active.run.fields(task) else {
-                continue;
-            };
-            let (key, fields) = (active.run.instance_key(task), fields.clone());
-            let Some(stored) = active.stored.get_mut(task.get()) else {
-                continue;
-            };
-            let expected = std::mem::replace(stored, fields.token);
-            batch.tasks.push(TaskChange {
-                key,
-                expected,
-                fields,
-            });
+            if let Some(active) = self.runs.get_mut(&run) {
+                batch.tasks.extend(active.change(at));
+            }
         }
         // One order for all writers, so that two hosts cannot wait for each other's rows.
         batch.tasks.sort_unstable_by_key(|change| change.key);
@@ -168,30 +277,44 @@ impl Engine {
                 batch.runs.push(RunChange {
                     key,
                     state,
+                    queued_at: Some(row.queued_at),
                     started_at: row.started_at,
                     ended_at: row.ended_at,
+                    clear_number: row.clear_number,
+                    backfill: row.backfill,
                 });
             }
         }
         batch.runs.sort_unstable_by_key(|change| change.key);
         let mut after = AfterCommit {
             claims: pending.claims,
-            replies: Vec::new(),
+            ..AfterCommit::default()
         };
         for (run, reply) in pending.replies {
             if let Some(active) = self.runs.get(&run) {
                 after.replies.push((run, active.row.clone(), reply));
             }
         }
-        for run in pending.ended {
-            self.runs.remove(&run);
-        }
+        after.ended = pending.ended;
+        after.failed = pending.failed;
+        after.answers = pending.answers;
         (batch, after)
     }
 
-    /// A batch is durable.
-    pub const fn committed(&mut self) {
+    /// A batch is durable. Runs that have ended leave the memory; not before, so that whoever asks for them
+    /// meanwhile finds them as they are.
+    pub fn committed(&mut self, ended: &[RunKey]) {
         self.commits += 1;
+        if ended.is_empty() {
+            return;
+        }
+        let concerned = self.pending.concerned();
+        for run in ended {
+            let over = |active: &Active| active.run.state().is_terminal();
+            if self.runs.get(run).is_some_and(over) && !concerned.contains(run) {
+                self.runs.remove(run);
+            }
+        }
     }
 
     /// The store refused these runs: they exist already, or somebody else has moved them. They leave the
@@ -207,6 +330,11 @@ impl Engine {
         batch.new_runs.retain(|new| !runs.contains(&new.run.key));
         batch.forget_xcoms.retain(|key| !runs.contains(&key.run));
         batch.tasks.retain(|change| !runs.contains(&change.key.run));
+        batch.consumed.retain(|(run, _)| !runs.contains(run));
+        batch.repinned.retain(|repin| !runs.contains(&repin.run));
+        batch
+            .expanded
+            .retain(|expanded| !runs.contains(&expanded.run));
         batch.xcoms.retain(|xcom| !runs.contains(&xcom.key.run));
         batch.runs.retain(|change| !runs.contains(&change.key));
         after.claims.retain(|claim| !runs.contains(&claim.run));
@@ -224,17 +352,20 @@ impl Engine {
         let mut told = Vec::new();
         for &run in runs {
             self.pending.forget_run(run);
+            self.leave_all_gates(run, now);
+            if let Some(dag) = self.runs.get(&run).map(|active| active.row.dag_id.clone()) {
+                self.run_left(&dag, run, now);
+            }
             if let Some(active) = self.runs.remove(&run) {
-                for (&task, in_flight) in &active.in_flight {
+                for (&at, in_flight) in &active.in_flight {
                     self.admission.release(active.team, in_flight.admitted);
                     told.push(Claim {
                         run,
-                        task,
+                        at,
                         token: in_flight.token,
                     });
                 }
                 self.admission.remove_run(run);
-                self.run_left(&active.row.dag_id, run, active.run.state(), now);
             }
         }
         told
@@ -243,30 +374,75 @@ impl Engine {
 
 impl Active {
     fn new_run(&mut self) -> NewRun {
-        let tasks = self
-            .run
-            .tasks()
-            .zip(self.run.dag().tasks())
-            .filter_map(|(index, task)| {
-                let (_, spec) = self.run.dag().task(index)?;
-                let fields = self.run.fields(index)?.clone();
-                Some(TaskRow {
-                    run: self.row.key,
-                    task: index,
-                    task_id: task.id.clone(),
-                    map_index: airlock_model::id::MapIndex::UNMAPPED,
-                    pool: task.pool.clone(),
-                    pool_slots: spec.pool_slots,
-                    priority: task.priority,
-                    fields,
-                })
-            });
-        let tasks: Vec<_> = tasks.collect();
-        self.stored = tasks.iter().map(|task| task.fields.token).collect();
+        let all = self.run.instances();
+        let tasks = self.rows(&all);
         self.row.state = self.run.state();
         NewRun {
             run: self.row.clone(),
             tasks,
         }
+    }
+
+    /// A task's new instances, and the unexpanded one that they stand for.
+    fn expanded(&mut self, task: TaskIndex, from: u32) -> ExpandedRows {
+        let fresh = |at: &InstanceIndex| {
+            at.map_index
+                .get()
+                .is_some_and(|i| i as u64 >= u64::from(from))
+        };
+        let all: Vec<InstanceIndex> = self
+            .run
+            .instances_of(task)
+            .into_iter()
+            .filter(fresh)
+            .collect();
+        let unexpanded = InstanceIndex::unmapped(task);
+        let dropped = self.stored.remove(&unexpanded).unwrap_or_default();
+        ExpandedRows {
+            run: self.row.key,
+            task,
+            dropped: (from == 0).then_some(dropped),
+            rows: self.rows(&all),
+        }
+    }
+
+    /// These instances as they are to be written for the first time.
+    fn rows(&mut self, all: &[InstanceIndex]) -> Vec<TaskRow> {
+        let mut rows = Vec::with_capacity(all.len());
+        for &at in all {
+            let (Some((task, spec)), Some(fields)) =
+                (self.run.dag().task(at.task), self.run.fields(at))
+            else {
+                continue;
+            };
+            if fields.token.get() > 0 {
+                self.stored.insert(at, fields.token);
+            }
+            rows.push(TaskRow {
+                run: self.row.key,
+                task: at.task,
+                task_id: task.id.clone(),
+                map_index: at.map_index,
+                pool: task.pool.clone(),
+                pool_slots: spec.pool_slots,
+                priority: task.priority,
+                fields: fields.clone(),
+            });
+        }
+        rows
+    }
+
+    /// What has become of an instance since it was written.
+    fn change(&mut self, at: InstanceIndex) -> Option<TaskChange> {
+        let fields = self.run.fields(at)?.clone();
+        let expected = match fields.token.get() {
+            0 => None,
+            _ => self.stored.insert(at, fields.token),
+        };
+        Some(TaskChange {
+            key: self.run.instance_key(at),
+            expected: expected.unwrap_or_default(),
+            fields,
+        })
     }
 }

@@ -1,11 +1,11 @@
 //! A restart: runs that have not ended come back as they were written.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use airlock_model::{
     dag::Dag,
-    id::BundleName,
-    port::{StoredRun, TaskFields},
+    id::{BundleName, InstanceIndex, Token},
+    port::{RunRow, StoredRun, TaskFields},
     run::{Moves, Run},
     state::RunState,
     time::Timestamp,
@@ -25,20 +25,8 @@ impl Engine {
         paused: bool,
         now: Timestamp,
     ) {
-        let StoredRun { run: row, tasks } = stored;
-        let mut fields: Vec<Option<TaskFields>> = vec![None; dag.tasks().len()];
-        for task in tasks {
-            if let Some(slot) = fields.get_mut(task.task.get()) {
-                *slot = Some(task.fields);
-            }
-        }
-        let fields: Vec<TaskFields> = fields
-            .into_iter()
-            .map(|f| f.unwrap_or_else(TaskFields::untouched))
-            .collect();
-        let tokens = fields.iter().map(|f| f.token).collect();
+        let (row, run, tokens) = rebuilt(stored, dag);
         let key = row.key;
-        let run = Run::restore(dag, key, row.logical_date, row.state, fields);
         let started = row.started_at;
         self.hold_run(row, run, bundle, tokens, paused);
         let Some(active) = self.runs.get_mut(&key) else {
@@ -55,7 +43,28 @@ impl Engine {
             )));
         }
         let mut moves = Moves::default();
-        active.run.adopt(&mut moves);
+        active.run.adopt(now, &mut moves);
         self.after_moves(key, &moves, now);
     }
+}
+
+/// A run as it was written, and the tokens that the database holds of it.
+pub(super) fn rebuilt(
+    stored: StoredRun,
+    dag: Arc<Dag>,
+) -> (RunRow, Run, HashMap<InstanceIndex, Token>) {
+    let StoredRun {
+        run: row,
+        tasks,
+        returned,
+    } = stored;
+    let fields: Vec<(InstanceIndex, TaskFields)> = tasks
+        .into_iter()
+        .map(|row| (row.index(), row.fields))
+        .collect();
+    let claimed = fields.iter().filter(|(_, fields)| fields.token.get() > 0);
+    let tokens = claimed.map(|(at, fields)| (*at, fields.token)).collect();
+    let returned = returned.into_iter().collect();
+    let run = Run::restore(dag, row.key, row.logical_date, row.state, fields, returned);
+    (row, run, tokens)
 }

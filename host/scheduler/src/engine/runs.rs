@@ -1,33 +1,46 @@
 //! Runs and their tries: created, claimed, started, ended, woken, timed out, found dead.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use airlock_model::{
-    admission::{Admitted, RunRank},
-    dag::Input,
-    id::{DagId, RunId, RunKey, TaskIndex, TaskInstanceKey, Token},
-    outcome::{Failure, FailureKind, Outcome},
-    port::{RETURN_VALUE, RunRow, XcomWrite},
+    admission::RunRank,
+    dag::TaskSpec,
+    id::{BackfillId, DagId, InstanceIndex, RunId, RunKey, Token},
+    port::RunRow,
     run::{Moves, Run},
-    state::{RunState, RunType},
+    state::{RunState, RunType, TaskState},
     time::Timestamp,
 };
 
-use super::{Active, Claim, Ending, Engine, InFlight, Timer};
+use super::{Active, Claim, Engine, Timer};
+
+/// A run to create.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) run_id: RunId,
+    pub(super) run_type: RunType,
+    pub(super) interval: Option<(Timestamp, Timestamp)>,
+    pub(super) run_after: Timestamp,
+    pub(super) conf: Arc<str>,
+    pub(super) backfill: Option<BackfillId>,
+}
 
 impl Engine {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a run has that many independent properties"
-    )]
-    pub(super) fn create_run(
+    pub(super) fn create_run(&mut self, dag_id: &DagId, wanted: Wanted, now: Timestamp) -> RunKey {
+        let logical_date = wanted.interval.map(|(start, _)| start);
+        self.create_manual(dag_id, wanted, logical_date, now)
+    }
+
+    /// A run that may stand for another time than the start of its interval: one that somebody asked for.
+    pub(super) fn create_manual(
         &mut self,
         dag_id: &DagId,
-        run_id: RunId,
-        run_type: RunType,
-        data_interval: Option<(Timestamp, Timestamp)>,
-        run_after: Timestamp,
-        conf: Arc<str>,
+        wanted: Wanted,
+        logical_date: Option<Timestamp>,
         now: Timestamp,
     ) -> RunKey {
         let key = self.keys.next(now);
@@ -35,35 +48,38 @@ impl Engine {
             return key;
         };
         let live = &state.live;
-        let logical_date = data_interval.map(|(start, _)| start);
         let row = RunRow {
             key,
             dag_id: dag_id.clone(),
-            run_id,
+            run_id: wanted.run_id,
             team: live.team.clone(),
-            run_type,
+            run_type: wanted.run_type,
             state: RunState::Queued,
             hash: live.hash,
             definition: live.dag.definition(),
             logical_date,
-            data_interval,
-            run_after,
+            data_interval: wanted.interval,
+            run_after: wanted.run_after,
             queued_at: now,
             started_at: None,
             ended_at: None,
-            conf,
+            conf: wanted.conf,
+            clear_number: 0,
+            backfill: wanted.backfill,
         };
         let run = Run::new(Arc::clone(&live.dag), key, logical_date);
-        let (bundle, paused) = (live.bundle.clone(), live.paused);
-        state.waiting.push_back(key);
-        let stored = vec![Token::default(); live.dag.tasks().len()];
+        let (bundle, paused, backfill) = (live.bundle.clone(), live.paused, row.backfill);
+        let run_after = row.run_after;
         self.pending.new_run(key);
-        self.hold_run(row, run, bundle, stored, paused);
+        self.hold_run(row, run, bundle, HashMap::new(), paused);
+        self.wait_for_turn(key);
         if run_after > now {
             self.timers
                 .push(Reverse((run_after, Timer::Plan(dag_id.clone()))));
         }
-        self.start_waiting(dag_id, now);
+        if backfill.is_none() {
+            self.start_waiting(dag_id, now);
+        }
         key
     }
 
@@ -73,28 +89,33 @@ impl Engine {
         row: RunRow,
         run: Run,
         bundle: airlock_model::id::BundleName,
-        stored: Vec<Token>,
+        stored: HashMap<InstanceIndex, Token>,
         paused: bool,
     ) {
         let Some(team) = self.teams.get(&row.team).map(|team| team.index) else {
             return;
         };
-        let at = row.logical_date.unwrap_or(row.run_after).micros();
-        let rank = RunRank {
-            team,
-            max_active_tasks: run.dag().max_active_tasks(),
-            at,
+        let gated = |task: &TaskSpec| {
+            task.max_active_tis_per_dag
+                .or(task.max_active_tis_per_dagrun)
+                .is_some()
         };
-        self.admission.add_run(row.key, rank, paused);
+        let has_gates = run.dag().spec().tasks.iter().any(gated);
         let active = Active {
             row,
             run,
             bundle,
             team,
             outputs: HashMap::new(),
+            elements: HashMap::new(),
             in_flight: HashMap::new(),
+            inside: HashSet::new(),
+            has_turn: false,
+            has_gates,
             stored,
         };
+        self.admission
+            .add_run(active.row.key, active.run_rank(), paused);
         self.runs.insert(active.row.key, active);
     }
 
@@ -114,175 +135,73 @@ impl Engine {
     }
 
     /// What follows from moves of a run's state machine: ready tasks stand in line, waits get their timer,
-    /// an end makes room for the next run.
+    /// superseded tries are ended, an end makes room for the next run.
     pub(super) fn after_moves(&mut self, run: RunKey, moves: &Moves, now: Timestamp) {
         self.pending.moved(run, moves);
         let Some(active) = self.runs.get_mut(&run) else {
             return;
         };
+        for &(at, token) in &moves.superseded {
+            if let Some(in_flight) = active.in_flight.remove(&at) {
+                self.admission.release(active.team, in_flight.admitted);
+            }
+            self.kills.push(Claim { run, at, token });
+        }
         if moves.ended.is_some() {
             active.row.ended_at = Some(now);
             active.row.state = active.run.state();
         }
-        let dag = Arc::clone(active.run.dag());
-        let team = active.row.team.clone();
-        let mut homeless = Vec::new();
-        for &ready in &moves.ready {
-            let Some((task, spec)) = dag.task(ready) else {
-                continue;
-            };
-            match self.pool(&team, &task.pool) {
-                Some(pool) => {
-                    self.admission
-                        .enqueue(run, ready, pool, spec.pool_slots, task.priority)
-                }
-                None => homeless.push(ready),
-            }
+        let dag_id = active.row.dag_id.clone();
+        self.leave_gates(run, &moves.changed, now);
+        for &at in &moves.ready {
+            self.stand_in_line(run, at, now);
         }
-        for &(task, at) in &moves.waiting {
-            self.timers.push(Reverse((at, Timer::Wake(run, task))));
+        for &(at, due) in &moves.waiting {
+            self.timers.push(Reverse((due, Timer::Wake(run, at))));
         }
-        if moves.ended.is_some() {
+        for &at in &moves.asks {
+            self.ask_past(run, at);
+        }
+        self.past_moved(run);
+        self.answer_unasked(now);
+        if let Some(state) = moves.ended {
+            self.leave_all_gates(run, now);
             self.admission.remove_run(run);
-            self.run_left(dag.id(), run, RunState::Running, now);
-        }
-        for task in homeless {
-            self.fail_without_pool(run, task, now);
-        }
-    }
-
-    /// A task whose pool was deleted after its DAG was imported fails, instead of waiting for ever.
-    fn fail_without_pool(&mut self, run: RunKey, task: TaskIndex, now: Timestamp) {
-        let Some(active) = self.runs.get_mut(&run) else {
-            return;
-        };
-        let pool = active
-            .run
-            .dag()
-            .task(task)
-            .map(|(task, _)| task.pool.to_string())
-            .unwrap_or_default();
-        let message = format!(
-            "AL-0712: the pool `{pool}` does not exist any more; create it and trigger a new run"
-        );
-        let failure = Failure {
-            kind: FailureKind::Load,
-            message,
-            causes: Vec::new(),
-            location: None,
-        };
-        let mut moves = Moves::default();
-        if let Some(token) = active.run.claim(task, now, &mut moves)
-            && active
-                .run
-                .end(task, token, now, &Outcome::Failed(failure), &mut moves)
-                .is_ok()
-        {
-            self.after_moves(run, &moves, now);
-        }
-    }
-
-    pub(super) fn claim(&mut self, admitted: Admitted, now: Timestamp) {
-        let Admitted { run, task, .. } = admitted;
-        let mut moves = Moves::default();
-        let Some(active) = self.runs.get_mut(&run) else {
-            return;
-        };
-        let Some(token) = active.run.claim(task, now, &mut moves) else {
-            let team = active.team;
-            self.admission.release(team, admitted);
-            return;
-        };
-        let lease_until = now.after(self.options.lease);
-        active.in_flight.insert(
-            task,
-            InFlight {
-                token,
-                admitted,
-                lease_until,
-            },
-        );
-        if active
-            .run
-            .fields(task)
-            .is_some_and(|fields| fields.try_number > 1)
-        {
-            self.pending.forget_xcoms(active.run.instance_key(task));
-        }
-        self.pending.moved(run, &moves);
-        self.pending.claims.push(Claim { run, task, token });
-    }
-
-    pub(super) fn started(&mut self, key: TaskInstanceKey, token: Token, at: Timestamp) {
-        let mut moves = Moves::default();
-        let Some(active) = self.runs.get_mut(&key.run) else {
-            return;
-        };
-        // A superseded try that starts late is of no interest; its end will be refused.
-        if active.run.started(key.task, token, at, &mut moves).is_ok() && !moves.changed.is_empty()
-        {
-            self.pending.task_started(key.run, key.task, at);
-        }
-    }
-
-    pub(super) fn ended(&mut self, ending: Ending, now: Timestamp) {
-        let Ending {
-            key,
-            token,
-            at,
-            report,
-            spilled,
-        } = ending;
-        let mut moves = Moves::default();
-        let Some(active) = self.runs.get_mut(&key.run) else {
-            return;
-        };
-        let Some(team) = self.teams.get_mut(&active.row.team) else {
-            return;
-        };
-        if active
-            .run
-            .end(key.task, token, at, &report.outcome, &mut moves)
-            .is_err()
-        {
-            team.fenced += 1;
-            return;
-        }
-        match report.outcome {
-            Outcome::Failed(_) => team.failed += 1,
-            _ => team.succeeded += 1,
-        }
-        if let Some(in_flight) = active.in_flight.remove(&key.task) {
-            self.admission.release(active.team, in_flight.admitted);
-        }
-        if let Outcome::Success { xcoms, .. } = report.outcome {
-            for (position, (name, value)) in xcoms.into_iter().enumerate() {
-                let blob = spilled
-                    .iter()
-                    .find(|(at, _)| *at == position)
-                    .map(|(_, hash)| *hash);
-                if name == RETURN_VALUE && blob.is_none() && active.is_wanted(key.task) {
-                    active.outputs.insert(key.task, Arc::clone(&value));
-                }
-                let value = blob.is_none().then_some(value);
-                self.pending.xcom(XcomWrite {
-                    key,
-                    name,
-                    value,
-                    spilled: blob,
-                    at,
-                });
+            self.run_left(&dag_id, run, now);
+            if state == RunState::Failed {
+                self.pending.failed_run(dag_id);
             }
         }
-        self.after_moves(key.run, &moves, now);
     }
 
-    pub(super) fn wake(&mut self, run: RunKey, task: TaskIndex, now: Timestamp) {
+    /// A ready task instance waits for a slot, as soon as its gates let it in.
+    pub(super) fn stand_in_line(&mut self, run: RunKey, at: InstanceIndex, now: Timestamp) {
+        let Some(active) = self.runs.get(&run) else {
+            return;
+        };
+        let ready = active.run.fields(at).and_then(|fields| fields.state);
+        let Some((task, spec)) = active.run.dag().task(at.task) else {
+            return;
+        };
+        if ready != Some(TaskState::Scheduled) {
+            return;
+        }
+        let Some(pool) = self.pool(&active.row.team, &task.pool) else {
+            self.fail_without_pool(run, at, now);
+            return;
+        };
+        let (slots, priority) = (spec.pool_slots, task.priority);
+        if self.enter_gates(run, at) {
+            self.admission.enqueue(run, at, pool, slots, priority);
+        }
+    }
+
+    pub(super) fn wake(&mut self, run: RunKey, at: InstanceIndex, now: Timestamp) {
         let mut moves = Moves::default();
         let Some(active) = self.runs.get_mut(&run) else {
             return;
         };
-        active.run.wake(task, now, &mut moves);
+        active.run.wake(at, now, &mut moves);
         self.after_moves(run, &moves, now);
     }
 
@@ -291,79 +210,27 @@ impl Engine {
         let Some(active) = self.runs.get_mut(&run) else {
             return;
         };
-        let timeout = active.run.dag().spec().dagrun_timeout.unwrap_or_default();
-        active.run.time_out(timeout, now, &mut moves);
-        for &(task, token) in &moves.superseded {
-            if let Some(in_flight) = active.in_flight.remove(&task) {
-                self.admission.release(active.team, in_flight.admitted);
-            }
-            self.kills.push(Claim { run, task, token });
-        }
-        self.after_moves(run, &moves, now);
-    }
-
-    /// Tries that are to be ended, because nobody wants them any more.
-    pub fn take_kills(&mut self) -> Vec<Claim> {
-        std::mem::take(&mut self.kills)
-    }
-
-    /// A heartbeat: `alive` says whether the executor still has a try, which renews its lease.
-    pub fn renew(&mut self, now: Timestamp, alive: impl Fn(TaskInstanceKey, Token) -> bool) {
-        for active in self.runs.values_mut() {
-            for (&task, in_flight) in &mut active.in_flight {
-                if alive(active.run.instance_key(task), in_flight.token) {
-                    in_flight.lease_until = now.after(self.options.lease);
-                }
-            }
-        }
-    }
-
-    /// Gives up tries whose lease is over: they have failed as zombies, with whatever their retries allow.
-    pub fn reap(&mut self, now: Timestamp) {
-        let mut dead = Vec::new();
-        for active in self.runs.values() {
-            for (&task, in_flight) in &active.in_flight {
-                if in_flight.lease_until <= now {
-                    dead.push((active.run.instance_key(task), in_flight.token));
-                }
-            }
-        }
-        for (key, token) in dead {
-            let message = "AL-0711: the try showed no sign of life for longer than its lease and was given up".into();
-            let failure = Failure {
-                kind: FailureKind::Zombie,
-                message,
-                causes: Vec::new(),
-                location: None,
-            };
-            let report = airlock_model::outcome::Report {
-                outcome: Outcome::Failed(failure),
-                waited: std::time::Duration::ZERO,
-                ran: std::time::Duration::ZERO,
-            };
-            self.ended(
-                Ending {
-                    key,
-                    token,
-                    at: now,
-                    report,
-                    spilled: Vec::new(),
-                },
-                now,
-            );
+        let Some(timeout) = active.run.dag().spec().dagrun_timeout else {
+            return;
+        };
+        // A run that was cleared meanwhile has a later start, and a timer of its own.
+        let due = active.row.started_at.map(|started| started.after(timeout));
+        if due.is_some_and(|due| due <= now) {
+            active.run.time_out(timeout, now, &mut moves);
+            self.after_moves(run, &moves, now);
         }
     }
 }
 
 impl Active {
-    /// Whether a later task takes this one's return value.
-    fn is_wanted(&self, task: TaskIndex) -> bool {
-        let dag = self.run.dag();
-        let takes = |down: &TaskIndex| {
-            dag.task(*down)
-                .is_some_and(|(down, _)| down.arguments.contains(&Input::Output(task)))
-        };
-        dag.task(task)
-            .is_some_and(|(task, _)| task.downstream.iter().any(takes))
+    /// Where its tasks stand in line: behind those of other runs, if it belongs to a backfill.
+    pub(super) fn run_rank(&self) -> RunRank {
+        let at = self.row.logical_date.unwrap_or(self.row.run_after);
+        RunRank {
+            team: self.team,
+            max_active_tasks: self.run.dag().max_active_tasks(),
+            last: self.row.backfill.is_some(),
+            at: at.micros(),
+        }
     }
 }

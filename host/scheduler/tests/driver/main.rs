@@ -104,7 +104,7 @@ fn start(
 ) -> Bench {
     let memory = Arc::new(Memory::default());
     let team = TeamName::default_team();
-    let (handle, events) = Scheduler::channel(memory.clone(), SystemClock.now());
+    let (handle, events) = Scheduler::channel(memory.clone(), memory.clone(), SystemClock.now());
     let answer = Box::new(answer);
     let executor = Arc::new(Instant {
         events: handle.clone(),
@@ -127,6 +127,7 @@ fn start(
         runs: memory.clone(),
         dags: memory.clone(),
         xcoms: memory.clone(),
+        assets: memory.clone(),
         blobs: memory.clone(),
         executor: executor.clone(),
         clock: Arc::new(SystemClock),

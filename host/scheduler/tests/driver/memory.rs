@@ -15,9 +15,10 @@ use airlock_model::{
         TeamName,
     },
     port::{
-        Batch, Blobs, CommitError, DagFilter, DagProgress, DagStore, ImportError, Page, Paged,
-        RunFilter, RunRow, RunStore, StoreError, StoredDag, StoredRun, TaskRow, XcomAddress,
-        XcomRow, XcomStore,
+        AssetEvent, AssetFilter, AssetKey, AssetStore, AssetUse, Batch, Blobs, CommitError,
+        DagFilter, DagProgress, DagStore, EventFilter, ImportError, Page, Paged, QueueRow,
+        RunFilter, RunRow, RunStore, StoreError, StoredAsset, StoredDag, StoredRun, TaskRow,
+        XcomAddress, XcomRow, XcomStore,
     },
     state::RunState,
     time::Timestamp,
@@ -105,6 +106,7 @@ impl RunStore for Memory {
         Ok(rows.get(&key).map(|(run, tasks)| StoredRun {
             run: run.clone(),
             tasks: tasks.clone(),
+            returned: vec![],
         }))
     }
     async fn progress(&self) -> Result<Vec<DagProgress>, StoreError> {
@@ -129,6 +131,26 @@ impl RunStore for Memory {
     }
     async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError> {
         Ok(self.rows.lock().unwrap()[&run].1.clone())
+    }
+    async fn previous(
+        &self,
+        _: &DagId,
+        _: Timestamp,
+        _: bool,
+    ) -> Result<Option<RunRow>, StoreError> {
+        Ok(None)
+    }
+    async fn next_after(&self, _: &DagId, _: Timestamp) -> Result<Option<RunRow>, StoreError> {
+        Ok(None)
+    }
+    async fn last_states(&self, _: &DagId, _: u32) -> Result<Vec<RunState>, StoreError> {
+        Ok(vec![])
+    }
+    async fn had_task(&self, _: &DagId, _: &TaskId, _: Timestamp) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+    async fn delete_run(&self, _: RunKey) -> Result<(), StoreError> {
+        Ok(())
     }
     async fn run_counts(&self) -> Result<Vec<(DagId, RunState, u64)>, StoreError> {
         Ok(vec![])
@@ -167,8 +189,59 @@ impl DagStore for Memory {
     async fn set_paused(&self, _: &DagId, _: bool) -> Result<(), StoreError> {
         Ok(())
     }
+    async fn delete(&self, _: &DagId) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn transfer(&self, _: &DagId, _: &BundleName, _: &TeamName) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn import_errors(&self, _: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError> {
         Ok(vec![])
+    }
+}
+
+#[async_trait]
+impl AssetStore for Memory {
+    async fn assets(&self, _: &AssetFilter, _: Page) -> Result<Paged<StoredAsset>, StoreError> {
+        Ok(Paged {
+            items: vec![],
+            total: 0,
+        })
+    }
+    async fn asset(&self, _: &AssetKey) -> Result<Option<StoredAsset>, StoreError> {
+        Ok(None)
+    }
+    async fn consumers(&self) -> Result<Vec<AssetUse>, StoreError> {
+        Ok(vec![])
+    }
+    async fn alias_assets(&self) -> Result<Vec<(String, AssetKey)>, StoreError> {
+        Ok(vec![])
+    }
+    async fn events(&self, _: &EventFilter, _: Page) -> Result<Paged<AssetEvent>, StoreError> {
+        Ok(Paged {
+            items: vec![],
+            total: 0,
+        })
+    }
+    async fn events_between(
+        &self,
+        _: &[AssetKey],
+        _: Option<Timestamp>,
+        _: Timestamp,
+    ) -> Result<Vec<AssetEvent>, StoreError> {
+        Ok(vec![])
+    }
+    async fn consumed_by(&self, _: RunKey) -> Result<Vec<AssetEvent>, StoreError> {
+        Ok(vec![])
+    }
+    async fn queue(&self) -> Result<Vec<QueueRow>, StoreError> {
+        Ok(vec![])
+    }
+    async fn queued(&self, _: &DagId) -> Result<Vec<QueueRow>, StoreError> {
+        Ok(vec![])
+    }
+    async fn delete_queued(&self, _: &DagId, _: Option<&AssetKey>) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 

@@ -1,5 +1,9 @@
 //! Timetables held against Airflow's answers, and against rules that are slow and obviously right.
 
+mod airflow;
+mod lines;
+mod rules;
+mod ticks;
 mod vectors;
 
 use super::{cron::Cron, *};
@@ -14,10 +18,6 @@ pub(super) fn line(expression: &str, timezone: &str) -> CronLine {
         expression: expression.into(),
         timezone: Some(timezone.into()),
     }
-}
-
-pub(super) fn cron(expression: &str, timezone: &str) -> Cron {
-    Cron::new(&line(expression, timezone)).unwrap()
 }
 
 pub(super) fn schedule(schedule: Schedule) -> Timetable {

@@ -1,0 +1,163 @@
+//! How many instances of one task may be on their way at once, in one run and over all runs of its DAG
+//! (Airflow's semantics, 3.6: `max_active_tis_per_dagrun`, `max_active_tis_per_dag`).
+
+use std::collections::{BTreeSet, HashMap};
+
+use airlock_model::{
+    id::{DagId, InstanceIndex, RunKey, TaskId},
+    state::TaskState,
+    time::Timestamp,
+};
+
+use super::{Active, Engine};
+
+/// Which gate: of a task in a DAG, or in one run of it.
+pub(super) type GateKey = (DagId, TaskId, Option<RunKey>);
+
+/// Earlier runs first, then lower map indexes.
+type Rank = (i64, RunKey, InstanceIndex);
+
+#[derive(Debug, Default)]
+struct Gate {
+    limit: u32,
+    inside: u32,
+    outside: BTreeSet<Rank>,
+}
+
+/// All gates. One that nobody is inside or before is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    gates: HashMap<GateKey, Gate>,
+}
+
+impl Gates {
+    /// Lets an instance in through all of its gates, or keeps it before the first that is full.
+    pub(super) fn enter(&mut self, keys: &[(GateKey, u32)], rank: Rank) -> bool {
+        for (key, limit) in keys {
+            let gate = self.gates.entry(key.clone()).or_default();
+            gate.limit = *limit;
+            if gate.inside >= gate.limit {
+                gate.outside.insert(rank);
+                return false;
+            }
+        }
+        for (key, _) in keys {
+            if let Some(gate) = self.gates.get_mut(key) {
+                gate.inside += 1;
+                gate.outside.remove(&rank);
+            }
+        }
+        true
+    }
+
+    /// An instance has left; tells who waits first at the gates that it leaves open.
+    pub(super) fn leave(&mut self, keys: &[(GateKey, u32)]) -> Vec<(RunKey, InstanceIndex)> {
+        let mut next = Vec::new();
+        for (key, _) in keys {
+            let Some(gate) = self.gates.get_mut(key) else {
+                continue;
+            };
+            gate.inside = gate.inside.saturating_sub(1);
+            match gate.outside.pop_first() {
+                Some((_, run, at)) => next.push((run, at)),
+                None if gate.inside == 0 => drop(self.gates.remove(key)),
+                None => {}
+            }
+        }
+        next
+    }
+
+    /// An instance no longer waits before any of its gates.
+    pub(super) fn forget(&mut self, keys: &[(GateKey, u32)], rank: Rank) {
+        for (key, _) in keys {
+            if let Some(gate) = self.gates.get_mut(key) {
+                gate.outside.remove(&rank);
+            }
+        }
+    }
+}
+
+impl Active {
+    /// The gates that an instance has to pass, with their limits.
+    pub(super) fn gates(&self, at: InstanceIndex) -> Vec<(GateKey, u32)> {
+        let Some((task, spec)) = self.run.dag().task(at.task) else {
+            return Vec::new();
+        };
+        let gate = |run, limit: Option<u32>| {
+            limit.map(|limit| ((self.row.dag_id.clone(), task.id.clone(), run), limit))
+        };
+        let of_run = gate(Some(self.row.key), spec.max_active_tis_per_dagrun);
+        of_run
+            .into_iter()
+            .chain(gate(None, spec.max_active_tis_per_dag))
+            .collect()
+    }
+
+    fn rank(&self, at: InstanceIndex) -> (i64, RunKey, InstanceIndex) {
+        let age = self.row.logical_date.unwrap_or(self.row.run_after);
+        (age.micros(), self.row.key, at)
+    }
+}
+
+impl Engine {
+    pub(super) fn enter_gates(&mut self, run: RunKey, at: InstanceIndex) -> bool {
+        let Some(active) = self.runs.get_mut(&run) else {
+            return false;
+        };
+        let keys = active.gates(at);
+        let open = keys.is_empty() || active.inside.contains(&at);
+        if open || self.gates.enter(&keys, active.rank(at)) {
+            if !keys.is_empty() {
+                active.inside.insert(at);
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Instances that are neither ready nor on their way any more let the next in.
+    pub(super) fn leave_gates(&mut self, run: RunKey, changed: &[InstanceIndex], now: Timestamp) {
+        let Some(active) = self.runs.get_mut(&run) else {
+            return;
+        };
+        if active.inside.is_empty() && !active.has_gates {
+            return;
+        }
+        let mut next = Vec::new();
+        for &at in changed {
+            let state = active.run.fields(at).and_then(|fields| fields.state);
+            let ready = state == Some(TaskState::Scheduled);
+            if ready || state.is_some_and(TaskState::holds_slot) {
+                continue;
+            }
+            if active.inside.remove(&at) {
+                next.extend(self.gates.leave(&active.gates(at)));
+            } else {
+                self.gates.forget(&active.gates(at), active.rank(at));
+            }
+        }
+        for (run, at) in next {
+            self.stand_in_line(run, at, now);
+        }
+    }
+
+    pub(super) fn leave_all_gates(&mut self, run: RunKey, now: Timestamp) {
+        let Some(active) = self.runs.get_mut(&run) else {
+            return;
+        };
+        let mut next = Vec::new();
+        if active.has_gates {
+            for at in active.run.instances() {
+                let keys = active.gates(at);
+                if active.inside.remove(&at) {
+                    next.extend(self.gates.leave(&keys));
+                } else {
+                    self.gates.forget(&keys, active.rank(at));
+                }
+            }
+        }
+        for (run, at) in next {
+            self.stand_in_line(run, at, now);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Which runs start when: those of a DAG up to its `max_active_runs`, and each backfill's up to its own
+//! (Airflow's semantics, 3.6).
+
+use airlock_model::{
+    id::{BackfillId, DagId, RunKey},
+    port::ControlError,
+    state::RunState,
+    time::Timestamp,
+};
+
+use super::{Active, Engine, event::Reply};
+
+impl Engine {
+    /// A queued run waits behind those that wait already.
+    pub(super) fn wait_for_turn(&mut self, run: RunKey) {
+        let Some(row) = self.runs.get(&run).map(|active| &active.row) else {
+            return;
+        };
+        let backfill = row.backfill.and_then(|id| self.backfills.get_mut(&id));
+        match (backfill, self.dags.get_mut(&row.dag_id)) {
+            (Some(backfill), _) => backfill.waiting.push_back(run),
+            (None, Some(state)) => state.waiting.push_back(run),
+            (None, None) => {}
+        }
+    }
+
+    /// A queued run no longer waits.
+    pub(super) fn leave_queue(&mut self, run: RunKey) {
+        let Some(row) = self.runs.get(&run).map(|active| &active.row) else {
+            return;
+        };
+        if let Some(backfill) = row.backfill.and_then(|id| self.backfills.get_mut(&id)) {
+            backfill.waiting.retain(|&key| key != run);
+        }
+        if let Some(state) = self.dags.get_mut(&row.dag_id) {
+            state.waiting.retain(|&key| key != run);
+        }
+    }
+
+    /// Counts the runs of a DAG that are in memory, as after a restart.
+    pub(super) fn count_runs(&mut self, dag: &DagId) {
+        let of = |active: &&mut Active| active.row.dag_id == *dag;
+        let mut runs: Vec<(Timestamp, RunKey, Option<BackfillId>, RunState)> = self
+            .runs
+            .values_mut()
+            .filter(of)
+            .map(|active| {
+                active.has_turn = active.run.state() == RunState::Running;
+                let row = &active.row;
+                let at = row.logical_date.unwrap_or(row.run_after);
+                (at, row.key, row.backfill, active.run.state())
+            })
+            .collect();
+        runs.sort_unstable();
+        for (_, run, backfill, state) in runs {
+            let backfill = backfill.and_then(|id| self.backfills.get_mut(&id));
+            match (state, backfill, self.dags.get_mut(dag)) {
+                (RunState::Running, Some(backfill), _) => backfill.running += 1,
+                (RunState::Running, None, Some(state)) => state.running += 1,
+                (RunState::Queued, Some(backfill), _) if backfill.row.reverse => {
+                    backfill.waiting.push_front(run);
+                }
+                (RunState::Queued, Some(backfill), _) => backfill.waiting.push_back(run),
+                (RunState::Queued, None, Some(state)) => state.waiting.push_back(run),
+                _ => {}
+            }
+        }
+    }
+
+    /// Starts the oldest runs that wait, as far as their DAG and their backfill allow.
+    pub(super) fn start_waiting(&mut self, dag: &DagId, now: Timestamp) {
+        while let Some(run) = self.next_of_dag(dag, now) {
+            self.start_run(run, now);
+        }
+        for backfill in self.backfills_of(dag) {
+            while let Some(run) = self.next_of_backfill(dag, backfill) {
+                self.start_run(run, now);
+            }
+        }
+    }
+
+    fn next_of_dag(&mut self, dag: &DagId, now: Timestamp) -> Option<RunKey> {
+        let state = self.dags.get_mut(dag)?;
+        let full = state.running >= state.live.dag.max_active_runs();
+        if state.live.paused || full || self.draining {
+            return None;
+        }
+        let due = |key: &RunKey| self.runs.get(key).is_some_and(|a| a.row.run_after <= now);
+        let at = state.waiting.iter().position(due)?;
+        let run = state.waiting.remove(at)?;
+        state.running += 1;
+        self.take_turn(run)
+    }
+
+    fn take_turn(&mut self, run: RunKey) -> Option<RunKey> {
+        self.runs.get_mut(&run)?.has_turn = true;
+        Some(run)
+    }
+
+    fn next_of_backfill(&mut self, dag: &DagId, id: BackfillId) -> Option<RunKey> {
+        let paused = self.dags.get(dag)?.live.paused;
+        let backfill = self.backfills.get_mut(&id)?;
+        let full = backfill.running >= backfill.row.max_active_runs;
+        if paused || backfill.row.is_paused || full || self.draining {
+            return None;
+        }
+        let run = backfill.waiting.pop_front()?;
+        backfill.running += 1;
+        self.take_turn(run)
+    }
+
+    /// A run has ended or was evicted: its place is free for the next.
+    pub(super) fn run_left(&mut self, dag: &DagId, run: RunKey, now: Timestamp) {
+        let Some(active) = self.runs.get_mut(&run) else {
+            return;
+        };
+        let backfill = active.row.backfill;
+        if std::mem::take(&mut active.has_turn) {
+            let known = backfill.and_then(|id| self.backfills.get_mut(&id));
+            match (known, self.dags.get_mut(dag)) {
+                (Some(backfill), _) => backfill.running = backfill.running.saturating_sub(1),
+                (None, Some(state)) => state.running = state.running.saturating_sub(1),
+                (None, None) => {}
+            }
+        } else {
+            self.leave_queue(run);
+        }
+        if let Some(id) = backfill {
+            self.complete(id, now);
+        }
+        self.start_waiting(dag, now);
+        self.plan(dag, now);
+    }
+
+    /// Forgets a DAG that is about to be deleted.
+    pub(super) fn forget_dag(&mut self, dag: &DagId, reply: Reply<()>) {
+        let unfinished = self
+            .runs
+            .values()
+            .filter(|active| active.row.dag_id == *dag)
+            .count();
+        let answer = match unfinished {
+            0 => {
+                self.dags.remove(dag);
+                self.progress.remove(dag);
+                Ok(())
+            }
+            count => Err(ControlError::Refused(format!(
+                "DAG `{dag}` has {count} runs that have not ended; wait for them or mark them failed, then delete it"
+            ))),
+        };
+        // Nobody may be waiting any more, which is their right.
+        drop(reply.send(answer));
+    }
+}
