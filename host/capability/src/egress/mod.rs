@@ -272,6 +272,3 @@ impl Drop for Driver {
         self.0.abort();
     }
 }
-
-#[cfg(test)]
-mod tests;

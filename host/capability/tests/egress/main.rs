@@ -1,9 +1,12 @@
 //! Outgoing HTTP against real servers on this machine's loopback address.
 #![cfg(test)]
 
-mod limits;
+mod names;
 mod reach;
 mod server;
+mod sizes;
+mod times;
+mod trust;
 
 use std::path::Path;
 

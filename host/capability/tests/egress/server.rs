@@ -44,6 +44,11 @@ pub(crate) async fn answering(answer: impl Into<Vec<u8>>) -> Server<String> {
     .await
 }
 
+/// A server that reads whatever comes and never answers.
+pub(crate) async fn silent() -> Server<()> {
+    Server::start(async |mut stream: TcpStream| closed(&mut stream).await).await
+}
+
 /// The head of a request, to its empty line; less where the client closes before.
 pub(crate) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();

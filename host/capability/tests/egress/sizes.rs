@@ -1,14 +1,13 @@
-//! How much, and how long.
+//! How much.
 
 use std::{
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use airlock_capability::Egress;
-use airlock_grant::port::{Body, Egress as _, EgressError, EgressLimits, TimedPart};
+use airlock_grant::port::{Body, Egress as _, EgressError, EgressLimits};
 use bytes::Bytes;
 use http::Request;
 use http_body::Frame;
@@ -20,11 +19,9 @@ use tokio::{
 
 use crate::{
     empty, get, permit,
-    server::{Server, answering, closed, head},
+    server::{Server, answering, head, silent},
     whole, with_body,
 };
-
-const SHORT: Duration = Duration::from_millis(50);
 
 /// A body that does not tell its length beforehand.
 struct Streamed(VecDeque<Result<Bytes, EgressError>>);
@@ -42,90 +39,6 @@ impl http_body::Body for Streamed {
 
 fn streamed(parts: impl IntoIterator<Item = Result<Bytes, EgressError>>) -> Request<Body> {
     Request::new(Streamed(parts.into_iter().collect()).boxed_unsync())
-}
-
-fn is_timeout(error: &EgressError, part: TimedPart) -> bool {
-    matches!(error, EgressError::Timeout { part: found, .. } if *found == part)
-}
-
-/// A server that reads whatever comes and never answers.
-async fn silent() -> Server<()> {
-    Server::start(async |mut stream: TcpStream| closed(&mut stream).await).await
-}
-
-#[tokio::test]
-async fn a_server_that_never_answers_ends_the_call_and_loses_its_connection() {
-    let server = silent().await;
-    let limits = EgressLimits {
-        first_byte: SHORT,
-        ..EgressLimits::default()
-    };
-    let error = get(&server.url(), limits).await.unwrap_err();
-    assert!(is_timeout(&error, TimedPart::FirstByte), "{error}");
-    server.task.await.unwrap();
-
-    let server = silent().await;
-    let limits = EgressLimits {
-        total: SHORT,
-        ..EgressLimits::default()
-    };
-    let error = get(&server.url(), limits).await.unwrap_err();
-    assert!(is_timeout(&error, TimedPart::Total), "{error}");
-    server.task.await.unwrap();
-
-    // A TLS handshake that nobody takes part in.
-    let server = silent().await;
-    let limits = EgressLimits {
-        connect: SHORT,
-        ..EgressLimits::default()
-    };
-    let url = format!("https://127.0.0.1:{}/", server.port);
-    let error = get(&url, limits).await.unwrap_err();
-    assert!(is_timeout(&error, TimedPart::Connect), "{error}");
-    server.task.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_body_that_stalls_ends_with_an_error_after_what_had_come() {
-    let server = Server::start(async |mut stream: TcpStream| {
-        head(&mut stream).await;
-        let part = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart";
-        stream.write_all(part).await.unwrap();
-        closed(&mut stream).await;
-    })
-    .await;
-    let limits = EgressLimits {
-        between_bytes: SHORT,
-        ..EgressLimits::default()
-    };
-    let mut body = get(&server.url(), limits).await.unwrap().into_body();
-    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(first, "part");
-    let error = body.frame().await.unwrap().unwrap_err();
-    assert!(is_timeout(&error, TimedPart::BetweenBytes), "{error}");
-    assert!(body.frame().await.is_none());
-    server.task.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_body_that_trickles_ends_with_the_time_of_the_whole_call() {
-    let server = Server::start(async |mut stream: TcpStream| {
-        head(&mut stream).await;
-        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-    let limits = EgressLimits {
-        total: SHORT * 4,
-        ..EgressLimits::default()
-    };
-    let body = get(&server.url(), limits).await.unwrap().into_body();
-    let error = body.collect().await.unwrap_err();
-    assert!(is_timeout(&error, TimedPart::Total), "{error}");
-    server.task.await.unwrap();
 }
 
 #[tokio::test]
@@ -360,68 +273,4 @@ async fn the_answer_to_head_has_no_body_however_long_it_says_it_would_be() {
         EgressLimits::default(),
     );
     assert_eq!(whole(sent.await.unwrap()).await, (200, Bytes::new()));
-}
-
-#[tokio::test]
-async fn a_guest_that_reads_slowly_is_not_taken_for_a_silent_server() {
-    let (go, gone) = tokio::sync::oneshot::channel();
-    let server = Server::start(async move |mut stream: TcpStream| {
-        head(&mut stream).await;
-        let part = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npart";
-        stream.write_all(part).await.unwrap();
-        gone.await.unwrap();
-        stream.write_all(b"rest").await.unwrap();
-    })
-    .await;
-    let limits = EgressLimits {
-        between_bytes: SHORT * 10,
-        ..EgressLimits::default()
-    };
-    let mut body = get(&server.url(), limits).await.unwrap().into_body();
-    body.frame().await.unwrap().unwrap();
-    // The guest computes for longer than the server may be silent.
-    tokio::time::sleep(SHORT * 14).await;
-    let rest = tokio::spawn(async move { body.collect().await });
-    tokio::task::yield_now().await;
-    go.send(()).unwrap();
-    assert_eq!(rest.await.unwrap().unwrap().to_bytes(), "rest");
-}
-
-#[tokio::test]
-async fn a_response_that_nobody_reads_loses_its_connection_with_the_time_of_the_call() {
-    let server = Server::start(async |mut stream: TcpStream| {
-        head(&mut stream).await;
-        let part = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart";
-        stream.write_all(part).await.unwrap();
-        closed(&mut stream).await;
-    })
-    .await;
-    let limits = EgressLimits {
-        total: SHORT * 4,
-        ..EgressLimits::default()
-    };
-    let response = get(&server.url(), limits).await.unwrap();
-    // The server ends when its client closes.
-    server.task.await.unwrap();
-    drop(response);
-}
-
-#[tokio::test]
-async fn a_body_that_went_wrong_gives_its_connection_back_at_once() {
-    let server = Server::start(async |mut stream: TcpStream| {
-        head(&mut stream).await;
-        let part = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart";
-        stream.write_all(part).await.unwrap();
-        closed(&mut stream).await;
-    })
-    .await;
-    let limits = EgressLimits {
-        between_bytes: SHORT,
-        ..EgressLimits::default()
-    };
-    let mut body = get(&server.url(), limits).await.unwrap().into_body();
-    while body.frame().await.is_some_and(|frame| frame.is_ok()) {}
-    // The server ends when its client closes.
-    server.task.await.unwrap();
-    drop(body);
 }
