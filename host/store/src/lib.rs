@@ -6,6 +6,8 @@
 //! handful of statements, whatever its size, and one sync. No query scans what has ended, with or without
 //! the database's statistics.
 
+mod assets;
+mod backfills;
 mod blobs;
 mod bundles;
 mod column;

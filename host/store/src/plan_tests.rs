@@ -3,7 +3,7 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::{database::Database, runs, server, sqlite::Sqlite, xcoms};
+use crate::{assets, database::Database, runs, server, sqlite::Sqlite, xcoms};
 
 async fn plan(file: &Sqlite, statement: &'static str) -> Vec<String> {
     sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
@@ -32,7 +32,7 @@ async fn nothing_that_the_scheduler_asks_scans_what_has_ended() {
     let Database::Sqlite(file) = &database else {
         unreachable!()
     };
-    let statements = [runs::plans::sqlite(), xcoms::plans()].concat();
+    let statements = [runs::plans::sqlite(), xcoms::plans(), assets::plans()].concat();
     for statement in statements {
         let steps = plan(file, statement).await;
         let slow: Vec<&String> = steps.iter().filter(|step| is_slow(step)).collect();
@@ -59,7 +59,7 @@ async fn a_plan_made_on_a_young_postgres_serves_an_old_one() {
         .await
         .unwrap();
     let mut slow = Vec::new();
-    for statement in [runs::plans::postgres(), xcoms::plans()].concat() {
+    for statement in [runs::plans::postgres(), xcoms::plans(), assets::plans()].concat() {
         let prepare = AssertSqlSafe(format!("PREPARE looked_at AS {statement}"));
         sqlx::raw_sql(prepare)
             .execute(&mut *connection)
