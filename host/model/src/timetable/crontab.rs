@@ -8,7 +8,7 @@
 //!   `L5` do not mix; with them in force the day of the month no longer counts;
 //! - `50-10` and `fri-mon` run through the end of the field, with a step counted as croniter does; `jan-jan`
 //!   is the whole year; `7` is Sunday at both ends of a range; `1-L` is all days of a month;
-//! - a start with a step, `10/20`, runs to the end of the field (croner reads none);
+//! - a start with a step, `10/20`, runs to the end of the field;
 //! - day of month and day of week are alternatives unless one of them is a star, and a field that lists all
 //!   its days (`1-31`, `*/1`) is a star only if the other field has one;
 //! - hours that list all hours (`*/1`, `0-23`) are a star, which decides over the change of the clocks;

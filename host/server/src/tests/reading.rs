@@ -48,6 +48,26 @@ async fn dags_are_listed_and_shown_as_airflow_does() {
 }
 
 #[tokio::test]
+async fn the_runs_to_come_are_told_as_many_as_are_asked_for() {
+    let api = Api::start().await;
+    let (_, coming) = api
+        .get("/api/v2/dags/weather/nextRuns?limit=2&offset=1")
+        .await;
+    let day = |day| format!("2012-01-0{day}T00:00:00+00:00");
+    let run = |at: String| {
+        json!({
+            "logical_date": at, "data_interval_start": at, "data_interval_end": at, "run_after": at,
+        })
+    };
+    assert_eq!(coming["next_runs"], json!([run(day(2)), run(day(3))]));
+    assert_refused(
+        api.get("/api/v2/dags/nothing/nextRuns").await,
+        404,
+        "AL-0810",
+    );
+}
+
+#[tokio::test]
 async fn a_dag_is_paused_and_unpaused() {
     let api = Api::start().await;
     for paused in [true, false] {
