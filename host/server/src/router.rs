@@ -21,8 +21,8 @@ use crate::{
     metrics,
     problem::ApiError,
     route::{
-        bundles, connections, dags, import_errors, logs, monitor, pools, runs, task_instances,
-        teams, variables, xcoms,
+        bundles, connections, dags, import_errors, logs, monitor, next_runs, pools, runs,
+        task_instances, teams, variables, xcoms,
     },
     state::ApiState,
 };
