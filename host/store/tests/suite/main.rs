@@ -7,17 +7,23 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod around;
+mod assets;
+mod backfills;
 mod batches;
 mod bundles;
 mod concurrency;
 mod crash;
 mod dags;
+mod expansion;
 mod fixture;
 mod lost_connection;
+mod ownership;
 mod reading;
 mod schema;
 mod server;
 mod settings;
+mod versions;
 mod xcoms;
 
 /// Makes each of these functions a test on each database.
