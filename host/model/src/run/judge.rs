@@ -225,14 +225,16 @@ impl Run {
         let dag = Arc::clone(&self.dag);
         while let Some((at, state)) = ends.pop_front() {
             let source = dag.task(at.task).is_some_and(|(task, _)| task.is_source);
+            let mut touched = Vec::new();
             for (down, how) in after(&dag, at.task) {
-                let touched = self.count_end(at, down, how, state);
-                for down in touched {
-                    self.judge(down, now, moves, ends);
-                }
+                touched.extend(self.count_end(at, down, how, state));
             }
+            // First, so that what lies beyond a list that has become shorter does not start.
             if source && self.has_ended(at.task) {
                 self.source_ended(at.task, now, moves, ends);
+            }
+            for down in touched {
+                self.judge(down, now, moves, ends);
             }
         }
     }
