@@ -177,6 +177,51 @@ async fn a_dag_id_belongs_to_one_bundle_and_the_other_is_told_that_it_is_taken_n
     assert_eq!(host.get("/dags/single").await["team_name"], "measured");
 }
 
+/// Puts so many bytes at the end of a component that mean nothing.
+fn pad(component: &Path, bytes: usize) {
+    let section = [&[3][..], b"pad", &vec![0; bytes - 4]].concat();
+    let mut wasm = std::fs::read(component).unwrap();
+    wasm.push(0);
+    let mut size = section.len();
+    while size > 0x7f {
+        wasm.push(u8::try_from(size & 0x7f).unwrap() | 0x80);
+        size >>= 7;
+    }
+    wasm.push(u8::try_from(size).unwrap());
+    wasm.extend(section);
+    std::fs::write(component, wasm).unwrap();
+}
+
+#[tokio::test]
+async fn of_two_new_bundles_the_first_in_the_configuration_gets_the_dag_id_though_it_is_read_last()
+{
+    let folder = TempDir::new().unwrap();
+    let teams = ["large", "small"].map(|name| {
+        let own = folder.path().join(name);
+        std::fs::create_dir(&own).unwrap();
+        let manifest = format!("[bundle]\nname = \"{name}\"\nversion = \"0.1.0\"\n");
+        let source = guest_with(&own, "noop", &manifest);
+        if name == "large" {
+            pad(&source, 24 << 20);
+        }
+        let source = source.display();
+        format!("[[team]]\nname = \"{name}\"\n[[team.bundle]]\nname = \"{name}\"\nsource = \"{source}\"\n")
+    });
+    let host = Host::start(&teams.concat());
+    let error = host
+        .until("the import error", async || {
+            let errors = host.get("/importErrors").await;
+            let errors = errors["import_errors"].as_array()?.clone();
+            errors
+                .iter()
+                .map(ToString::to_string)
+                .find(|e| e.contains("AL-0333"))
+        })
+        .await;
+    assert!(error.contains("small"), "{error}");
+    assert_eq!(host.get("/dags/single").await["team_name"], "large");
+}
+
 #[tokio::test]
 async fn a_bundle_file_that_changes_is_taken_in_and_a_broken_one_leaves_the_old_version_serving() {
     let folder = TempDir::new().unwrap();

@@ -110,7 +110,8 @@ pub type Body = UnsyncBoxBody<Bytes, EgressError>;
 /// Bounds of one HTTP call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EgressLimits {
-    /// For finding the server's address, reaching it, and the TLS handshake.
+    /// For waiting until the team may open another connection, finding the server's address, reaching it, and
+    /// the TLS handshake.
     pub connect: Duration,
     /// From the request's first byte to the response's headers.
     pub first_byte: Duration,
@@ -191,6 +192,14 @@ pub enum EgressError {
         direction: &'static str,
         /// The bound.
         limit: u64,
+    },
+    /// The team has as many connections open as it may, and none was closed in the time to reach the server.
+    #[error(
+        "AL-0428: the team has {limit} HTTP connections open, as many as it may; read responses to their end or drop them, or raise `egress_connections` of the team's pool"
+    )]
+    Busy {
+        /// The bound.
+        limit: usize,
     },
     /// The server, or the guest's own body, did not keep to the protocol.
     #[error("AL-0427: the HTTP exchange broke off: {0}")]

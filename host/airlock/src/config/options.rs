@@ -122,6 +122,9 @@ section! {
         log_bytes: ByteSize = ByteSize::mib(10), in ByteSize::kib(1)..=ByteSize::gib(16);
         /// XComs of one try, keys and values together.
         xcom_bytes: ByteSize = ByteSize::mib(1), in ByteSize::kib(1)..=ByteSize::gib(1);
+        /// HTTP connections at once, over all instances. A call beyond waits for one to be closed, as long as it
+        /// may take to reach the server, and fails then.
+        egress_connections: usize = 64, in 1..=10_000;
         /// A component file.
         component_bytes: ByteSize = ByteSize::mib(32), in ByteSize::kib(1)..=ByteSize::gib(1);
         /// What one parse may answer; a task takes about 500 bytes.

@@ -124,6 +124,8 @@ impl House {
         let shelf = Arc::new(Shelf::new(&config, purpose, store.clone(), content));
         let compiler =
             Compiler::this_program(config.compile.limits()).map_err(HouseError::Compiler)?;
+        let connections =
+            (config.teams.iter()).map(|team| (team.name.clone(), team.limits.egress_connections));
         let ports = airlock_sandbox::Ports {
             clock: clock.clone(),
             logs: logs.clone(),
@@ -131,7 +133,7 @@ impl House {
             variables: Arc::new(capability::Variables::new(vault.clone())),
             connections: Arc::new(capability::Connections::new(vault.clone())),
             directories: Arc::new(capability::Directories),
-            egress: Arc::new(capability::Egress::new()),
+            egress: Arc::new(capability::Egress::new().bounded(connections)),
         };
         let cache = home.join("cache");
         let sandbox = airlock_sandbox::Options {

@@ -3,12 +3,13 @@
 //! One call is: find the server's addresses, check every one of them, connect to a checked address (the
 //! name is not asked for again, so that it cannot mean another address the second time), TLS where the
 //! target says so, one request, one response, no redirect followed, no connection kept. Everything has a
-//! bound in time or size.
+//! bound in time, size or number.
 
 mod address;
 mod body;
 mod head;
 mod resolve;
+mod slots;
 
 use std::{
     io,
@@ -21,6 +22,7 @@ use airlock_grant::{
     Host, HttpTarget, Permit, Scheme,
     port::{Body, Egress as Port, EgressError, EgressLimits, TimedPart},
 };
+use airlock_model::id::TeamName;
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -35,8 +37,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use self::body::Incoming;
 pub use self::resolve::{Resolve, SystemResolver};
+use self::{body::Incoming, slots::Slots};
 
 /// Makes the TLS side from what it trusts.
 type Trust = Box<dyn FnOnce() -> Result<TlsConnector, rustls::Error> + Send>;
@@ -49,6 +51,7 @@ pub struct Egress {
     /// Made by the first call that needs it, as it takes memory; or why there can be none.
     tls: LazyLock<Result<TlsConnector, rustls::Error>, Trust>,
     resolver: Arc<dyn Resolve>,
+    slots: Slots,
 }
 
 impl std::fmt::Debug for Egress {
@@ -74,6 +77,7 @@ impl Egress {
                 })
             })),
             resolver: Arc::new(SystemResolver),
+            slots: Slots::default(),
         }
     }
 
@@ -83,7 +87,15 @@ impl Egress {
         Self {
             tls: LazyLock::new(Box::new(|| trusting(roots))),
             resolver,
+            slots: Slots::default(),
         }
+    }
+
+    /// With so many connections at once for each of these teams; others have 64.
+    #[must_use]
+    pub fn bounded(self, connections: impl IntoIterator<Item = (TeamName, usize)>) -> Self {
+        let slots = Slots::new(connections);
+        Self { slots, ..self }
     }
 
     /// The addresses of the target, all of them checked.
@@ -165,6 +177,9 @@ impl Port for Egress {
         let request = head::outgoing(permit.item(), request, limits.request_body_bytes)?;
         let header_bytes = header_bytes(&limits);
         let (deadline, late) = within(TimedPart::Connect, limits.connect);
+        let (most, slot) = self.slots.take(permit.team());
+        let slot = timeout_at(deadline, slot).await.ok().flatten();
+        let slot = slot.ok_or(EgressError::Busy { limit: most })?;
         let opened = timeout_at(deadline, async {
             let stream = self.connect(&permit, limits.connect).await?;
             http1::Builder::new()
@@ -179,6 +194,7 @@ impl Port for Egress {
             // What goes wrong is told to whoever waits for the response or its body. The end of the call's
             // time is its own end, though nobody may be reading.
             let _ = timeout_at(end, connection).await;
+            drop(slot);
         }));
 
         let (deadline, late) = within(TimedPart::FirstByte, limits.first_byte);

@@ -1,6 +1,7 @@
 //! Outgoing HTTP against real servers on this machine's loopback address.
 #![cfg(test)]
 
+mod crowd;
 mod names;
 mod reach;
 mod server;
@@ -21,13 +22,16 @@ use http_body_util::{BodyExt, Full};
 
 fn granting(url: &str, method: &str) -> Effective {
     let request = format!("[[request.http]]\nurl = \"{url}\"\nmethods = [\"{method}\"]\n");
-    let label = BundleLabel {
+    let request = Request::from_bundle_toml(&request).unwrap();
+    Effective::grant_all(label(), &request, Path::new("/srv/caller"))
+}
+
+fn label() -> BundleLabel {
+    BundleLabel {
         name: BundleName::new("caller").unwrap(),
         version: "0.1.0".into(),
         hash: BundleHash::from_bytes([7; 32]),
-    };
-    let request = Request::from_bundle_toml(&request).unwrap();
-    Effective::grant_all(label, &request, Path::new("/srv/caller"))
+    }
 }
 
 fn task() -> Caller {

@@ -117,6 +117,7 @@ fn translated(error: &EgressError) -> Error {
             limit,
         } => Error::HttpRequestBodySize(Some(*limit)),
         EgressError::TooLarge { limit, .. } => Error::HttpResponseBodySize(Some(*limit)),
+        EgressError::Busy { .. } => Error::ConnectionLimitReached,
         EgressError::Protocol(_) => Error::HttpProtocolError,
     }
 }
