@@ -12,7 +12,7 @@ use airlock_model::{
     outcome::Outcome,
     port::{
         AssetStore, Batch, Blobs, Clock, CommitError, DagStore, Executor, RunStore,
-        SchedulerHealth, XcomStore,
+        SchedulerHealth, Timetables, XcomStore,
     },
     state::{RunState, RunType},
     time::Timestamp,
@@ -24,7 +24,9 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    engine::{AfterCommit, Answer, Claim, Dispatch, Engine, Event, Past, PastQuestion},
+    engine::{
+        AfterCommit, Answer, Claim, Dispatch, Engine, Event, Past, PastQuestion, TimetableQuestion,
+    },
     handle::Handle,
     lists::{Lists, until_written},
     seen::Seen,
@@ -43,6 +45,8 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// Events of assets.
     pub assets: Arc<dyn AssetStore>,
+    /// Timetables that are bundles' own code.
+    pub timetables: Arc<dyn Timetables>,
     /// Who runs tries.
     pub executor: Arc<dyn Executor>,
     /// What time it is.
@@ -169,6 +173,9 @@ impl Scheduler {
             }
             for question in self.engine.take_questions() {
                 self.ask(question);
+            }
+            for question in self.engine.take_timetable_questions() {
+                self.ask_timetable(question);
             }
             self.look_for_zombies(now);
             self.tell_health(now);
@@ -463,6 +470,28 @@ impl Scheduler {
             };
             let had_task = until_written(|| runs.had_task(dag_id, &question.task_id, before)).await;
             let _ = events.send(Event::PastKnown(question, Past { previous, had_task }));
+        });
+    }
+
+    /// Asks a bundle's own timetable; the answer comes back as an event.
+    fn ask_timetable(&self, question: TimetableQuestion) {
+        let (timetables, events) = (
+            Arc::clone(&self.ports.timetables),
+            self.channel.again.clone(),
+        );
+        tokio::spawn(async move {
+            let TimetableQuestion {
+                code,
+                last,
+                bounds,
+                now,
+                ..
+            } = &question;
+            let answer = timetables.next_run(code, *last, *bounds, *now).await;
+            if let Err(failure) = &answer {
+                warn!(dag_id = %question.dag_id, %failure, again = failure.is_transient(), "the DAG's own timetable gave no next run");
+            }
+            let _ = events.send(Event::TimetableAnswered(Box::new(question), answer));
         });
     }
 

@@ -158,6 +158,7 @@ impl House {
             xcoms: store.clone(),
             blobs,
             assets: store.clone(),
+            timetables: sandbox.clone(),
             executor: sandbox.clone(),
             clock: clock.clone(),
         };

@@ -32,6 +32,9 @@ impl Engine {
             Event::AssetChanged(event, reply) => self.asset_told(event, reply, now),
             Event::Unqueue(dag, asset, reply) => self.unqueue(&dag, asset, reply),
             Event::Forget(dag, reply) => self.forget_dag(&dag, reply),
+            Event::TimetableAnswered(question, answer) => {
+                self.timetable_answered(&question, answer, now);
+            }
             Event::PastKnown(question, past) => self.past_known(question, past, now),
         }
     }
@@ -49,10 +52,14 @@ impl Engine {
             match self.dags.get_mut(&id) {
                 Some(state) => state.live = live,
                 None => {
-                    let last = self.progress.get(&id).map(|p| p.last_interval);
+                    let progress = self.progress.get(&id);
+                    let last = progress.map(|p| p.last_interval);
+                    let last_run_after = progress.map(|p| p.last_run_after);
                     let state = DagState {
                         live,
                         last,
+                        last_run_after,
+                        asked: None,
                         running: 0,
                         waiting: VecDeque::new(),
                         timer: None,
@@ -110,6 +117,7 @@ impl Engine {
                 return;
             }
             state.last = Some(next.interval);
+            state.last_run_after = Some(next.run_after);
             let progress = DagProgress {
                 dag_id: dag.clone(),
                 last_interval: next.interval,
@@ -143,7 +151,7 @@ impl Engine {
             .unwrap_or_default()
     }
 
-    fn next_run(&self, dag: &DagId, now: Timestamp) -> Option<NextRun> {
+    fn next_run(&mut self, dag: &DagId, now: Timestamp) -> Option<NextRun> {
         let state = self.dags.get(dag)?;
         if state.live.paused || self.draining {
             return None;
@@ -152,8 +160,10 @@ impl Engine {
         let timetable = state.live.dag.timetable();
         match timetable.next_run(state.last, Restriction::from(spec), now) {
             Answer::Known(next) => next,
-            // The bundle is asked outside of the engine, which makes no run of its own accord here.
-            Answer::Ask(_) => None,
+            Answer::Ask(schedule) => {
+                let schedule = schedule.clone();
+                self.next_custom(dag, &schedule, now)
+            }
         }
     }
 

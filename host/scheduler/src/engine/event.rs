@@ -6,13 +6,16 @@ use airlock_model::{
     outcome::Report,
     port::{
         AssetEvent, AssetKey, Backfill, BackfillOrder, BackfillRun, ControlError, FailedDep,
-        NewAssetEvent, Repaired, RunRow, TriggerRun,
+        NewAssetEvent, Repaired, RunRow, TimetableFailure, TriggerRun,
     },
     time::Timestamp,
+    timetable::NextRun,
 };
 use tokio::sync::oneshot;
 
-use super::{LiveDag, Loaded, Past, PastQuestion, RepairOrder, backfill::BackfillRequest};
+use super::{
+    LiveDag, Loaded, Past, PastQuestion, RepairOrder, TimetableQuestion, backfill::BackfillRequest,
+};
 
 /// Where the answer to a question goes. Nobody may be waiting for it any more.
 pub type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
@@ -75,6 +78,11 @@ pub enum Event {
     Unqueue(DagId, Option<AssetKey>, Reply<u32>),
     /// Somebody deletes a DAG; it is forgotten, if it has no runs that have not ended.
     Forget(DagId, Reply<()>),
+    /// A bundle's timetable has answered, or could not.
+    TimetableAnswered(
+        Box<TimetableQuestion>,
+        Result<Option<NextRun>, TimetableFailure>,
+    ),
     /// The database has said what the run before is.
     PastKnown(PastQuestion, Past),
 }

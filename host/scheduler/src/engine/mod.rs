@@ -6,6 +6,7 @@
 pub(crate) mod arguments;
 mod assets;
 pub mod backfill;
+mod custom;
 mod dags;
 pub mod event;
 mod gate;
@@ -38,6 +39,7 @@ use airlock_model::{
     run::Run,
     time::Timestamp,
 };
+pub use custom::TimetableQuestion;
 pub use event::{Ending, Event};
 pub use past::{Past, PastQuestion};
 use pending::Pending;
@@ -119,6 +121,10 @@ struct DagState {
     live: LiveDag,
     /// The interval of the last run that the timetable made.
     last: Option<(Timestamp, Timestamp)>,
+    /// When that run could start.
+    last_run_after: Option<Timestamp>,
+    /// How far the bundle's own timetable has been asked, where it has one.
+    asked: Option<custom::Asked>,
     /// Runs that have started, those of backfills left out.
     running: u32,
     /// Runs that wait until fewer have, oldest first; those of backfills left out.
@@ -186,6 +192,8 @@ pub struct Engine {
     next_backfill: BackfillId,
     /// What the database has to be asked.
     questions: Vec<PastQuestion>,
+    /// What timetables of bundles are to be asked.
+    timetable_questions: Vec<TimetableQuestion>,
     /// Instances of runs that stand for no time, which wait for an answer that is always yes.
     unasked: Vec<(RunKey, InstanceIndex)>,
     /// Who waits for which run to move.
@@ -242,6 +250,7 @@ impl Engine {
             backfills: HashMap::new(),
             next_backfill: BackfillId(1),
             questions: Vec::new(),
+            timetable_questions: Vec::new(),
             unasked: Vec::new(),
             waiting_for_past: HashMap::new(),
             kills: Vec::new(),

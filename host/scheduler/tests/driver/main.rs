@@ -128,6 +128,7 @@ fn start(
         dags: memory.clone(),
         xcoms: memory.clone(),
         assets: memory.clone(),
+        timetables: memory.clone(),
         blobs: memory.clone(),
         executor: executor.clone(),
         clock: Arc::new(SystemClock),

@@ -18,10 +18,11 @@ use airlock_model::{
         AssetEvent, AssetFilter, AssetKey, AssetStore, AssetUse, Batch, Blobs, CommitError,
         DagFilter, DagProgress, DagStore, EventFilter, ImportError, Page, Paged, QueueRow,
         RunFilter, RunRow, RunStore, StoreError, StoredAsset, StoredDag, StoredRun, TaskRow,
-        XcomAddress, XcomRow, XcomStore,
+        TimetableCode, TimetableFailure, Timetables, XcomAddress, XcomRow, XcomStore,
     },
     state::RunState,
     time::Timestamp,
+    timetable::{Interval, NextRun, Restriction},
 };
 use async_trait::async_trait;
 
@@ -242,6 +243,26 @@ impl AssetStore for Memory {
     }
     async fn delete_queued(&self, _: &DagId, _: Option<&AssetKey>) -> Result<u64, StoreError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl Timetables for Memory {
+    async fn next_run(
+        &self,
+        _: &TimetableCode,
+        _: Option<NextRun>,
+        _: Restriction,
+        _: Timestamp,
+    ) -> Result<Option<NextRun>, TimetableFailure> {
+        Ok(None)
+    }
+    async fn manual_interval(
+        &self,
+        _: &TimetableCode,
+        run_after: Timestamp,
+    ) -> Result<Interval, TimetableFailure> {
+        Ok((run_after, run_after))
     }
 }
 
