@@ -177,19 +177,19 @@ async fn a_dag_id_belongs_to_one_bundle_and_the_other_is_told_that_it_is_taken_n
     assert_eq!(host.get("/dags/single").await["team_name"], "measured");
 }
 
-/// Puts so many bytes at the end of a component that mean nothing.
-fn pad(component: &Path, bytes: usize) {
-    let section = [&[3][..], b"pad", &vec![0; bytes - 4]].concat();
-    let mut wasm = std::fs::read(component).unwrap();
+/// A component with so many bytes at its end that mean nothing.
+fn padded(mut wasm: Vec<u8>, bytes: usize) -> Vec<u8> {
+    // A custom section: its number, its size in groups of seven bits, its name, and whatever else.
     wasm.push(0);
-    let mut size = section.len();
+    let mut size = bytes + 4;
     while size > 0x7f {
-        wasm.push(u8::try_from(size & 0x7f).unwrap() | 0x80);
+        wasm.push(size.to_le_bytes()[0] | 0x80);
         size >>= 7;
     }
-    wasm.push(u8::try_from(size).unwrap());
-    wasm.extend(section);
-    std::fs::write(component, wasm).unwrap();
+    wasm.push(size.to_le_bytes()[0]);
+    wasm.extend(b"\x03pad");
+    wasm.resize(wasm.len() + bytes, 0);
+    wasm
 }
 
 #[tokio::test]
@@ -202,7 +202,8 @@ async fn of_two_new_bundles_the_first_in_the_configuration_gets_the_dag_id_thoug
         let manifest = format!("[bundle]\nname = \"{name}\"\nversion = \"0.1.0\"\n");
         let source = guest_with(&own, "noop", &manifest);
         if name == "large" {
-            pad(&source, 24 << 20);
+            let wasm = std::fs::read(&source).unwrap();
+            std::fs::write(&source, padded(wasm, 24 << 20)).unwrap();
         }
         let source = source.display();
         format!("[[team]]\nname = \"{name}\"\n[[team.bundle]]\nname = \"{name}\"\nsource = \"{source}\"\n")
