@@ -29,7 +29,7 @@ pub(crate) use self::{
     http::Http,
     xcom::Pushed,
 };
-use crate::{bindings::errors, log::TryLog, metrics::TeamMetrics};
+use crate::{bindings::errors, errand::Errand, log::TryLog, metrics::TeamMetrics};
 
 /// What stands behind the adapters.
 #[derive(Clone)]
@@ -54,6 +54,7 @@ pub struct Ports {
 pub(crate) struct Standing {
     pub(crate) effective: Arc<Effective>,
     pub(crate) caller: Caller,
+    pub(crate) errand: Errand,
     /// The run, in the task phase.
     pub(crate) run_id: Option<RunId>,
     pub(crate) log: Arc<TryLog>,

@@ -33,6 +33,16 @@ mod tasks {
     });
 }
 
+/// A guest that has timetables.
+mod timetables {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/capability", "../../wit/bundle"],
+        world: "airlock:bundle/timetable-bundle",
+        exports: { default: async },
+        with: { "airlock:capability": super::imports::airlock::capability },
+    });
+}
+
 pub(crate) use dags::{
     DagBundlePre, airlock::bundle::definitions, airlock::bundle::units as parse_units,
 };
@@ -42,4 +52,8 @@ pub(crate) use imports::airlock::capability::{
 pub(crate) use tasks::{
     TaskBundlePre, airlock::bundle::units as task_units,
     exports::airlock::bundle::tasks as task_phase,
+};
+pub(crate) use timetables::{
+    TimetableBundlePre, airlock::bundle::units as timetable_units,
+    exports::airlock::bundle::timetables as timetable_phase,
 };

@@ -84,18 +84,18 @@ pub(crate) async fn run<R>(
     timeout: Option<Duration>,
     call: impl AsyncFnOnce(&mut Store<Context>) -> wasmtime::Result<R>,
 ) -> Result<R, End> {
-    let phase = standing.caller.phase;
+    let errand = standing.errand;
     let context =
         Context::new(standing, room.limits, room.memory, files).map_err(End::Directory)?;
     let _ticking = room.ticker.activity();
-    let (cpu_time, border) = (room.limits.cpu_time(phase), room.limits.border(phase));
+    let (cpu_time, border) = (room.limits.cpu_time(errand), room.limits.border(errand));
     let mut store = Store::new(room.engine.get(), context);
     store.limiter(|context| &mut context.budget);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| cpu::tick(cpu_time));
     store.set_hostcall_fuel(border.0);
 
-    let wall_time = room.limits.wall_time(phase);
+    let wall_time = room.limits.wall_time(errand);
     let own = timeout.filter(|timeout| *timeout <= wall_time.0);
     let mut used = Duration::ZERO;
     let metered = cpu::metered(call(&mut store), &mut used, || standing.log.hand_on());

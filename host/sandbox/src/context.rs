@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use airlock_grant::{Directory, Mode, Permit, Phase, port::DirectoryError};
+use airlock_grant::{Directory, Mode, Permit, port::DirectoryError};
 use airlock_model::log::Source;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{Deterministic, FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -20,6 +20,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::{
     adapter::{Call, FrozenClock, Http, Pushed, Standing},
     budget::{Budget, TeamMemory},
+    errand::Errand,
     limits::TeamLimits,
     log::LogStream,
 };
@@ -77,7 +78,7 @@ impl Context {
 
     /// Whether the instance runs in a phase that must not depend on when and where it runs.
     pub(crate) fn is_pure(&self) -> bool {
-        self.call.standing.caller.phase == Phase::Parse
+        self.call.standing.errand.is_pure()
     }
 }
 
@@ -93,20 +94,20 @@ fn wasi(standing: &Arc<Standing>, files: bool) -> Result<WasiCtx, DirectoryError
         .stderr(stream(Source::Stderr))
         .allow_blocking_current_thread(true)
         .max_random_size(RANDOM_BYTES);
-    match standing.caller.phase {
-        Phase::Parse => {
+    match standing.errand {
+        Errand::Parse | Errand::Timetable => {
             wasi.wall_clock(FrozenClock)
                 .monotonic_clock(FrozenClock)
                 .secure_random(Deterministic::new(PARSE_RANDOM.clone()))
                 .insecure_random(Deterministic::new(PARSE_RANDOM.clone()))
                 .insecure_random_seed(PARSE_SEED);
         }
-        Phase::Task if files => {
+        Errand::Task if files => {
             for permit in standing.effective.directories(&standing.caller) {
                 show(&mut wasi, standing, permit)?;
             }
         }
-        Phase::Task => {}
+        Errand::Task => {}
     }
     Ok(wasi.build())
 }

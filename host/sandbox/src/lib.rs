@@ -2,10 +2,10 @@
 //!
 //! A team has an engine, a pool of instances and threads of its own ([`Sandbox::add_team`]). A bundle is
 //! loaded with what it may reach ([`Sandbox::load`]), compiled in a child process when it is first needed,
-//! and linked interface by interface. Each call (a parse, a try) gets a fresh instance, which lives as long
+//! and linked interface by interface. Each call (a parse, a timetable's answer, a try) gets a fresh instance, which lives as long
 //! as the call and has limits ([`TeamLimits`]) of memory, tables, stack, CPU time, wall time, and of what it
-//! hands to the host. The scheduler meets all this as the model's ports [`airlock_model::port::Executor`]
-//! and [`airlock_model::port::Parser`].
+//! hands to the host. The scheduler meets all this as the model's ports [`airlock_model::port::Executor`],
+//! [`airlock_model::port::Parser`] and [`airlock_model::port::Timetables`].
 
 mod adapter;
 mod bindings;
@@ -18,6 +18,7 @@ mod config;
 mod context;
 mod cpu;
 mod engine;
+mod errand;
 mod limits;
 mod link;
 mod load;
@@ -31,6 +32,7 @@ mod task;
 mod team;
 mod telling;
 mod ticker;
+mod timetable;
 
 pub use adapter::Ports;
 pub use cache::CacheError;

@@ -6,8 +6,9 @@
 
 use std::{fmt, time::Duration};
 
-use airlock_grant::Phase;
 use airlock_model::outcome::Limit;
+
+use crate::errand::Errand;
 
 /// A team's pool and the limits of its instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct TeamLimits {
     pub parse_cpu_time: Duration,
     /// Wall time of one parse.
     pub parse_wall_time: Duration,
+    /// CPU time of one question to a timetable.
+    pub timetable_cpu_time: Duration,
+    /// Wall time of one question to a timetable.
+    pub timetable_wall_time: Duration,
     /// CPU time of one try.
     pub task_cpu_time: Duration,
     /// Wall time of one try, also where the task has no `execution_timeout`.
@@ -56,6 +61,8 @@ impl Default for TeamLimits {
             threads: 2,
             parse_cpu_time: Duration::from_secs(10),
             parse_wall_time: Duration::from_secs(30),
+            timetable_cpu_time: Duration::from_secs(1),
+            timetable_wall_time: Duration::from_secs(5),
             task_cpu_time: Duration::from_secs(60),
             task_wall_time: Duration::from_secs(3600),
             table_elements: 20_000,
@@ -70,27 +77,29 @@ impl Default for TeamLimits {
 }
 
 impl TeamLimits {
-    /// CPU time of one call in this phase, and the option that sets it.
-    pub(crate) const fn cpu_time(&self, phase: Phase) -> (Duration, &'static str) {
-        match phase {
-            Phase::Parse => (self.parse_cpu_time, "parse_cpu_time"),
-            Phase::Task => (self.task_cpu_time, "task_cpu_time"),
+    /// CPU time of one call of this kind, and the option that sets it.
+    pub(crate) const fn cpu_time(&self, errand: Errand) -> (Duration, &'static str) {
+        match errand {
+            Errand::Parse => (self.parse_cpu_time, "parse_cpu_time"),
+            Errand::Timetable => (self.timetable_cpu_time, "timetable_cpu_time"),
+            Errand::Task => (self.task_cpu_time, "task_cpu_time"),
         }
     }
 
-    /// Wall time of one call in this phase, and the option that sets it.
-    pub(crate) const fn wall_time(&self, phase: Phase) -> (Duration, &'static str) {
-        match phase {
-            Phase::Parse => (self.parse_wall_time, "parse_wall_time"),
-            Phase::Task => (self.task_wall_time, "task_wall_time"),
+    /// Wall time of one call of this kind, and the option that sets it.
+    pub(crate) const fn wall_time(&self, errand: Errand) -> (Duration, &'static str) {
+        match errand {
+            Errand::Parse => (self.parse_wall_time, "parse_wall_time"),
+            Errand::Timetable => (self.timetable_wall_time, "timetable_wall_time"),
+            Errand::Task => (self.task_wall_time, "task_wall_time"),
         }
     }
 
-    /// Bytes that cross the border at once in this phase, and the option that sets it.
-    pub(crate) const fn border(&self, phase: Phase) -> (usize, &'static str) {
-        match phase {
-            Phase::Parse => (self.definition_bytes, "definition_bytes"),
-            Phase::Task => (self.host_call_bytes, "host_call_bytes"),
+    /// Bytes that cross the border at once in a call of this kind, and the option that sets it.
+    pub(crate) const fn border(&self, errand: Errand) -> (usize, &'static str) {
+        match errand {
+            Errand::Parse => (self.definition_bytes, "definition_bytes"),
+            Errand::Timetable | Errand::Task => (self.host_call_bytes, "host_call_bytes"),
         }
     }
 }
@@ -218,7 +227,7 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         let limits = TeamLimits::default();
-        let text = Reached::cpu_time(limits.cpu_time(Phase::Task)).to_string();
+        let text = Reached::cpu_time(limits.cpu_time(Errand::Task)).to_string();
         assert!(
             text.contains("60 s") && text.contains("`task_cpu_time`"),
             "{text}"

@@ -10,19 +10,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 
-use airlock_grant::{Effective, Phase, UngrantedImport};
+use airlock_grant::{Effective, UngrantedImport};
 use airlock_model::id::{BundleHash, BundleName, TeamName};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::{
-    bindings::{DagBundlePre, TaskBundlePre},
+    bindings::{DagBundlePre, TaskBundlePre, TimetableBundlePre},
     cache::{CacheError, CodeCache},
     code,
     compile::{CompileError, Compiler},
     context::Context,
     engine::TeamEngine,
+    errand::Errand,
     limits::{self, TeamLimits},
     link,
     metrics::TeamMetrics,
@@ -65,6 +66,11 @@ pub enum LoadError {
         "AL-0536: this component exports no phase of a bundle (`airlock:bundle/dags` or `airlock:bundle/tasks`), so there is nothing to run; build it with an Airlock SDK"
     )]
     NoPhase,
+    /// It is asked for a timetable that it does not have.
+    #[error(
+        "AL-0554: a DAG of this component has a timetable of its own, but the component does not export `airlock:bundle/timetables`; build it with an Airlock SDK"
+    )]
+    NoTimetables,
     /// It has the right names with other types.
     #[error(
         "AL-0537: this component does not fit this host's interfaces: {0:#}; build it with a version of the SDK that fits"
@@ -144,6 +150,7 @@ pub(crate) struct Prepared {
     /// Whether it wants to see granted directories.
     pub(crate) files: bool,
     pub(crate) dags: Option<DagBundlePre<Context>>,
+    pub(crate) timetables: Option<TimetableBundlePre<Context>>,
     pub(crate) tasks: Option<TaskBundlePre<Context>>,
 }
 
@@ -181,7 +188,7 @@ impl Loaded {
         effective
             .check_imports(&shape.imports)
             .map_err(LoadError::Imports)?;
-        if !shape.has(Phase::Parse) && !shape.has(Phase::Task) {
+        if !shape.has(Errand::Parse) && !shape.has(Errand::Task) {
             return Err(LoadError::NoPhase);
         }
         let wasm = (!cache.holds(&expected)).then_some(wasm);
@@ -225,15 +232,19 @@ impl Loaded {
         let instance = link::linker(workshop.engine, &self.effective)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(LoadError::Contract)?;
-        let phase = |phase| self.shape.has(phase).then(|| instance.clone());
+        let export = |errand| self.shape.has(errand).then(|| instance.clone());
         let prepared = Prepared {
             effective: Arc::clone(&self.effective),
             files: self.shape.wants_files(),
-            dags: phase(Phase::Parse)
+            dags: export(Errand::Parse)
                 .map(DagBundlePre::new)
                 .transpose()
                 .map_err(LoadError::Contract)?,
-            tasks: phase(Phase::Task)
+            timetables: export(Errand::Timetable)
+                .map(TimetableBundlePre::new)
+                .transpose()
+                .map_err(LoadError::Contract)?,
+            tasks: export(Errand::Task)
                 .map(TaskBundlePre::new)
                 .transpose()
                 .map_err(LoadError::Contract)?,

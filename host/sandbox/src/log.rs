@@ -37,8 +37,8 @@ const PANIC_TARGET: &str = "panic";
 pub(crate) enum Destination {
     /// Into the log of a try.
     Try(Arc<dyn TaskLogs>, TryKey),
-    /// Into the host's log: a bundle is parsed.
-    Parse(TeamName, BundleName),
+    /// Into the host's log, with what the instance is there for.
+    House(TeamName, BundleName, &'static str),
 }
 
 /// The log of one instance.
@@ -175,10 +175,10 @@ impl TryLog {
         }
         match &self.destination {
             Destination::Try(logs, key) => logs.append(key, &lines),
-            Destination::Parse(team, bundle) => {
+            Destination::House(team, bundle, why) => {
                 for line in &lines {
                     let message = line.message.escape_debug();
-                    tracing::info!(%team, %bundle, level = %line.level, "while parsing: {message}");
+                    tracing::info!(%team, %bundle, level = %line.level, "{why}: {message}");
                 }
             }
         }

@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use airlock_grant::Phase;
 use airlock_model::outcome::{FailureKind, Limit};
+
+use crate::errand::Errand;
 
 /// How a call can end, as the figures name it.
 pub const ENDS: [&str; 17] = [
@@ -40,6 +41,8 @@ pub struct TeamMetrics {
     pub memory: AtomicU64,
     /// Parses that got an instance.
     pub parses: AtomicU64,
+    /// Questions to timetables that got an instance.
+    pub timetables: AtomicU64,
     /// Tries that got an instance.
     pub tries: AtomicU64,
     /// CPU time of instances, in microseconds.
@@ -55,10 +58,11 @@ pub struct TeamMetrics {
 }
 
 impl TeamMetrics {
-    pub(crate) fn started(&self, phase: Phase) {
-        match phase {
-            Phase::Parse => self.parses.fetch_add(1, Relaxed),
-            Phase::Task => self.tries.fetch_add(1, Relaxed),
+    pub(crate) fn started(&self, errand: Errand) {
+        match errand {
+            Errand::Parse => self.parses.fetch_add(1, Relaxed),
+            Errand::Timetable => self.timetables.fetch_add(1, Relaxed),
+            Errand::Task => self.tries.fetch_add(1, Relaxed),
         };
     }
 

@@ -12,7 +12,12 @@ use std::{
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
     outcome::Outcome,
-    port::{Executor, ParseError, ParsedBundle, Parser, TryEvents, Work},
+    port::{
+        Executor, ParseError, ParsedBundle, Parser, TimetableCode, TimetableFailure, Timetables,
+        TryEvents, Work,
+    },
+    time::Timestamp,
+    timetable::{Interval, NextRun, Restriction},
 };
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
@@ -30,7 +35,11 @@ use crate::{
     team::{House, Team},
     telling::{Telling, load_failure},
     ticker::Ticker,
+    timetable::{Manual, Next, Question},
 };
+
+/// What is told when a job on a team's threads panicked.
+const HOST_FAILED: &str = "the host failed; its log has the reason";
 
 /// What a sandbox is made of.
 pub struct Options {
@@ -179,6 +188,23 @@ impl Sandbox {
             .collect()
     }
 
+    async fn ask<Q: Question>(
+        &self,
+        of: &TimetableCode,
+        question: Q,
+    ) -> Result<Q::Answer, TimetableFailure> {
+        let team = self
+            .known(&of.team)
+            .map_err(|error| TimetableFailure::Load(error.to_string()))?;
+        let (house, of) = (Arc::clone(&self.house), of.clone());
+        let threads = team.engine().threads().clone();
+        let job = threads.spawn(async move { team.ask(&house, &of, &question).await });
+        match Job(job).ended().await {
+            Some(answer) => answer,
+            None => Err(TimetableFailure::Unavailable(HOST_FAILED.to_owned())),
+        }
+    }
+
     fn all(&self) -> Vec<Arc<Team>> {
         let teams = self.teams.read().unwrap_or_else(PoisonError::into_inner);
         teams.values().cloned().collect()
@@ -247,10 +273,29 @@ impl Parser for Sandbox {
         let job = threads.spawn(async move { team.parse(&house, &bundle, &hash).await });
         match Job(job).ended().await {
             Some(parsed) => parsed,
-            None => Err(ParseError::Unavailable(
-                "the host failed; its log has the reason".to_owned(),
-            )),
+            None => Err(ParseError::Unavailable(HOST_FAILED.to_owned())),
         }
+    }
+}
+
+#[async_trait]
+impl Timetables for Sandbox {
+    async fn next_run(
+        &self,
+        of: &TimetableCode,
+        last: Option<NextRun>,
+        bounds: Restriction,
+        now: Timestamp,
+    ) -> Result<Option<NextRun>, TimetableFailure> {
+        self.ask(of, Next { last, bounds, now }).await
+    }
+
+    async fn manual_interval(
+        &self,
+        of: &TimetableCode,
+        run_after: Timestamp,
+    ) -> Result<Interval, TimetableFailure> {
+        self.ask(of, Manual { run_after }).await
     }
 }
 

@@ -4,14 +4,16 @@
 //! Nothing here is checked beyond what is read. The compiler validates the whole; this is only to refuse
 //! early, with a reason, what could never load.
 
-use airlock_grant::Phase;
 use wasmparser::{Chunk, Encoding, Parser, Payload};
 
-/// The export that a phase calls, without its version.
-const fn export(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Parse => "airlock:bundle/dags",
-        Phase::Task => "airlock:bundle/tasks",
+use crate::errand::Errand;
+
+/// The export that a call of this kind is made to, without its version.
+const fn export(errand: Errand) -> &'static str {
+    match errand {
+        Errand::Parse => "airlock:bundle/dags",
+        Errand::Timetable => "airlock:bundle/timetables",
+        Errand::Task => "airlock:bundle/tasks",
     }
 }
 
@@ -93,11 +95,11 @@ impl Shape {
         }
     }
 
-    /// Whether it has the export that this phase calls.
-    pub(crate) fn has(&self, phase: Phase) -> bool {
+    /// Whether it has the export for this.
+    pub(crate) fn has(&self, errand: Errand) -> bool {
         self.exports
             .iter()
-            .any(|name| name.split('@').next() == Some(export(phase)))
+            .any(|name| name.split('@').next() == Some(export(errand)))
     }
 
     /// Whether it opens files by a path, and so wants to see granted directories.

@@ -14,11 +14,11 @@ use std::{
     },
 };
 
-use airlock_grant::{Caller, Phase};
+use airlock_grant::Caller;
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
     outcome::{FailureKind, Outcome},
-    port::{ParseError, ParsedBundle, TryEvents, Work},
+    port::{ParseError, ParsedBundle, TimetableCode, TimetableFailure, TryEvents, Work},
 };
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
@@ -29,6 +29,7 @@ use crate::{
     call::{End, Room},
     compile::Compiler,
     engine::{TeamEngine, TeamError},
+    errand::Errand,
     limits::{Reached, TeamLimits},
     load::{ComponentSource, LoadError, Loaded, Prepared, Workshop},
     log::{Destination, TryLog},
@@ -36,6 +37,7 @@ use crate::{
     parse, task,
     telling::{Telling, killed_failure, load_failure},
     ticker::Ticker,
+    timetable::{self, Question},
 };
 
 /// What all teams share.
@@ -195,6 +197,10 @@ impl Team {
     }
 
     fn standing(&self, house: &House, prepared: &Prepared, at: At<'_>) -> Arc<Standing> {
+        let house_log = |why| {
+            let bundle = prepared.effective.bundle().name.clone();
+            Destination::House(self.name.clone(), bundle, why)
+        };
         let (caller, run_id, destination) = match at {
             At::Task(work) => {
                 let logs = Arc::clone(&house.ports.logs);
@@ -205,16 +211,20 @@ impl Team {
                     destination,
                 )
             }
-            At::Parse => {
-                let bundle = prepared.effective.bundle().name.clone();
-                let destination = Destination::Parse(self.name.clone(), bundle);
-                (Caller::parse(), None, destination)
-            }
+            At::Parse => (Caller::parse(), None, house_log("while parsing")),
+            // To a grant, a timetable is part of what a parse tells.
+            At::Timetable => (Caller::parse(), None, house_log("from a timetable")),
+        };
+        let errand = match at {
+            At::Parse => Errand::Parse,
+            At::Timetable => Errand::Timetable,
+            At::Task(_) => Errand::Task,
         };
         let clock = Arc::clone(&house.ports.clock);
         Arc::new(Standing {
             effective: Arc::clone(&prepared.effective),
             caller,
+            errand,
             run_id,
             log: Arc::new(TryLog::new(destination, clock, self.limits.log_bytes)),
             ports: Arc::clone(&house.ports),
@@ -270,7 +280,7 @@ impl Team {
             return Outcome::Failed(killed_failure("the pool is closed"));
         };
         let _active = Gauge::of(&self.metrics.active);
-        self.metrics.started(Phase::Task);
+        self.metrics.started(Errand::Task);
         telling.started();
         let standing = self.standing(house, &prepared, At::Task(work));
         let finishing = Finishing(&standing.log);
@@ -299,7 +309,7 @@ impl Team {
         };
         let _active = Gauge::of(&self.metrics.active);
         let standing = self.standing(house, &prepared, At::Parse);
-        self.metrics.started(Phase::Parse);
+        self.metrics.started(Errand::Parse);
         let finishing = Finishing(&standing.log);
         let parsed = parse::run(&self.room(house), &standing, dags).await;
         drop(finishing);
@@ -323,6 +333,44 @@ impl Team {
         };
         self.metrics.ended(Some(kind));
         Err(error)
+    }
+
+    /// Asks a timetable, on the team's threads.
+    pub(crate) async fn ask<Q: Question>(
+        &self,
+        house: &House,
+        code: &TimetableCode,
+        question: &Q,
+    ) -> Result<Q::Answer, TimetableFailure> {
+        let prepared = match self.prepared(house, &code.bundle, &code.hash).await {
+            Ok(prepared) => prepared,
+            Err(error) if error.is_final() => {
+                return Err(TimetableFailure::Load(error.to_string()));
+            }
+            Err(error) => return Err(TimetableFailure::Unavailable(error.to_string())),
+        };
+        let Some(timetables) = &prepared.timetables else {
+            return Err(TimetableFailure::Load(LoadError::NoTimetables.to_string()));
+        };
+        let Some(_instance) = self.instance().await else {
+            return Err(TimetableFailure::Unavailable(
+                "the pool is closed".to_owned(),
+            ));
+        };
+        let _active = Gauge::of(&self.metrics.active);
+        let standing = self.standing(house, &prepared, At::Timetable);
+        self.metrics.started(Errand::Timetable);
+        let finishing = Finishing(&standing.log);
+        let room = self.room(house);
+        let answer = timetable::run(&room, &standing, timetables, &code.schedule, question).await;
+        drop(finishing);
+        self.metrics.ended(match &answer {
+            Ok(_) => None,
+            Err(TimetableFailure::Trap(_)) => Some(FailureKind::Trap),
+            Err(TimetableFailure::Limit { limit, .. }) => Some(FailureKind::Limit(*limit)),
+            Err(_) => Some(FailureKind::Error),
+        });
+        answer
     }
 
     /// Ends a try, if it is still there.
@@ -366,8 +414,10 @@ impl Team {
 }
 
 /// In which phase an instance is to run.
+#[derive(Clone, Copy)]
 enum At<'a> {
     Parse,
+    Timetable,
     Task(&'a Work),
 }
 

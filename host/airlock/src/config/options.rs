@@ -110,6 +110,10 @@ section! {
         parse_cpu_time: Duration = seconds(10), in millis(1)..=seconds(3600);
         /// Wall time of one parse of a bundle.
         parse_wall_time: Duration = seconds(30), in millis(1)..=seconds(3600);
+        /// CPU time of one question to a timetable of a bundle's own.
+        timetable_cpu_time: Duration = seconds(1), in millis(1)..=seconds(3600);
+        /// Wall time of one question to a timetable of a bundle's own.
+        timetable_wall_time: Duration = seconds(5), in millis(1)..=seconds(3600);
         /// CPU time of one try of a task.
         task_cpu_time: Duration = seconds(60), in millis(1)..=seconds(86_400);
         /// Wall time of one try of a task, also where the task has no `execution_timeout`.
@@ -145,6 +149,8 @@ impl Limits {
             threads: self.threads,
             parse_cpu_time: self.parse_cpu_time,
             parse_wall_time: self.parse_wall_time,
+            timetable_cpu_time: self.timetable_cpu_time,
+            timetable_wall_time: self.timetable_wall_time,
             task_cpu_time: self.task_cpu_time,
             task_wall_time: self.task_wall_time,
             table_elements: self.table_elements,

@@ -1,11 +1,19 @@
 //! `airlock:capability/variables`.
 
 use super::Call;
-use crate::bindings::{errors::Error, variables};
+use crate::{
+    bindings::{errors::Error, variables},
+    errand::Errand,
+};
 
 impl variables::Host for Call {
     async fn get(&mut self, key: String) -> Result<Option<String>, Error> {
         let standing = &self.standing;
+        if standing.errand == Errand::Timetable {
+            return Err(Error::Denied(
+                "AL-0526: a timetable reaches nothing, so that the same question has the same answer; put what it needs into its fields when the DAG is parsed".to_owned(),
+            ));
+        }
         let permit = standing
             .effective
             .variable(&standing.caller, &key)

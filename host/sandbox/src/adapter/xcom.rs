@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use airlock_grant::Phase;
 use airlock_model::{
     id::{DagId, IdError, MapIndex, RunId, TaskId},
     port::{RETURN_VALUE, XcomAddress},
@@ -17,6 +16,7 @@ use crate::{
         errors::Error,
         xcom::{self, Address},
     },
+    errand::Errand,
     limits::Reached,
 };
 
@@ -76,9 +76,9 @@ fn invalid(error: &IdError) -> Error {
 }
 
 fn only_in_tasks(standing: &Standing) -> Result<(), Error> {
-    match standing.caller.phase {
-        Phase::Task => Ok(()),
-        Phase::Parse => Err(Error::Denied(
+    match standing.errand {
+        Errand::Task => Ok(()),
+        Errand::Parse | Errand::Timetable => Err(Error::Denied(
             "AL-0518: there are no XComs while a bundle is parsed; leave this to a task".to_owned(),
         )),
     }

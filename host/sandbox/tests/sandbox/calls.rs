@@ -3,9 +3,11 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use airlock_model::{
+    dag::AssetRef,
+    id::{AssetEventId, MapIndex},
     log::{Level, Source},
-    outcome::{FailureKind, Limit, Outcome},
-    port::Executor,
+    outcome::{Downstream, FailureKind, Limit, Outcome, OutletEvent},
+    port::{AssetEvent, AssetKey, EventSource, Executor, SeenEvent},
 };
 
 use crate::{
@@ -51,6 +53,122 @@ async fn a_task_skips_fails_and_fails_for_good_in_its_own_words() {
         let failure = failed(stage.run(&bundle, entry, &["1", "2"]).await);
         assert_failure(&failure, kind, &["failed with 1 2"]);
         assert_eq!(failure.causes, ["1", "2"]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_task_decides_about_those_after_it_is_handed_on() {
+    let stage = Stage::new();
+    let bundle = stage.hostile(&stage.add_team("a", small()));
+    let Outcome::Success { downstream, .. } = stage.run(&bundle, "decide", &["a", "b"]).await
+    else {
+        panic!("it decides")
+    };
+    assert_eq!(downstream, Downstream::Follow(vec!["a".into(), "b".into()]));
+    let long = "x".repeat(100_000);
+    let Outcome::Success { downstream, .. } = stage.run(&bundle, "decide", &[&long]).await else {
+        panic!("it decides")
+    };
+    let Downstream::Follow(ids) = downstream else {
+        panic!("{downstream:?}")
+    };
+    assert!(
+        ids[0].len() < 5_000,
+        "an id is cut where no id could be so long"
+    );
+    let events = stage.run(&bundle, "tell", &["1", r#"{"rows":7}"#]).await;
+    let Outcome::Success {
+        downstream, events, ..
+    } = events
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(downstream, Downstream::Skip { all: true });
+    let event = OutletEvent {
+        asset: AssetRef::Name("figures".into()),
+        alias: Some("numbers".into()),
+        extra: r#"{"rows":7}"#.into(),
+    };
+    assert_eq!(events, [event]);
+}
+
+#[tokio::test]
+async fn a_try_that_gives_its_slot_back_says_until_when() {
+    let stage = Stage::new();
+    let bundle = stage.hostile(&stage.add_team("a", small()));
+    let outcome = stage
+        .run(&bundle, "reschedule", &["1704067200000000"])
+        .await;
+    let at = "2024-01-01".parse().unwrap();
+    assert_eq!(outcome, Outcome::Rescheduled { at });
+    let failure = failed(stage.run(&bundle, "reschedule", &[]).await);
+    assert_failure(&failure, FailureKind::Error, &["AL-0519"]);
+}
+
+#[tokio::test]
+async fn what_a_try_tells_of_its_outlets_is_json_and_no_flood() {
+    let stage = Stage::new();
+    let bundle = stage.hostile(&stage.add_team("a", small()));
+    let failure = failed(stage.run(&bundle, "tell", &["1", "no json"]).await);
+    assert_failure(&failure, FailureKind::Error, &["AL-0517", "outlet event"]);
+    let failure = failed(stage.run(&bundle, "tell", &["1001", "{}"]).await);
+    assert_failure(&failure, FailureKind::Limit(Limit::Xcom), &["AL-0508"]);
+    let large = format!("\"{}\"", "x".repeat(600 << 10));
+    let failure = failed(stage.run(&bundle, "tell", &["2", &large]).await);
+    assert_failure(
+        &failure,
+        FailureKind::Limit(Limit::Xcom),
+        &["AL-0508", "1 MiB"],
+    );
+}
+
+#[tokio::test]
+async fn a_try_is_told_of_asset_events_and_of_its_run() {
+    let stage = Stage::new();
+    let bundle = stage.hostile(&stage.add_team("a", small()));
+    let event = AssetEvent {
+        id: AssetEventId(uuid::Uuid::nil()),
+        asset: AssetKey {
+            team: bundle.team.clone(),
+            name: "prices".into(),
+        },
+        at: "2024-01-01".parse().unwrap(),
+        extra: r#"{"rows":7}"#.into(),
+        source: EventSource::Api { by: "ada".into() },
+        aliases: Vec::new(),
+    };
+    let mut work = stage.work(&bundle, "context", &[]);
+    work.is_latest = false;
+    work.first_started_at = Some("2023-12-31".parse().unwrap());
+    work.triggering_events = vec![SeenEvent {
+        event: event.clone(),
+        uri: Some("s3://prices".into()),
+    }];
+    work.inlet_events = vec![SeenEvent {
+        event: AssetEvent {
+            source: EventSource::Task {
+                dag_id: "collect".parse().unwrap(),
+                run_id: "r1".parse().unwrap(),
+                task_id: "fetch".parse().unwrap(),
+                map_index: MapIndex(3),
+            },
+            ..event
+        },
+        uri: None,
+    }];
+    let Outcome::Success { xcoms, .. } = stage.report(work).await.outcome else {
+        panic!("it answers")
+    };
+    let seen = &xcoms[0].1;
+    for part in [
+        "is-latest: false",
+        "first-started-at: 1703980800000000",
+        "s3://prices",
+        "source: None",
+        "fetch",
+        "map-index: 3",
+    ] {
+        assert!(seen.contains(part), "{part} is not in {seen}");
     }
 }
 

@@ -49,7 +49,9 @@ fn interfaces(resolve: &Resolve, package: PackageId) -> Vec<(String, String)> {
 #[test]
 fn components_built_with_the_sdk_speak_the_published_interfaces() {
     let published = published();
-    for name in ["noop", "hostile_tasks"] {
+    let both = ["airlock:bundle/dags@0.1.0", "airlock:bundle/tasks@0.1.0"];
+    let all = [&both[..], &["airlock:bundle/timetables@0.1.0"]].concat();
+    for (name, phases) in [("noop", &all[..]), ("hostile_tasks", &both[..])] {
         let DecodedWasm::Component(built, world) = wit_component::decode(&guest(name)).unwrap()
         else {
             panic!("{name} is a component");
@@ -81,10 +83,7 @@ fn components_built_with_the_sdk_speak_the_published_interfaces() {
             .filter(|(_, item)| matches!(item, WorldItem::Interface { .. }))
             .map(|(key, _)| built.name_world_key(key))
             .collect();
-        assert_eq!(
-            exports,
-            ["airlock:bundle/dags@0.1.0", "airlock:bundle/tasks@0.1.0"]
-        );
+        assert_eq!(exports, phases);
     }
 }
 

@@ -21,3 +21,5 @@ mod parsing;
 mod stage;
 #[cfg(test)]
 mod synthetic;
+#[cfg(test)]
+mod timetables;
