@@ -10,7 +10,7 @@ SHELL := /bin/bash
 
 export AIRLOCK_HOME ?= $(CURDIR)/.airlock
 AIRLOCK := target/debug/airlock
-EXAMPLES := weather rates
+EXAMPLES := weather rates examples
 WASM := $(foreach bundle,$(EXAMPLES),bundles/target/$(bundle).wasm)
 
 .PHONY: help run test bench wasm-target nextest guests examples host format lint docs unit postgres clean

@@ -150,8 +150,8 @@ fn a_groups_tasks_bear_its_id_and_it_is_wired_at_its_edges() {
             "load.inner.measure",
             "load.total",
             "end",
-            "load_total",
-            "again"
+            "again",
+            "load_total"
         ]
     );
     let groups: Vec<_> = dag

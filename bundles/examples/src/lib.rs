@@ -1,0 +1,37 @@
+//! One small DAG, or a few, for each feature. Each module begins with what it shows.
+
+mod assets;
+mod branch;
+mod depends_on_past;
+mod fail_fast;
+mod latest_only;
+mod mapped_group;
+mod mapping;
+mod params;
+mod pools_priority;
+mod retries;
+mod sensor;
+mod setup_teardown;
+mod short_circuit;
+mod timetable_custom;
+
+airlock_sdk::bundle!(
+    assets::produce,
+    assets::consume,
+    assets::either_or_daily,
+    branch::branch,
+    depends_on_past::balance,
+    fail_fast::fail_fast,
+    latest_only::latest_only_example,
+    mapped_group::mapped_group,
+    mapping::mapping,
+    mapping::mapping_more,
+    params::params,
+    pools_priority::pools_priority,
+    retries::retries,
+    sensor::sensor,
+    setup_teardown::setup_teardown,
+    short_circuit::short_circuit,
+    timetable_custom::month_end,
+    timetable_custom::office_hours,
+);
