@@ -165,6 +165,13 @@ impl Settings {
                 "`catchup` needs a `schedule`: without one there is nothing to catch up with",
             ));
         }
+        let continuous = matches!(self.schedule.as_slice(), [Schedule::Continuous]);
+        if continuous && self.max_active_runs != Some(1) {
+            return Err(Error::new(
+                at("schedule"),
+                "\"@continuous\" begins a run when the last one has ended; say `max_active_runs = 1`",
+            ));
+        }
         if given("timetable") && given("schedule") {
             return Err(Error::new(
                 at("timetable"),

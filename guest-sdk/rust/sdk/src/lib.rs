@@ -40,14 +40,20 @@
 //! |---|---|---|
 //! | `dag_id` | text | the function's name |
 //! | `description` | text | the doc comment |
-//! | `schedule` | `"@daily"` and Airflow's other presets, a crontab line (`"0 6 * * 1-5"`; a sixth field is seconds), `"every 30m"`, `"@once"` | only runs by hand |
+//! | `schedule` | `"@daily"` and Airflow's other presets, a crontab line (`"0 6 * * 1-5"`; a sixth field is seconds) or a list of such, `"every 30m"`, `"every 1mo"`, `"@once"`, `"@continuous"` | only runs by hand |
+//! | `data_interval` | alone: a run covers the time between two ticks, and comes at its end. `"1d"`: it covers so much before its tick | a run covers its tick |
+//! | `run_immediately` | alone, or a duration: what a DAG without a start date does first about the tick before | a run for it, if it is hardly past |
+//! | `timetable` | a value whose type is a [`Timetable`] | none |
+//! | `schedule_assets` | [`Asset`]s joined by `&` and `\|`: their changes make runs, besides what `schedule` says | none |
 //! | `timezone` | IANA name; crontab lines and dates are read in it | UTC |
 //! | `start_date`, `end_date` | `"2012-01-31"`, with a time (`T06:00`) and an offset (`Z`) if wanted | none |
 //! | `catchup` | alone, or `= true` | `false` |
 //! | `max_active_runs`, `max_active_tasks` | number | the host's |
 //! | `dagrun_timeout` | duration | none |
 //! | `tags`, `owners` | list of texts | none |
-//! | `params` | `params(city = "Seattle", limit = 10, must_be_given)` | none |
+//! | `params` | `params(city = "Seattle", limit(default = 10, schema = r#"{"type": "integer"}"#, description = "rows"), must_be_given)` | none |
+//! | `fail_fast` | alone: the first failure ends the run | `false` |
+//! | `max_consecutive_failed_dag_runs` | number: after so many failed runs in a row the DAG is paused | never |
 //!
 //! # Tasks
 //! `#[task(…)]` on a function makes it a task of that name. It may take `&Context` first; its other
@@ -64,7 +70,18 @@
 //! | `execution_timeout` | duration, of one try | none |
 //! | `trigger_rule` | one of Airflow's, such as `"all_done"` | `"all_success"` |
 //! | `pool`, `pool_slots` | text, number | the team's default pool, 1 |
-//! | `priority_weight` | number | 1 |
+//! | `priority_weight`, `weight_rule` | number, and `"downstream"`, `"upstream"` or `"absolute"` | 1, `"downstream"` |
+//! | `depends_on_past`, `wait_for_downstream` | alone: only after its instance of the run before, and what came after that | `false` |
+//! | `ignore_first_depends_on_past` | whether a new task may start without one | `true` |
+//! | `max_active_tis_per_dag`, `max_active_tis_per_dagrun` | number: instances at once | none |
+//! | `setup`, `teardown`, `on_failure_fail_dagrun` | alone: see [`Output::as_teardown`] | |
+//! | `branch`, `short_circuit` | alone: the answer says what comes after it; see [`Branch`] | |
+//! | `ignore_downstream_trigger_rules` | of a short circuit: whether it skips all that comes after | `true` |
+//! | `sensor` | alone: the answer is a `bool` or a [`Poke`] | |
+//! | `poke_interval`, `timeout` | of a sensor: durations | `"1m"`, `"7d"` |
+//! | `mode` | of a sensor: `"poke"`, or `"reschedule"`, which gives the slot back | `"poke"` |
+//! | `soft_fail`, `exponential_backoff`, `max_wait` | of a sensor: skipped instead of failed; pauses that double, up to a bound | |
+//! | `inlets`, `outlets` | `outlets(PRICES, RATES)`: [`Asset`]s that it wants to see, or changes | none |
 //! | `doc` | text | the doc comment |
 //!
 //! A duration is a text of numbers with units (`ms`, `s`, `m`, `h`, `d`, `w`): `"30s"`, `"1h30m"`.
@@ -74,11 +91,16 @@
 //!   output of another task, or a plain value;
 //! - `check::with_id("check_again", reading)`: the same, under an id of its own, which a second call in the
 //!   same DAG needs;
+//! - `check::expand(each(readings))`: many of it, one for each value of a list ([`each`]), and
+//!   `check::expand_kwargs(objects)`;
+//! - `check::ID`: its id;
 //! - `check::run(reading)`: the function as it was written.
 //!
 //! So the function's name is that of a type too, and no module or type beside it may bear it.
 //!
-//! Order without data is said with [`Tasks::before`] and [`Tasks::after`].
+//! Order without data is said with [`Tasks::before`] and [`Tasks::after`]. Tasks that belong together stand in a
+//! [`group`]. What holds for one call only is said of its output: [`Output::id`], [`Output::with`],
+//! [`Output::as_teardown`].
 //!
 //! # What a task may reach
 //! Nothing, until `bundle.toml` asks for it and the team grants it: [`variable`], [`connection`],

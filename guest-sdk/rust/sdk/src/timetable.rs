@@ -116,6 +116,10 @@ impl Restriction {
 }
 
 /// When a DAG's runs are due, as the bundle's own code says: `#[dag(timetable = …)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no timetable",
+    note = "a timetable is a type of yours that implements `Timetable`, and serde's `Serialize` and `Deserialize`"
+)]
 pub trait Timetable: Serialize + DeserializeOwned {
     /// The run after `last`, the last one that this timetable made; none where there is no further one. It
     /// may lie in the future: it is made when its `run_after` has come.
