@@ -11,6 +11,7 @@ pub mod id;
 pub mod log;
 pub mod mask;
 pub mod outcome;
+pub mod params;
 pub mod port;
 pub mod priority;
 pub mod retry;

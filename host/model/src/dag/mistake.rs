@@ -3,7 +3,13 @@
 use std::fmt;
 
 use super::{Location, MAX_INSTANCES, MAX_TASKS};
-use crate::{id::IdError, time::Timestamp, timetable::TimetableError, trigger_rule::TriggerRule};
+use crate::{
+    id::IdError,
+    params::{MAX_PARAMS, Refusal, SchemaError, told},
+    time::Timestamp,
+    timetable::TimetableError,
+    trigger_rule::TriggerRule,
+};
 
 /// One mistake in a definition.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +84,20 @@ pub enum Mistake {
     /// A run that nobody triggers would lack a value.
     #[error("AL-0318: the param `{}` has no default, so a scheduled run would have no value for it; give it a default or drop the schedule", .0.escape_debug())]
     ParamWithoutDefault(String),
+    /// A param's schema is none that can be used.
+    #[error("{source} (param `{}`)", param.escape_debug())]
+    ParamSchema {
+        /// The param.
+        param: String,
+        /// What is wrong.
+        source: SchemaError,
+    },
+    /// A default that its own schema refuses.
+    #[error("AL-0361: a default does not satisfy its schema: {}; correct one of the two", told(.0))]
+    WrongDefault(Vec<Refusal>),
+    /// Very many params.
+    #[error("AL-0364: a DAG has at most {MAX_PARAMS} params, this one has {0}; join some into one")]
+    TooManyParams(usize),
     /// It starts after it ends.
     #[error("AL-0317: start_date {start} lies after end_date {end}; no run would ever be created")]
     EndsBeforeStart {

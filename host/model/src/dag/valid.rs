@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     id::{DagId, DefinitionHash, PoolName, TaskId, TaskIndex},
+    params::Params,
     timetable::Timetable,
     trigger_rule::TriggerRule,
 };
@@ -81,6 +82,7 @@ pub struct Dag {
     spec: DagSpec,
     definition: DefinitionHash,
     timetable: Timetable,
+    params: Params,
     tasks: Vec<Task>,
     groups: Vec<MappedGroup>,
     index: HashMap<TaskId, TaskIndex>,
@@ -97,6 +99,7 @@ impl Dag {
                 id,
                 definition,
                 timetable,
+                params,
                 tasks,
                 groups,
             } = valid;
@@ -110,6 +113,7 @@ impl Dag {
                 spec,
                 definition,
                 timetable,
+                params,
                 tasks,
                 groups,
                 index,
@@ -139,6 +143,12 @@ impl Dag {
     #[must_use]
     pub const fn timetable(&self) -> &Timetable {
         &self.timetable
+    }
+
+    /// What a run of it may be given.
+    #[must_use]
+    pub const fn params(&self) -> &Params {
+        &self.params
     }
 
     /// Its tasks, by index.

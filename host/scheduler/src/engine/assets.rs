@@ -288,10 +288,9 @@ impl Engine {
         let suffix = last.0.simple().to_string();
         let suffix = suffix.get(24..).unwrap_or_default();
         let name = format!("{}__{now}_{suffix}", RunType::AssetTriggered);
-        let params = &state.live.dag.spec().params;
         let (Ok(run_id), Ok(conf)) = (
             RunId::new(name),
-            super::dags::conf(params, serde_json::Map::new()),
+            super::dags::conf(&state.live.dag, serde_json::Map::new()),
         ) else {
             return;
         };

@@ -206,7 +206,7 @@ impl Engine {
                 ));
             }
         }
-        let conf = super::dags::conf(&live.dag.spec().params, new.conf.clone())?;
+        let conf = super::dags::conf(&live.dag, new.conf.clone())?;
         Ok(Backfill {
             id: self.next_backfill,
             dag_id: id.clone(),

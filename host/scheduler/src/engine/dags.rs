@@ -1,9 +1,9 @@
 //! DAGs come, change and go; their timetables make runs; people trigger some.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use airlock_model::{
-    dag::ParamSpec,
+    dag::Dag,
     id::{BundleName, DagId, RunId, RunKey},
     port::{ControlError, DagProgress, RunRow, TriggerRun},
     state::RunType,
@@ -129,7 +129,7 @@ impl Engine {
             else {
                 return;
             };
-            let Ok(conf) = conf(self.params(dag), Map::new()) else {
+            let Ok(conf) = self.conf(dag, Map::new()) else {
                 return;
             };
             let run = Wanted {
@@ -144,11 +144,11 @@ impl Engine {
         }
     }
 
-    fn params(&self, dag: &DagId) -> &[ParamSpec] {
-        self.dags
-            .get(dag)
-            .map(|state| state.live.dag.spec().params.as_slice())
-            .unwrap_or_default()
+    fn conf(&self, dag: &DagId, given: Map<String, Value>) -> Result<Arc<str>, ControlError> {
+        match self.dags.get(dag) {
+            Some(state) => conf(&state.live.dag, given),
+            None => Err(ControlError::NoSuchDag(dag.clone())),
+        }
     }
 
     fn next_run(&mut self, dag: &DagId, now: Timestamp) -> Option<NextRun> {
@@ -190,7 +190,7 @@ impl Engine {
         if !self.dags.contains_key(&dag_id) {
             return Err(ControlError::NoSuchDag(dag_id));
         }
-        let conf = conf(self.params(&dag_id), given)?;
+        let conf = self.conf(&dag_id, given)?;
         let run_after = run_after.unwrap_or(now);
         let stands_for = logical_date.unwrap_or(run_after);
         let run_id = match run_id {
@@ -216,30 +216,9 @@ impl Engine {
     }
 }
 
-/// The params of a run: the DAG's defaults with what was given.
-pub(super) fn conf(
-    params: &[ParamSpec],
-    given: Map<String, Value>,
-) -> Result<std::sync::Arc<str>, ControlError> {
-    let mut conf = Map::new();
-    for param in params {
-        match (&param.default, given.contains_key(&param.name)) {
-            (Some(default), false) => {
-                conf.insert(
-                    param.name.clone(),
-                    serde_json::from_str(default).unwrap_or(Value::Null),
-                );
-            }
-            (None, false) => {
-                let name = &param.name;
-                let text = format!(
-                    "the param `{name}` has no default: give it with --conf '{{\"{name}\": …}}'"
-                );
-                return Err(ControlError::Params(text));
-            }
-            (_, true) => {}
-        }
-    }
-    conf.extend(given);
-    Ok(Value::Object(conf).to_string().into())
+/// The params of a run: the DAG's defaults with what was given, which has to satisfy their schemas.
+pub(super) fn conf(dag: &Dag, given: Map<String, Value>) -> Result<Arc<str>, ControlError> {
+    dag.params()
+        .conf(given)
+        .map_err(|refused| ControlError::Params(refused.to_string()))
 }

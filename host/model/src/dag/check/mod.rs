@@ -1,9 +1,8 @@
 //! The way from a definition to a valid DAG: every check, and all mistakes at once.
 
-use std::collections::BTreeMap;
-
 mod asset;
 mod group;
+mod param;
 mod task;
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
 };
 use crate::{
     id::{DagId, DefinitionHash},
+    params::Params,
     priority,
     timetable::Timetable,
 };
@@ -27,6 +27,7 @@ pub(super) struct Valid {
     pub(super) id: DagId,
     pub(super) definition: DefinitionHash,
     pub(super) timetable: Timetable,
+    pub(super) params: Params,
     pub(super) tasks: Vec<Task>,
     pub(super) groups: Vec<MappedGroup>,
 }
@@ -68,6 +69,7 @@ impl<'a> Check<'a> {
             .ok();
         let timetable = Timetable::new(spec).map_err(|e| self.dag_mistake(e)).ok();
         self.dag_fields();
+        let params = self.params();
         self.assets();
         let (mut tasks, groups) = self.tasks();
         if self.errors.is_empty() {
@@ -97,6 +99,7 @@ impl<'a> Check<'a> {
                 id,
                 definition: DefinitionHash::of(&text),
                 timetable,
+                params,
                 tasks,
                 groups,
             }),
@@ -122,22 +125,6 @@ impl<'a> Check<'a> {
             && start > end
         {
             self.dag_mistake(Mistake::EndsBeforeStart { start, end });
-        }
-        let mut seen = BTreeMap::new();
-        for param in &spec.params {
-            if seen.insert(&param.name, ()).is_some() {
-                self.dag_mistake(Mistake::DuplicateParam(param.name.clone()));
-            }
-            let by_itself = spec.schedule != Schedule::None || spec.asset_condition.is_some();
-            if param.default.is_none() && by_itself {
-                self.dag_mistake(Mistake::ParamWithoutDefault(param.name.clone()));
-            }
-            if let Some(reason) = param.default.as_deref().and_then(not_json) {
-                self.dag_mistake(Mistake::NotJson {
-                    field: format!("params.{}", param.name.escape_debug()),
-                    reason,
-                });
-            }
         }
     }
 
