@@ -59,7 +59,7 @@ impl Graph {
             .collect();
         let mut tasks = Vec::with_capacity(calls.len());
         for ((call, task_id), mapped) in calls.into_iter().zip(&names.tasks).zip(around) {
-            tasks.push(self.task(call, task_id, mapped, &names));
+            tasks.push(self.task(call, task_id.clone(), mapped, &names));
         }
         let assets = self.assets(&tasks);
         match self.errors.is_empty() {
@@ -150,7 +150,7 @@ impl Graph {
     fn task(
         &mut self,
         call: Call,
-        task_id: &Cow<'static, str>,
+        task_id: Cow<'static, str>,
         around: Option<usize>,
         names: &Names,
     ) -> Task {
@@ -185,7 +185,7 @@ impl Graph {
             .collect();
         let upstream = call.upstream.iter().filter_map(|at| names.tasks.get(*at));
         Task {
-            task_id: task_id.clone(),
+            task_id,
             arguments,
             mapping,
             group: call.group.and_then(|at| names.groups.get(at)).cloned(),
