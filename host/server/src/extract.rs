@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use airlock_model::port::Page;
 use axum::{
     extract::{
-        FromRequest, FromRequestParts, Request,
+        FromRequest, FromRequestParts, OptionalFromRequest, Request,
         rejection::{BytesRejection, JsonRejection, PathRejection},
     },
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use serde::{
     Deserializer,
@@ -50,7 +50,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = match axum::Json::<Box<RawValue>>::from_request(request, state).await {
+        let body = match <axum::Json<Box<RawValue>> as FromRequest<S>>::from_request(request, state)
+            .await
+        {
             Ok(axum::Json(body)) => body,
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 return Err(ApiError::WrongContentType);
@@ -70,6 +72,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 Category::Data => ApiError::within("body", error.to_string()),
                 _ => ApiError::NotJson(error.to_string()),
             })
+    }
+}
+
+/// A body that may be left out: one that is there is read as strictly.
+impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let headers = request.headers();
+        let empty = headers
+            .get(header::CONTENT_LENGTH)
+            .is_none_or(|length| length == "0");
+        if empty && !headers.contains_key(header::TRANSFER_ENCODING) {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(request, state)
+            .await
+            .map(Some)
     }
 }
 

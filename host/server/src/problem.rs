@@ -80,6 +80,19 @@ pub enum ApiError {
         /// Its name.
         name: String,
     },
+    /// Nothing makes it.
+    #[error(
+        "AL-0817: no DAG has the asset `{}` as an outlet, so none can be run to make it; tell of its change with `airlock assets create-event`", .0.escape_debug()
+    )]
+    NoMaker(String),
+    /// Several DAGs make it.
+    #[error("AL-0818: several DAGs have the asset `{}` as an outlet: {dags}; trigger the one that you mean", asset.escape_debug())]
+    ManyMakers {
+        /// Its id.
+        asset: String,
+        /// They.
+        dags: String,
+    },
     /// Something that the operator has to look at.
     #[error("AL-0813: {0}")]
     Internal(String),
@@ -128,10 +141,16 @@ impl ApiError {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NoSuchRoute
             | Self::NotFound { .. }
-            | Self::Control(ControlError::NoSuchDag(_)) => StatusCode::NOT_FOUND,
+            | Self::NoMaker(_)
+            | Self::Control(ControlError::NoSuchDag(_) | ControlError::NoSuchRun { .. }) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Exists { .. }
             | Self::Configured { .. }
-            | Self::Control(ControlError::RunExists { .. }) => StatusCode::CONFLICT,
+            | Self::ManyMakers { .. }
+            | Self::Control(ControlError::RunExists { .. } | ControlError::Refused(_)) => {
+                StatusCode::CONFLICT
+            }
             Self::Control(ControlError::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Store(error) | Self::Control(ControlError::Store(error)) => match error {

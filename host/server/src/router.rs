@@ -21,8 +21,8 @@ use crate::{
     metrics,
     problem::ApiError,
     route::{
-        bundles, connections, dags, import_errors, logs, monitor, next_runs, pools, runs,
-        task_instances, teams, variables, xcoms,
+        asset_events, assets, backfills, bundles, connections, dags, import_errors, logs, monitor,
+        next_runs, ownership, pools, queued_events, repairs, runs, task_instances, teams, variables, xcoms,
     },
     state::ApiState,
 };
@@ -76,14 +76,37 @@ fn open() -> OpenApiRouter<ApiState> {
 fn closed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(dags::list))
-        .routes(routes!(dags::get, dags::patch))
+        .routes(routes!(dags::get, dags::patch, dags::delete))
         .routes(routes!(dags::details))
         .routes(routes!(dags::tasks))
+        .routes(routes!(ownership::transfer))
         .routes(routes!(next_runs::list))
         .routes(routes!(runs::list, runs::trigger))
-        .routes(routes!(runs::get))
+        .routes(routes!(runs::get, repairs::patch_run, repairs::delete_run))
+        .routes(routes!(repairs::clear_run))
+        .routes(routes!(repairs::clear))
         .routes(routes!(task_instances::list))
-        .routes(routes!(task_instances::get))
+        .routes(routes!(task_instances::get, repairs::mark))
+        .routes(routes!(repairs::mark_dry_run))
+        .routes(routes!(task_instances::get_mapped, repairs::mark_mapped))
+        .routes(routes!(repairs::mark_mapped_dry_run))
+        .routes(routes!(task_instances::list_mapped))
+        .routes(routes!(task_instances::dependencies))
+        .routes(routes!(task_instances::mapped_dependencies))
+        .routes(routes!(backfills::list, backfills::create))
+        .routes(routes!(backfills::dry_run))
+        .routes(routes!(backfills::get))
+        .routes(routes!(backfills::runs))
+        .routes(routes!(backfills::pause))
+        .routes(routes!(backfills::unpause))
+        .routes(routes!(backfills::cancel))
+        .routes(routes!(assets::list))
+        .routes(routes!(assets::get))
+        .routes(routes!(assets::materialize))
+        .routes(routes!(asset_events::list, asset_events::create))
+        .routes(routes!(asset_events::upstream))
+        .routes(routes!(queued_events::list, queued_events::delete))
+        .routes(routes!(queued_events::get, queued_events::delete_one))
         .routes(routes!(logs::read))
         .routes(routes!(xcoms::list))
         .routes(routes!(xcoms::get))

@@ -6,8 +6,8 @@ use airlock_model::{
     connection::{Connection, Variable},
     id::{BundleName, ConnectionId, PoolName, Scope, TeamName, VariableKey},
     port::{
-        BundleStore, Clock, Control, DagStore, PoolLoads, PoolStore, RunStore, StoreError,
-        TaskLogs, XcomStore,
+        AssetStore, BackfillStore, BundleStore, Clock, Control, DagStore, PoolLoads, PoolStore,
+        RunStore, StoreError, TaskLogs, XcomStore,
     },
 };
 use async_trait::async_trait;
@@ -120,6 +120,10 @@ pub struct ApiState {
     pub dags: Arc<dyn DagStore>,
     /// Runs and task instances.
     pub runs: Arc<dyn RunStore>,
+    /// Backfills.
+    pub backfills: Arc<dyn BackfillStore>,
+    /// Assets and their events.
+    pub assets: Arc<dyn AssetStore>,
     /// XComs.
     pub xcoms: Arc<dyn XcomStore>,
     /// Bundle versions.

@@ -9,11 +9,11 @@ use airlock_model::{
     time::Timestamp,
     timetable::{NextRun, Timetable},
 };
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{list_query, text};
+use super::{list_query, scope::Whose, text};
 use crate::{
     auth::Operator,
     extract::{self, Path, Query},
@@ -54,7 +54,7 @@ pub(crate) struct Dag {
     max_active_tasks: u32,
     /// Runs at once.
     max_active_runs: u32,
-    /// Always 0: a DAG is never paused for its failures.
+    /// After that many failed runs in a row the DAG is paused; 0: never.
     max_consecutive_failed_dag_runs: u32,
     has_task_concurrency_limits: bool,
     has_import_errors: bool,
@@ -120,6 +120,12 @@ pub(crate) struct Task {
     pool: String,
     pool_slots: u32,
     priority_weight: i32,
+    depends_on_past: bool,
+    wait_for_downstream: bool,
+    /// It becomes many, by itself or with the group around it.
+    is_mapped: bool,
+    /// The group that it stands in.
+    task_group_id: Option<String>,
     doc_md: Option<String>,
     upstream_task_ids: Vec<String>,
     downstream_task_ids: Vec<String>,
@@ -182,8 +188,10 @@ impl Dag {
             timetable_summary: timetable.as_ref().map(Timetable::summary),
             max_active_tasks: spec.max_active_tasks.unwrap_or(defaults.max_active_tasks),
             max_active_runs: spec.max_active_runs.unwrap_or(defaults.max_active_runs),
-            max_consecutive_failed_dag_runs: 0,
-            has_task_concurrency_limits: false,
+            max_consecutive_failed_dag_runs: spec.max_consecutive_failed_dag_runs,
+            has_task_concurrency_limits: spec.tasks.iter().any(|task| {
+                task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some()
+            }),
             has_import_errors,
             next_dagrun_logical_date: text(next.map(|next| next.interval.0)),
             next_dagrun_data_interval_start: text(next.map(|next| next.interval.0)),
@@ -353,6 +361,10 @@ pub(crate) async fn tasks(
             pool: task.pool.to_string(),
             pool_slots: spec.pool_slots,
             priority_weight: spec.priority_weight,
+            depends_on_past: spec.depends_on_past,
+            wait_for_downstream: spec.wait_for_downstream,
+            is_mapped: task.mapping.is_some() || task.group.is_some(),
+            task_group_id: spec.group.clone(),
             doc_md: spec.doc.clone(),
             upstream_task_ids: ids(&task.upstream),
             downstream_task_ids: ids(&task.downstream),
@@ -379,4 +391,19 @@ pub(crate) async fn patch(
     state.control.set_paused(&dag_id, patch.is_paused).await?;
     let dag = stored(&state, &dag_id).await?;
     Ok(Json(Surroundings::of(&state).await?.dag(&dag)))
+}
+
+/// Delete a DAG with its runs and its history. Its bundle brings it back with its next version.
+#[utoipa::path(delete, operation_id = "delete_dag", path = "/api/v2/dags/{dag_id}", tag = "DAG",
+    params(("dag_id" = String, Path), Whose),
+    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn delete(
+    _: Operator,
+    State(state): State<ApiState>,
+    Path(dag_id): Path<DagId>,
+    Query(whose): Query<Whose>,
+) -> Result<StatusCode, ApiError> {
+    whose.dag(&state, &dag_id).await?;
+    state.control.delete_dag(&dag_id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,9 @@
 //! The API's addresses, one module per subject. Each holds its wire types and its handlers; no type of the
 //! model is sent as it is.
 
+pub(crate) mod asset_events;
+pub(crate) mod assets;
+pub(crate) mod backfills;
 pub(crate) mod bundles;
 pub(crate) mod connections;
 pub(crate) mod dags;
@@ -8,7 +11,10 @@ pub(crate) mod import_errors;
 pub(crate) mod logs;
 pub(crate) mod monitor;
 pub(crate) mod next_runs;
+pub(crate) mod ownership;
 pub(crate) mod pools;
+pub(crate) mod queued_events;
+pub(crate) mod repairs;
 pub(crate) mod runs;
 pub(crate) mod scope;
 pub(crate) mod task_instances;
@@ -17,6 +23,13 @@ pub(crate) mod variables;
 pub(crate) mod xcoms;
 
 use airlock_model::time::Timestamp;
+
+use crate::problem::ApiError;
+
+/// A time in a request, as `2012-01-15` or `2012-01-15T06:00:00Z`.
+pub(crate) fn time(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+    text.map(str::parse).transpose().map_err(ApiError::invalid)
+}
 
 /// Times cross as Airflow writes them.
 pub(crate) fn text(at: Option<Timestamp>) -> Option<String> {

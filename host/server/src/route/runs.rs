@@ -1,16 +1,15 @@
 //! DAG runs.
 
 use airlock_model::{
-    id::{DagId, RunId},
-    port::{RunFilter, RunRow, TriggerRun},
-    state::RunState,
-    time::Timestamp,
+    id::{DagId, RunId, TeamName},
+    port::{RunFilter, RunOrder, RunRow, TriggerRun},
+    state::{RunState, RunType},
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{dags::stored, list_query, seconds, text};
+use super::{dags::stored, list_query, scope::Whose, seconds, text, time};
 use crate::{
     auth::Operator,
     extract::{self, Path, Query},
@@ -45,6 +44,10 @@ pub(crate) struct DagRun {
     conf: serde_json::Value,
     /// The BLAKE3 of the bundle's component that the run is pinned to.
     bundle_version: String,
+    /// How many times it was cleared.
+    clear_number: u32,
+    /// The backfill that made it or took it over.
+    backfill_id: Option<i64>,
 }
 
 /// DAG runs.
@@ -75,13 +78,26 @@ list_query! {
     RunsQuery {
         /// In one of these states; may stand several times.
         state: Vec<String>,
-        /// `run_after`, or `-run_after` for the newest first.
+        /// For one of these reasons; may stand several times.
+        run_type: Vec<String>,
+        /// Of this team only.
+        #[param(value_type = Option<String>)]
+        team: Option<TeamName>,
+        /// Standing for this time or a later one.
+        logical_date_gte: Option<String>,
+        /// Standing for this time or an earlier one.
+        logical_date_lte: Option<String>,
+        /// Able to start at this time or later.
+        run_after_gte: Option<String>,
+        /// Able to start at this time or earlier.
+        run_after_lte: Option<String>,
+        /// `run_after` or `logical_date`, with `-` before it for the newest first.
         order_by: Option<String>,
     }
 }
 
 impl DagRun {
-    fn new(run: RunRow) -> Self {
+    pub(crate) fn new(run: RunRow) -> Self {
         Self {
             dag_run_id: run.run_id.to_string(),
             dag_display_name: run.dag_id.to_string(),
@@ -99,6 +115,8 @@ impl DagRun {
             state: run.state.to_string(),
             conf: serde_json::from_str(&run.conf).unwrap_or_default(),
             bundle_version: run.hash.to_string(),
+            clear_number: run.clear_number,
+            backfill_id: run.backfill.map(|id| id.0),
         }
     }
 }
@@ -130,21 +148,31 @@ pub(crate) async fn list(
             Some(stored(&state, &id).await?.dag_id)
         }
     };
-    let newest_first = match query.order_by.as_deref() {
-        None | Some("run_after") => false,
-        Some("-run_after") => true,
+    let (order, newest_first) = match query.order_by.as_deref() {
+        None | Some("run_after") => (RunOrder::Created, false),
+        Some("-run_after") => (RunOrder::Created, true),
+        Some("logical_date") => (RunOrder::LogicalDate, false),
+        Some("-logical_date") => (RunOrder::LogicalDate, true),
         Some(other) => {
             return Err(ApiError::Invalid(format!(
-                "runs cannot be ordered by `{}`: write `run_after` or `-run_after`",
+                "runs cannot be ordered by `{}`: write `run_after` or `logical_date`, with `-` before it for the newest first",
                 other.escape_debug()
             )));
         }
     };
     let states: Result<Vec<RunState>, _> = query.state.iter().map(|s| s.parse()).collect();
+    let types: Result<Vec<RunType>, _> = query.run_type.iter().map(|t| t.parse()).collect();
     let filter = RunFilter {
         dag_id,
-        team: None,
+        team: query.team.clone(),
         states: states.map_err(ApiError::invalid)?,
+        run_types: types.map_err(ApiError::invalid)?,
+        backfill: None,
+        logical_from: time(query.logical_date_gte.as_deref())?,
+        logical_to: time(query.logical_date_lte.as_deref())?,
+        run_after_from: time(query.run_after_gte.as_deref())?,
+        run_after_to: time(query.run_after_lte.as_deref())?,
+        order,
         newest_first,
     };
     let found = state.runs.runs(&filter, query.page().page()).await?;
@@ -156,32 +184,42 @@ pub(crate) async fn list(
 
 /// Get a run.
 #[utoipa::path(get, operation_id = "get_dag_run", path = "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}", tag = "DagRun",
-    params(("dag_id" = String, Path), ("dag_run_id" = String, Path)),
+    params(("dag_id" = String, Path), ("dag_run_id" = String, Path), Whose),
     responses((status = 200, body = DagRun), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn get(
     _: Operator,
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(DagId, RunId)>,
+    Query(whose): Query<Whose>,
 ) -> Result<Json<DagRun>, ApiError> {
-    Ok(Json(DagRun::new(found(&state, &dag_id, &run_id).await?)))
+    let run = found(&state, &dag_id, &run_id).await?;
+    if !whose.sees(&run.team) {
+        return Err(ApiError::not_found("DAG run", format!("{dag_id}/{run_id}")));
+    }
+    Ok(Json(DagRun::new(run)))
 }
 
 /// Trigger a run. It is durable when this answers.
 #[utoipa::path(post, operation_id = "trigger_dag_run", path = "/api/v2/dags/{dag_id}/dagRuns", tag = "DagRun",
-    params(("dag_id" = String, Path)), request_body = TriggerBody,
+    params(("dag_id" = String, Path), Whose), request_body = TriggerBody,
     responses((status = 200, body = DagRun), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn trigger(
     _: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
+    Query(whose): Query<Whose>,
     extract::Json(body): extract::Json<TriggerBody>,
 ) -> Result<Json<DagRun>, ApiError> {
-    let time = |text: Option<String>| text.map(|text| text.parse::<Timestamp>()).transpose();
+    let (logical_date, run_after) = (
+        time(body.logical_date.as_deref())?,
+        time(body.run_after.as_deref())?,
+    );
+    whose.dag(&state, &dag_id).await?;
     let run = TriggerRun {
         dag_id,
         run_id: body.dag_run_id,
-        logical_date: time(body.logical_date).map_err(ApiError::invalid)?,
-        run_after: time(body.run_after).map_err(ApiError::invalid)?,
+        logical_date,
+        run_after,
         conf: body.conf.unwrap_or_default(),
     };
     Ok(Json(DagRun::new(state.control.trigger(run).await?)))

@@ -1,8 +1,54 @@
 //! Whose: the `team` that a request names, or no team.
+//!
+//! One token opens everything, so what the token's holder may do knows no teams. A request that names a team
+//! is answered as if there were no other: a proxy that knows its users adds `?team=` and needs to know nothing
+//! of who owns which DAG.
 
-use airlock_model::id::{Scope, TeamName};
+use airlock_model::{
+    id::{DagId, Scope, TeamName},
+    port::StoredDag,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
+use super::dags::stored;
 use crate::{problem::ApiError, state::ApiState};
+
+/// On whose behalf.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Whose {
+    /// On behalf of this team: what is another team's is not found.
+    #[param(value_type = Option<String>)]
+    team: Option<TeamName>,
+}
+
+impl Whose {
+    /// On behalf of this team, or of all.
+    pub(crate) const fn of(team: Option<TeamName>) -> Self {
+        Self { team }
+    }
+
+    /// The DAG, if it is there for that team.
+    pub(crate) async fn dag(
+        &self,
+        state: &ApiState,
+        dag_id: &DagId,
+    ) -> Result<StoredDag, ApiError> {
+        let dag = stored(state, dag_id).await?;
+        if self.sees(&dag.team) {
+            Ok(dag)
+        } else {
+            Err(ApiError::not_found("DAG", dag_id))
+        }
+    }
+
+    /// Whether what belongs to this team is there for the one that was named.
+    pub(crate) fn sees(&self, owner: &TeamName) -> bool {
+        self.team.as_ref().is_none_or(|team| team == owner)
+    }
+}
 
 /// The team of this name, if there is one.
 pub(crate) fn known_team(state: &ApiState, team: TeamName) -> Result<TeamName, ApiError> {

@@ -1,8 +1,12 @@
 //! The API as a client meets it: a real server on a real socket, and a world of fakes behind it.
 
 mod access;
+mod assets;
+mod backfills;
 mod hostile;
+mod ownership;
 mod reading;
+mod repairs;
 mod settings;
 mod world;
 

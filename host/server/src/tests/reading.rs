@@ -114,7 +114,7 @@ async fn a_run_is_triggered_once_and_found_again() {
             Some(json!({})),
         )
         .await;
-    assert_refused(missing, 404, "AL-0701");
+    assert_refused(missing, 404, "AL-0810");
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! A world behind the API: every port over plain maps, and a count of every call that reached one.
 
+mod assets;
+mod control;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -45,6 +48,12 @@ pub(super) struct World {
     pub(super) pool_loads: Mutex<Vec<PoolLoad>>,
     pub(super) variables: Mutex<BTreeMap<(Scope, VariableKey), Kept<Variable>>>,
     pub(super) connections: Mutex<BTreeMap<(Scope, ConnectionId), Kept<Connection>>>,
+    /// What was cleared and marked, and whether it was only asked about.
+    pub(super) repairs: Mutex<Vec<(DagId, Selection, Repair, bool)>>,
+    pub(super) backfills: Mutex<Vec<Backfill>>,
+    pub(super) assets: Mutex<Vec<StoredAsset>>,
+    pub(super) events: Mutex<Vec<AssetEvent>>,
+    pub(super) queue: Mutex<Vec<QueueRow>>,
     pub(super) sick: Mutex<bool>,
     /// Told when the log grew or a task moved.
     pub(super) moved: tokio::sync::Notify,
@@ -56,6 +65,13 @@ pub(super) fn at(text: &str) -> Timestamp {
 
 pub(super) fn team(name: &str) -> TeamName {
     TeamName::new(name).unwrap()
+}
+
+pub(super) fn asset_key(owner: &str, name: &str) -> AssetKey {
+    AssetKey {
+        team: team(owner),
+        name: name.into(),
+    }
 }
 
 pub(super) fn hash() -> BundleHash {
@@ -139,16 +155,22 @@ impl World {
             first_started_at: None,
             downstream: None,
         };
-        *world.tasks.lock().unwrap() = vec![TaskRow {
+        let row = |task, task_id: &str, map_index| TaskRow {
             run: key,
-            task: TaskIndex(0),
-            task_id: TaskId::new("observe").unwrap(),
-            map_index: MapIndex::UNMAPPED,
+            task: TaskIndex(task),
+            task_id: TaskId::new(task_id).unwrap(),
+            map_index,
             pool: PoolName::default_pool(),
             pool_slots: 1,
             priority: 2,
-            fields,
-        }];
+            fields: fields.clone(),
+        };
+        *world.tasks.lock().unwrap() = vec![
+            row(0, "observe", MapIndex::UNMAPPED),
+            row(1, "check", MapIndex(0)),
+            row(1, "check", MapIndex(1)),
+        ];
+        assets::fill(&world);
         *world.xcoms.lock().unwrap() = vec![XcomRow {
             task_id: TaskId::new("observe").unwrap(),
             map_index: MapIndex::UNMAPPED,
@@ -163,6 +185,8 @@ impl World {
         ApiState {
             dags: self.clone(),
             runs: self.clone(),
+            backfills: self.clone(),
+            assets: self.clone(),
             xcoms: self.clone(),
             bundles: self.clone(),
             logs: self.clone(),
@@ -171,6 +195,7 @@ impl World {
             configured_pools: Arc::new([(Scope::Global, PoolName::new("fixed").unwrap())].into()),
             settings: self.clone(),
             reviews: self.clone(),
+            ownership: self.clone(),
             control: self.clone(),
             instances: self.clone(),
             clock: self.clone(),
@@ -218,6 +243,8 @@ pub(super) fn run_row(dag_id: &str, owner: &str, run_id: &str, key: RunKey) -> R
         started_at: Some(at("2024-01-01")),
         ended_at: None,
         conf: "{}".into(),
+        clear_number: 0,
+        backfill: None,
     }
 }
 
@@ -278,6 +305,12 @@ impl DagStore for World {
         }
         Ok(())
     }
+    async fn delete(&self, _: &DagId) -> Result<(), StoreError> {
+        unreachable!("the API asks the scheduler")
+    }
+    async fn transfer(&self, _: &DagId, _: &BundleName, _: &TeamName) -> Result<(), StoreError> {
+        unreachable!("the API does not transfer")
+    }
     async fn import_errors(&self, of: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError> {
         self.called();
         let mut errors = self.errors.lock().unwrap().clone();
@@ -317,12 +350,35 @@ impl RunStore for World {
         let mut runs = self.runs.lock().unwrap().clone();
         runs.retain(|run| {
             filter.dag_id.as_ref().is_none_or(|id| run.dag_id == *id)
+                && filter.team.as_ref().is_none_or(|team| run.team == *team)
+                && filter.backfill.is_none_or(|id| run.backfill == Some(id))
                 && (filter.states.is_empty() || filter.states.contains(&run.state))
+                && (filter.run_types.is_empty() || filter.run_types.contains(&run.run_type))
         });
         if filter.newest_first {
             runs.reverse();
         }
         Ok(part(runs, page))
+    }
+    async fn previous(
+        &self,
+        _: &DagId,
+        _: Timestamp,
+        _: bool,
+    ) -> Result<Option<RunRow>, StoreError> {
+        unreachable!("the API asks the scheduler")
+    }
+    async fn next_after(&self, _: &DagId, _: Timestamp) -> Result<Option<RunRow>, StoreError> {
+        unreachable!("the API asks the scheduler")
+    }
+    async fn last_states(&self, _: &DagId, _: u32) -> Result<Vec<RunState>, StoreError> {
+        unreachable!("the API asks the scheduler")
+    }
+    async fn had_task(&self, _: &DagId, _: &TaskId, _: Timestamp) -> Result<bool, StoreError> {
+        unreachable!("the API asks the scheduler")
+    }
+    async fn delete_run(&self, _: RunKey) -> Result<(), StoreError> {
+        unreachable!("the API asks the scheduler")
     }
     async fn task_instances(&self, run: RunKey) -> Result<Vec<TaskRow>, StoreError> {
         self.called();
@@ -550,63 +606,6 @@ impl Reviews for World {
             imports: Vec::new(),
             refused: Vec::new(),
         }))
-    }
-}
-
-#[async_trait]
-impl Control for World {
-    async fn trigger(&self, run: TriggerRun) -> Result<RunRow, ControlError> {
-        self.called();
-        if !self
-            .dags
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|dag| dag.dag_id == run.dag_id)
-        {
-            return Err(ControlError::NoSuchDag(run.dag_id));
-        }
-        if run.conf.contains_key("unknown") {
-            return Err(ControlError::Params("there is no param `unknown`".into()));
-        }
-        let run_id = run
-            .run_id
-            .map_or_else(|| RUN.to_owned(), |id| id.to_string());
-        let mut row = run_row(run.dag_id.as_str(), "default", &run_id, RunKey(uuid(9)));
-        row.logical_date = run.logical_date;
-        row.conf = serde_json::Value::Object(run.conf).to_string().into();
-        let mut runs = self.runs.lock().unwrap();
-        if runs
-            .iter()
-            .any(|old| (&old.dag_id, &old.run_id) == (&row.dag_id, &row.run_id))
-        {
-            return Err(ControlError::RunExists {
-                dag_id: row.dag_id,
-                run_id: row.run_id,
-            });
-        }
-        runs.push(row.clone());
-        Ok(row)
-    }
-    async fn set_paused(&self, dag_id: &DagId, paused: bool) -> Result<(), ControlError> {
-        Ok(DagStore::set_paused(self, dag_id, paused).await?)
-    }
-    fn health(&self) -> SchedulerHealth {
-        let sick = *self.sick.lock().unwrap();
-        SchedulerHealth {
-            last_heartbeat: at("2024-01-01"),
-            store_ok: !sick,
-            active_runs: 1,
-            commits: 10,
-            teams: vec![TeamLoad {
-                team: team("payments"),
-                running: 2,
-                scheduled: 3,
-                succeeded: 5,
-                failed: 7,
-                fenced: 1,
-            }],
-        }
     }
 }
 
