@@ -78,9 +78,12 @@ async fn a_plan_made_on_a_young_postgres_serves_an_old_one() {
             .fetch_all(&mut *connection)
             .await
             .unwrap();
+        // Who asks for the first of many must not sort them all to find it.
+        let first = statement.contains("LIMIT").then_some("Sort");
         let scans = |step: &String| {
             ["Seq Scan", "Hash Join", "Hash Anti Join", "Merge"]
-                .iter()
+                .into_iter()
+                .chain(first)
                 .any(|s| step.contains(s))
         };
         if steps.iter().any(scans) {

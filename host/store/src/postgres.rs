@@ -29,7 +29,7 @@ const PLANS: [(&str, &str); 4] = [
 
 /// A batch whose COMMIT was sent and not answered, with its transaction's id: whether it was written is the
 /// server's to say, and has to be asked before anything else is written.
-pub(crate) type Undecided = Mutex<Option<(String, Batch)>>;
+pub(crate) type Undecided = Mutex<Option<(String, Box<Batch>)>>;
 
 pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
     let options: PgConnectOptions = url

@@ -41,3 +41,9 @@ impl Store {
         }
     }
 }
+
+/// What deleting a run asks.
+#[cfg(test)]
+pub(crate) fn plans() -> Vec<&'static str> {
+    OF_RUN.to_vec()
+}

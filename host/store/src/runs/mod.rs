@@ -171,6 +171,7 @@ pub(crate) mod plans {
             super::sqlite::plans(),
             super::read::sqlite_plans(),
             super::around::sqlite_plans(),
+            super::delete::plans(),
         ]
         .concat()
     }
@@ -180,6 +181,7 @@ pub(crate) mod plans {
             super::postgres::plans(),
             super::read::postgres_plans(),
             super::around::postgres_plans(),
+            super::delete::plans(),
         ]
         .concat()
     }

@@ -152,13 +152,19 @@ async fn a_backfill_that_is_refused_leaves_no_run(fresh: Fresh) {
         .unwrap();
     let run = new_run("weather", 1, 2);
     let refused = store
-        .commit(&beginning(&backfill(2, "weather"), &[run.clone()]))
+        .commit(&beginning(
+            &backfill(2, "weather"),
+            std::slice::from_ref(&run),
+        ))
         .await;
     assert!(matches!(refused, Err(CommitError::BackfillExists(_))));
     assert_eq!(store.stored_run(run.run.key).await.unwrap(), None);
     assert_eq!(store.backfill_runs(BackfillId(2)).await.unwrap(), []);
     // And one whose run is there already leaves no backfill.
-    store.commit(&creating(&[run.clone()])).await.unwrap();
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
     let refused = store
         .commit(&beginning(&backfill(3, "other"), &[run]))
         .await;

@@ -166,7 +166,7 @@ async fn a_restart_knows_the_lengths_of_what_is_mapped_over(fresh: Fresh) {
     let lengths = async || {
         let one = store.stored_run(run.run.key).await.unwrap().unwrap();
         let all = store.unfinished().await.unwrap();
-        assert_eq!(all, [one.clone()]);
+        assert_eq!(all, std::slice::from_ref(&one));
         one.returned
     };
     assert_eq!(lengths().await, [(unmapped, 2), (mapped, 1)]);
@@ -186,11 +186,8 @@ async fn a_restart_knows_the_lengths_of_what_is_mapped_over(fresh: Fresh) {
 async fn what_a_task_decided_and_when_it_first_started_is_kept(fresh: Fresh) {
     let store = &fresh.store;
     let mut run = new_run("weather", 1, 3);
-    let decided = |ids: &[&str]| {
-        let ids = ids.iter().map(|&id| id.to_owned()).collect();
-        Some(Arc::new(Downstream::Follow(ids)))
-    };
-    run.tasks[0].fields.downstream = decided(&["left", "gr\u{0}up"]);
+    let followed = ["left", "gr\u{0}up"].map(String::from).to_vec();
+    run.tasks[0].fields.downstream = Some(Arc::new(Downstream::Follow(followed)));
     run.tasks[1].fields.first_started_at = Some(at(-7));
     store
         .commit(&creating(std::slice::from_ref(&run)))

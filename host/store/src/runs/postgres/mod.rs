@@ -34,7 +34,7 @@ pub(super) async fn commit(
 ) -> Result<(), CommitError> {
     if decide(pool, undecided)
         .await?
-        .is_some_and(|written| written == *batch)
+        .is_some_and(|written| *written == *batch)
     {
         return Ok(());
     }
@@ -52,7 +52,7 @@ pub(super) async fn commit(
         return Ok(());
     };
     if let Some(id) = id.filter(|_| is_lost(&error)) {
-        remember(undecided, Some((id, batch.clone())));
+        remember(undecided, Some((id, Box::new(batch.clone()))));
         if decide(pool, undecided).await?.is_some() {
             return Ok(());
         }
@@ -60,7 +60,7 @@ pub(super) async fn commit(
     Err(StoreError::from(Error::from(error)).into())
 }
 
-fn remember(undecided: &Undecided, what: Option<(String, Batch)>) {
+fn remember(undecided: &Undecided, what: Option<(String, Box<Batch>)>) {
     *undecided
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner) = what;
@@ -70,7 +70,7 @@ fn remember(undecided: &Undecided, what: Option<(String, Batch)>) {
 ///
 /// # Errors
 /// While it cannot be found out.
-async fn decide(pool: &PgPool, undecided: &Undecided) -> Result<Option<Batch>, StoreError> {
+async fn decide(pool: &PgPool, undecided: &Undecided) -> Result<Option<Box<Batch>>, StoreError> {
     let open = undecided
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
