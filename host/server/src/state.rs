@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use airlock_model::{
     connection::{Connection, Variable},
-    id::{BundleName, ConnectionId, PoolName, Scope, TeamName, VariableKey},
+    id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
     port::{
-        AssetStore, BackfillStore, BundleStore, Clock, Control, DagStore, PoolLoads, PoolStore,
+        AssetStore, BackfillStore, BundleStore, Clock, Control, ControlError, DagStore, PoolLoads, PoolStore,
         RunStore, StoreError, TaskLogs, XcomStore,
     },
 };
@@ -57,6 +57,17 @@ pub trait SettingsKeeper: Send + Sync {
     ) -> Result<(), StoreError>;
     /// Removes a connection from the database.
     async fn delete_connection(&self, scope: &Scope, id: &ConnectionId) -> Result<(), StoreError>;
+}
+
+/// Who owns which DAG.
+#[async_trait]
+pub trait Ownership: Send + Sync {
+    /// Gives a DAG to another bundle, and with it to that bundle's team. When this returns, it is live again if
+    /// that bundle has it and may have it, and stale otherwise.
+    ///
+    /// # Errors
+    /// When there is no such DAG or bundle, or the DAG has runs that have not ended.
+    async fn transfer(&self, dag_id: &DagId, bundle: &BundleName) -> Result<(), ControlError>;
 }
 
 /// What bundles ask for and what they are granted.
@@ -140,6 +151,8 @@ pub struct ApiState {
     pub settings: Arc<dyn SettingsKeeper>,
     /// Requests and grants of bundles.
     pub reviews: Arc<dyn Reviews>,
+    /// Who owns which DAG.
+    pub ownership: Arc<dyn Ownership>,
     /// The scheduler.
     pub control: Arc<dyn Control>,
     /// The instance pools.
