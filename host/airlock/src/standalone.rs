@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     error::CliError,
-    house::{Figures, GRACE, House, Keeper, Pages, Purpose, WatchedPools},
+    house::{Figures, GRACE, House, Keeper, Owners, Pages, Purpose, WatchedPools},
     output,
 };
 
@@ -116,6 +116,10 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
         settings: Arc::new(Keeper {
             vault: house.vault.clone(),
             shelf: shelf.clone(),
+        }),
+        ownership: Arc::new(Owners {
+            shelf: shelf.clone(),
+            handle: house.handle.clone(),
         }),
         reviews: Arc::new(Pages { shelf }),
         control: Arc::new(house.handle.clone()),

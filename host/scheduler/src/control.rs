@@ -23,7 +23,10 @@ const MAX_RUNS: u64 = 10_000;
 
 impl Handle {
     /// Asks the engine and waits for its answer. A DAG that the store shows is known to the engine by then.
-    async fn ask<T>(&self, event: impl FnOnce(Reply<T>) -> Event) -> Result<T, ControlError> {
+    pub(crate) async fn ask<T>(
+        &self,
+        event: impl FnOnce(Reply<T>) -> Event,
+    ) -> Result<T, ControlError> {
         let (reply, answer) = oneshot::channel();
         let announced = self.announcing.read().await;
         self.tell(event(reply));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use airlock_model::{
     connection::Pool,
-    id::{BundleName, TaskInstanceKey, Token},
+    id::{BundleName, DagId, TaskInstanceKey, TeamName, Token},
     outcome::Report,
-    port::{DagStore, RunStore, SchedulerHealth, TryEvents},
+    port::{ControlError, DagStore, RunStore, SchedulerHealth, TryEvents},
     time::Timestamp,
 };
 use tokio::sync::{RwLock, mpsc, watch};
@@ -46,6 +46,25 @@ impl Handle {
     /// These are the pools now.
     pub fn pools(&self, pools: Vec<Pool>) {
         self.tell(Event::Pools(pools));
+    }
+
+    /// Gives a DAG to another bundle, and with it to another team. It is stale until that bundle is imported with
+    /// it; both are to be imported after this, also when it fails, so that the scheduler knows what is kept.
+    ///
+    /// # Errors
+    /// When there is no such DAG, it has runs that have not ended, or the store fails.
+    pub async fn transfer(
+        &self,
+        dag_id: &DagId,
+        bundle: &BundleName,
+        team: &TeamName,
+    ) -> Result<(), ControlError> {
+        if self.dags.dag(dag_id).await?.is_none() {
+            return Err(ControlError::NoSuchDag(dag_id.clone()));
+        }
+        self.ask(|reply| Event::Release(dag_id.clone(), reply))
+            .await?;
+        Ok(self.dags.transfer(dag_id, bundle, team).await?)
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -10,23 +10,27 @@ use std::{collections::HashMap, sync::Arc};
 use airlock_model::{
     connection::Pool,
     dag::{Dag, DagSpec, Schedule},
-    id::{BundleHash, BundleName, DagId, PoolName, Scope, TeamName},
+    id::{BundleHash, BundleName, DagId, TeamName},
     port::{
         BundleStore, BundleVersion, Clock, DagStore, ImportError, ParseError, ParseKey,
         ParseResult, Parser, PoolStore, StoreError, StoredDag, StoredRun,
     },
 };
 
-use crate::{Handle, engine::LiveDag};
+use crate::{
+    Handle,
+    engine::LiveDag,
+    policy::{DagPolicy, unrunnable},
+};
 
 /// What an operator demands of a bundle's DAGs, and what stands for those that do not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportPolicy {
-    /// Every `dag_id` must begin with it.
-    pub dag_id_prefix: Option<String>,
-    /// Runs at once of a DAG that does not say.
+    /// What every DAG has to keep.
+    pub rules: DagPolicy,
+    /// Runs at once of a DAG that does not say, as far as the rules allow.
     pub max_active_runs: u32,
-    /// Tasks at once in a run of a DAG that does not say.
+    /// Tasks at once in a run of a DAG that does not say, as far as the rules allow.
     pub max_active_tasks: u32,
     /// Runs are made by hand only, whatever the schedules say: for trying a DAG out.
     pub by_hand: bool,
@@ -306,8 +310,13 @@ impl Importer {
         policy: &ImportPolicy,
         pools: &[Pool],
     ) -> Result<Result<Dag, Vec<String>>, StoreError> {
-        spec.max_active_runs.get_or_insert(policy.max_active_runs);
-        spec.max_active_tasks.get_or_insert(policy.max_active_tasks);
+        let at_most =
+            |default: u32, most: Option<u32>| most.map_or(default, |most| default.min(most));
+        let rules = &policy.rules;
+        let runs = at_most(policy.max_active_runs, rules.max_active_runs);
+        let tasks = at_most(policy.max_active_tasks, rules.max_active_tasks);
+        spec.max_active_runs.get_or_insert(runs);
+        spec.max_active_tasks.get_or_insert(tasks);
         let valid = Dag::new(spec.clone());
         if policy.by_hand && valid.is_ok() {
             spec.schedule = Schedule::None;
@@ -316,18 +325,9 @@ impl Importer {
             Ok(dag) => dag,
             Err(mistakes) => return Ok(Err(mistakes.iter().map(ToString::to_string).collect())),
         };
-        let mut errors = pool_errors(&dag, &version.team, pools);
+        let mut errors = policy.rules.violations(&dag);
+        errors.extend(unrunnable(&dag, &version.team, pools));
         let id = dag.id();
-        if let Some(prefix) = policy
-            .dag_id_prefix
-            .as_deref()
-            .filter(|prefix| !id.as_str().starts_with(prefix))
-        {
-            errors.push(format!(
-                "AL-0332: `{id}` does not begin with `{prefix}`, which the operator's dag_id_prefix demands of bundle `{}`; rename the DAG",
-                version.bundle
-            ));
-        }
         if self
             .dags
             .owner(id)
@@ -348,46 +348,6 @@ impl Importer {
 /// thing about another team that may be learnt (AIP-67 discussion).
 fn taken(id: &DagId) -> String {
     format!("AL-0333: the dag_id `{id}` is taken by another bundle; choose another one")
-}
-
-/// Tasks that could never run: no such pool for this team, or one that is too small.
-fn pool_errors(dag: &Dag, team: &TeamName, pools: &[Pool]) -> Vec<String> {
-    let find = |name: &PoolName| {
-        let of = |scope: &Scope| {
-            pools
-                .iter()
-                .find(|pool| pool.name == *name && pool.scope == *scope)
-        };
-        let own = of(&Scope::Team(team.clone())).or_else(|| of(&Scope::Global));
-        let default = (*name == PoolName::default_pool()).then_some(Pool::DEFAULT_SLOTS);
-        own.map(|pool| pool.slots).or(default)
-    };
-    let mistake = |(task, spec): (&airlock_model::dag::Task, &airlock_model::dag::TaskSpec)| {
-        let place = spec
-            .location
-            .as_ref()
-            .map(|at| format!(", {at}"))
-            .unwrap_or_default();
-        let whose = format!("(DAG `{}`, task `{}`{place})", dag.id(), task.id);
-        let pool = &task.pool;
-        match find(pool) {
-            None => Some(format!(
-                "AL-0334: team `{team}` has no pool `{pool}`; create it with `airlock pools set {pool} SLOTS --team {team}` or name another {whose}"
-            )),
-            Some(slots) if i64::from(slots) < i64::from(spec.pool_slots) && slots >= 0 => {
-                Some(format!(
-                    "AL-0335: pool_slots is {}, but pool `{pool}` has {slots}: the task could never run; make the pool larger or ask for less {whose}",
-                    spec.pool_slots
-                ))
-            }
-            Some(_) => None,
-        }
-    };
-    dag.tasks()
-        .iter()
-        .zip(&dag.spec().tasks)
-        .filter_map(mistake)
-        .collect()
 }
 
 /// The stable code at the beginning of a message.

@@ -14,6 +14,7 @@ pub mod engine;
 mod handle;
 pub mod import;
 mod lists;
+pub mod policy;
 pub mod restart;
 mod seen;
 
@@ -21,3 +22,4 @@ pub use driver::{Channel, Ports, Scheduler};
 pub use engine::{Engine, LiveDag, Options, TeamSetup};
 pub use handle::Handle;
 pub use import::{ImportPolicy, Importer};
+pub use policy::DagPolicy;

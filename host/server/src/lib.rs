@@ -21,7 +21,8 @@ pub use problem::{ApiError, ErrorBody};
 pub use router::{Guards, openapi, router};
 pub use serve::serve;
 pub use state::{
-    ApiState, DagDefaults, InstancePools, Kept, Ownership, PoolFigures, Reviews, SettingsKeeper, Team,
+    ApiState, DagDefaults, InstancePools, Kept, Ownership, PoolFigures, Reviews, SettingsKeeper,
+    Team,
 };
 
 #[cfg(test)]

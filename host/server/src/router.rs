@@ -22,7 +22,8 @@ use crate::{
     problem::ApiError,
     route::{
         asset_events, assets, backfills, bundles, connections, dags, import_errors, logs, monitor,
-        next_runs, ownership, pools, queued_events, repairs, runs, task_instances, teams, variables, xcoms,
+        next_runs, ownership, pools, queued_events, repairs, runs, task_instances, teams,
+        variables, xcoms,
     },
     state::ApiState,
 };

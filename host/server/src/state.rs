@@ -6,8 +6,8 @@ use airlock_model::{
     connection::{Connection, Variable},
     id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
     port::{
-        AssetStore, BackfillStore, BundleStore, Clock, Control, ControlError, DagStore, PoolLoads, PoolStore,
-        RunStore, StoreError, TaskLogs, XcomStore,
+        AssetStore, BackfillStore, BundleStore, Clock, Control, ControlError, DagStore, PoolLoads,
+        PoolStore, RunStore, StoreError, TaskLogs, XcomStore,
     },
 };
 use async_trait::async_trait;

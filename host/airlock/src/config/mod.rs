@@ -8,6 +8,7 @@ mod document;
 mod mistake;
 mod nesting;
 mod options;
+mod policy;
 mod reader;
 mod reference;
 mod section;

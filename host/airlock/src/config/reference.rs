@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{
     document::ENVIRONMENT_PREFIX,
     options::{Bundles, Compile, Database, Limits, Log, Scheduler, Server},
+    policy::Policy,
     section::{Given, OptionDoc, Section},
     team::TeamOptions,
 };
@@ -33,6 +34,7 @@ pub(crate) fn sections() -> Vec<Section> {
         options: Limits::section().options,
     });
     sections.push(bundle());
+    sections.push(Policy::section());
     sections.extend(grants());
     sections.extend(settings(
         [

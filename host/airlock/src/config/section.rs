@@ -86,6 +86,10 @@ impl OptionDoc {
 /// Something of this kind, where no default can serve as the example.
 fn example_of(kind: &str) -> &'static str {
     match kind {
+        "duration" => "\"2h\"",
+        "integer" => "16",
+        "list of texts" => "[\"default_pool\"]",
+        "regular expression" => "\"payments_[a-z_]+\"",
         "URL" => "\"postgres://airlock@localhost/airlock\"",
         _ => "\"bundles\"",
     }

@@ -14,6 +14,7 @@ use super::{
     mistake::Problem,
     nesting::Places,
     options::Limits,
+    policy::Policy,
     reader::{Reader, Unique},
     section::section,
     value::Setting,
@@ -43,6 +44,8 @@ pub(crate) struct Bundle {
     pub(crate) source: PathBuf,
     /// What all its DAGs' ids must begin with.
     pub(crate) dag_id_prefix: Option<String>,
+    /// What else its DAGs have to keep.
+    pub(crate) policy: Policy,
     /// What it may reach of what it asks for.
     pub(crate) grant: Grant,
 }
@@ -116,6 +119,7 @@ impl Teams<'_> {
             reader.mistake("source", Problem::NotThere(shown));
         }
         let dag_id_prefix = reader.optional("dag_id_prefix");
+        let policy = Policy::read(reader.section("policy"), Policy::default(), None);
         let grant: Grant = reader.deserialize("grant").unwrap_or_default();
         let grant = grant.relative_to(reader.folder());
         if !grant.directory.is_empty() {
@@ -127,6 +131,7 @@ impl Teams<'_> {
             name: name?,
             source: source?,
             dag_id_prefix,
+            policy,
             grant,
         })
     }

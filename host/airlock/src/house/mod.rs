@@ -23,7 +23,7 @@ use airlock_model::{
 };
 use airlock_sandbox::{Compiler, Sandbox};
 use airlock_scheduler::{
-    Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
+    DagPolicy, Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
     engine::RandomKeys, import,
 };
 use airlock_secret::Vault;
@@ -31,7 +31,7 @@ use airlock_store::{BlobFiles, HomeLock, LogFiles, Store};
 use tokio::sync::watch;
 use tracing::{error, info};
 
-pub(crate) use bundles::Shelf;
+pub(crate) use bundles::{Owners, Shelf};
 pub(crate) use figures::Figures;
 pub(crate) use pages::Pages;
 pub(crate) use settings::{Keeper, VaultError, WatchedPools, vault};
@@ -250,9 +250,9 @@ fn scheduler_options(config: &Config) -> Options {
 }
 
 /// What the configuration demands of a bundle's DAGs.
-fn policy(config: &Config, purpose: Purpose, prefix: Option<&str>) -> ImportPolicy {
+fn policy(config: &Config, purpose: Purpose, rules: DagPolicy) -> ImportPolicy {
     ImportPolicy {
-        dag_id_prefix: prefix.map(str::to_owned),
+        rules,
         max_active_runs: config.scheduler.max_active_runs_per_dag,
         max_active_tasks: config.scheduler.max_active_tasks_per_dag,
         by_hand: purpose == Purpose::Test,

@@ -114,7 +114,10 @@ impl Schema {
         let errors = self.validator.iter_errors(value);
         let violation = |error: ValidationError<'_>| Violation {
             pointer: shown(error.instance_path().as_str()),
-            expected: shown(&error.masked_with("it").to_string()),
+            expected: match error.kind() {
+                ValidationErrorKind::FalseSchema => "nothing is allowed here".to_owned(),
+                _ => shown(&error.masked_with("it").to_string()),
+            },
         };
         errors
             .map(|error| Refusal::Violates {

@@ -160,11 +160,18 @@ fn a_value_is_held_against_its_schema() {
             "\"a\" is a required property",
         ),
         (
-            json!({"additionalProperties": false}),
+            json!({"properties": {"a": true}, "additionalProperties": false}),
             json!({}),
             json!({"x": 1}),
             "",
             "'x' was unexpected",
+        ),
+        (
+            json!({"properties": {"x": false}}),
+            json!({}),
+            json!({"x": 1}),
+            "/x",
+            "nothing is allowed here",
         ),
         (
             json!({"not": {"type": "null"}}),
@@ -277,7 +284,7 @@ fn a_schema_that_is_none_is_an_import_error_with_its_place() {
         (
             json!({"enum": ["x".repeat(MAX_SCHEMA_BYTES)]}),
             "AL-0363",
-            "65550 bytes",
+            " bytes, and may have 65536",
         ),
         (
             json!({"allOf": vec![json!({"pattern": "a"}); MAX_PATTERNS + 1]}),
@@ -425,8 +432,8 @@ fn all_that_is_wrong_is_told_at_once_by_name() {
         error,
         "the param `must` has no default: give it with --conf '{\"must\": …}'; \
          the param `day` is wrong: it is not a \"date\"; \
-         the param `size` is wrong: it is greater than the maximum of 9; \
-         the param `size` is wrong: it is not of type \"integer\""
+         the param `size` is wrong: it is not of type \"integer\"; \
+         the param `size` is wrong: it is greater than the maximum of 9"
     );
 }
 

@@ -39,6 +39,11 @@ pub(super) struct Assets {
 }
 
 impl Assets {
+    /// Nothing is queued for a DAG any more.
+    pub(super) fn forget(&mut self, dag: &DagId) {
+        self.waiting.remove(dag);
+    }
+
     /// Whether a reference means this asset.
     fn means(&self, reference: &AssetRef, key: &AssetKey) -> bool {
         let of = |text: &String| (key.team.clone(), text.clone());

@@ -31,6 +31,7 @@ impl Engine {
             Event::Why(key, reply) => drop(reply.send(Ok(self.why(key, now)))),
             Event::AssetChanged(event, reply) => self.asset_told(event, reply, now),
             Event::Unqueue(dag, asset, reply) => self.unqueue(&dag, asset, reply),
+            Event::Release(dag, reply) => self.release_dag(&dag, reply),
             Event::Forget(dag, reply) => self.forget_dag(&dag, reply),
             Event::TimetableAnswered(question, answer) => {
                 self.timetable_answered(&question, answer, now);

@@ -76,6 +76,8 @@ pub enum Event {
     AssetChanged(NewAssetEvent, Reply<AssetEvent>),
     /// Somebody forgets what a DAG has queued of an asset, or of all.
     Unqueue(DagId, Option<AssetKey>, Reply<u32>),
+    /// Somebody gives a DAG to another bundle; the one it has drops it, if it has no runs that have not ended.
+    Release(DagId, Reply<()>),
     /// Somebody deletes a DAG; it is forgotten, if it has no runs that have not ended.
     Forget(DagId, Reply<()>),
     /// A bundle's timetable has answered, or could not.

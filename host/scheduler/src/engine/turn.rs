@@ -134,22 +134,34 @@ impl Engine {
 
     /// Forgets a DAG that is about to be deleted.
     pub(super) fn forget_dag(&mut self, dag: &DagId, reply: Reply<()>) {
-        let unfinished = self
-            .runs
-            .values()
-            .filter(|active| active.row.dag_id == *dag)
-            .count();
-        let answer = match unfinished {
-            0 => {
-                self.dags.remove(dag);
-                self.progress.remove(dag);
-                Ok(())
-            }
-            count => Err(ControlError::Refused(format!(
-                "DAG `{dag}` has {count} runs that have not ended; wait for them or mark them failed, then delete it"
-            ))),
-        };
+        let answer = self.idle(dag, "delete it");
+        if answer.is_ok() {
+            self.dags.remove(dag);
+            self.progress.remove(dag);
+        }
         // Nobody may be waiting any more, which is their right.
         drop(reply.send(answer));
+    }
+
+    /// A DAG makes no more runs until a bundle brings it again; then it goes on after the last one.
+    pub(super) fn release_dag(&mut self, dag: &DagId, reply: Reply<()>) {
+        let answer = self.idle(dag, "transfer it");
+        if answer.is_ok() {
+            self.dags.remove(dag);
+            self.assets.forget(dag);
+        }
+        // Nobody may be waiting any more, which is their right.
+        drop(reply.send(answer));
+    }
+
+    fn idle(&self, dag: &DagId, then: &str) -> Result<(), ControlError> {
+        let unfinished = self.runs.values();
+        let unfinished = unfinished.filter(|active| active.row.dag_id == *dag);
+        match unfinished.count() {
+            0 => Ok(()),
+            count => Err(ControlError::Refused(format!(
+                "DAG `{dag}` has {count} runs that have not ended; wait for them or mark them failed, then {then}"
+            ))),
+        }
     }
 }

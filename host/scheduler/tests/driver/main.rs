@@ -141,7 +141,7 @@ fn start(
         BundleName::new("b").unwrap(),
         BundleHash::from_bytes([1; 32]),
     );
-    *memory.dag.lock().unwrap() = Some(StoredDag {
+    memory.dags.lock().unwrap().push(StoredDag {
         dag_id: DagId::new("chain").unwrap(),
         team: team.clone(),
         bundle: bundle.clone(),

@@ -36,7 +36,8 @@ pub(crate) struct Memory {
     pub(crate) full: AtomicBool,
     /// Refuse the next change of this run, as if another host had moved it.
     pub(crate) fence: Mutex<Option<RunKey>>,
-    pub(crate) dag: Mutex<Option<StoredDag>>,
+    pub(crate) dags: Mutex<Vec<StoredDag>>,
+    pub(crate) errors: Mutex<Vec<ImportError>>,
     /// Held by a test that wants DAGs to be written and not yet read again.
     pub(crate) reading: tokio::sync::Mutex<()>,
     pub(crate) replaced: tokio::sync::Notify,
@@ -163,29 +164,47 @@ impl DagStore for Memory {
     async fn replace(
         &self,
         _: &TeamName,
-        _: &BundleName,
-        dags: &[StoredDag],
-        _: &[ImportError],
+        bundle: &BundleName,
+        new: &[StoredDag],
+        errors: &[ImportError],
     ) -> Result<(), StoreError> {
-        *self.dag.lock().unwrap() = dags.first().cloned();
+        let mut dags = self.dags.lock().unwrap();
+        let own = dags.iter_mut().filter(|dag| dag.bundle == *bundle);
+        own.for_each(|dag| dag.is_stale = true);
+        for new in new {
+            match dags.iter_mut().find(|dag| dag.dag_id == new.dag_id) {
+                Some(dag) => *dag = new.clone(),
+                None => dags.push(new.clone()),
+            }
+        }
+        let mut all = self.errors.lock().unwrap();
+        all.retain(|error| error.bundle != *bundle);
+        all.extend_from_slice(errors);
         self.replaced.notify_one();
         Ok(())
     }
-    async fn owner(&self, _: &DagId) -> Result<Option<BundleName>, StoreError> {
-        Ok(None)
+    async fn owner(&self, id: &DagId) -> Result<Option<BundleName>, StoreError> {
+        Ok(self.kept(id).map(|dag| dag.bundle))
     }
-    async fn dag(&self, _: &DagId) -> Result<Option<StoredDag>, StoreError> {
-        Ok(self.dag.lock().unwrap().clone())
+    async fn dag(&self, id: &DagId) -> Result<Option<StoredDag>, StoreError> {
+        Ok(self.kept(id))
     }
-    async fn dags(&self, _: &DagFilter, _: Page) -> Result<Paged<StoredDag>, StoreError> {
+    async fn dags(&self, filter: &DagFilter, _: Page) -> Result<Paged<StoredDag>, StoreError> {
         let _reading = self.reading.lock().await;
-        Ok(Paged {
-            items: self.dag.lock().unwrap().iter().cloned().collect(),
-            total: 1,
-        })
+        let dags = self.dags.lock().unwrap();
+        let meant = |dag: &&StoredDag| {
+            let bundle = filter.bundle.as_ref();
+            (filter.include_stale || !dag.is_stale) && bundle.is_none_or(|b| *b == dag.bundle)
+        };
+        let items: Vec<_> = dags.iter().filter(meant).cloned().collect();
+        let total = items.len() as u64;
+        Ok(Paged { items, total })
     }
-    async fn definition(&self, _: &DefinitionHash) -> Result<Option<DagSpec>, StoreError> {
-        Ok(self.dag.lock().unwrap().clone().map(|dag| dag.spec))
+    async fn definition(&self, hash: &DefinitionHash) -> Result<Option<DagSpec>, StoreError> {
+        let dags = self.dags.lock().unwrap();
+        let mut specs = dags.iter().map(|dag| &dag.spec);
+        let named = specs.find(|spec| DefinitionHash::of(&spec.text().unwrap()) == *hash);
+        Ok(named.cloned())
     }
     async fn set_paused(&self, _: &DagId, _: bool) -> Result<(), StoreError> {
         Ok(())
@@ -193,11 +212,26 @@ impl DagStore for Memory {
     async fn delete(&self, _: &DagId) -> Result<(), StoreError> {
         Ok(())
     }
-    async fn transfer(&self, _: &DagId, _: &BundleName, _: &TeamName) -> Result<(), StoreError> {
+    async fn transfer(
+        &self,
+        id: &DagId,
+        bundle: &BundleName,
+        team: &TeamName,
+    ) -> Result<(), StoreError> {
+        let mut dags = self.dags.lock().unwrap();
+        let dag = dags.iter_mut().find(|dag| dag.dag_id == *id).unwrap();
+        (dag.bundle, dag.team, dag.is_stale) = (bundle.clone(), team.clone(), true);
         Ok(())
     }
     async fn import_errors(&self, _: Option<&TeamName>) -> Result<Vec<ImportError>, StoreError> {
-        Ok(vec![])
+        Ok(self.errors.lock().unwrap().clone())
+    }
+}
+
+impl Memory {
+    fn kept(&self, id: &DagId) -> Option<StoredDag> {
+        let dags = self.dags.lock().unwrap();
+        dags.iter().find(|dag| dag.dag_id == *id).cloned()
     }
 }
 

@@ -57,7 +57,11 @@ async fn who_gives_what_is_not_there_hears_of_it() {
     let api = Api::start().await;
     for (path, body, code) in [
         (PATH, json!({"bundle_name": "nobody"}), "AL-0706"),
-        ("/api/v2/dags/nothing/transfer", json!({"bundle_name": "ledger"}), "AL-0701"),
+        (
+            "/api/v2/dags/nothing/transfer",
+            json!({"bundle_name": "ledger"}),
+            "AL-0701",
+        ),
     ] {
         let (status, answer) = api.call(Method::POST, path, Some(body)).await;
         assert!((400..500).contains(&u16::from(status)), "{status}");

@@ -1,7 +1,12 @@
 //! From a loaded version to live DAGs: one version at a time, so that which of two bundles gets a `dag_id`
 //! that both claim is decided by who passes first.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use airlock_grant::port::Variables as _;
 use airlock_model::{
@@ -62,7 +67,7 @@ impl Shelf {
             owner,
             inputs,
         } = &arrival;
-        let policy = house::policy(&self.config, self.purpose, owner.prefix());
+        let policy = house::policy(&self.config, self.purpose, owner.rules());
         let passing = self.passing.lock().await;
         let current = self.standing(&version.bundle);
         if current.is_none_or(|standing| standing.inspection.hash != version.hash) {
@@ -151,25 +156,37 @@ impl Shelf {
         Ok(BundleHash::from_bytes(*hash.finalize().as_bytes()))
     }
 
-    /// DAGs of bundles that nobody owns any more are stale; their history stays.
-    pub(super) async fn retire(&self) -> Result<(), StoreError> {
-        if self.config.automatic.is_some() {
-            return Ok(());
-        }
+    /// DAGs of bundles that are gone are stale, and no others; their history stays. A bundle is gone when the
+    /// configuration does not name it any more or, in the folder of bundles without teams, when neither it
+    /// nor a file of its name is there.
+    pub(super) async fn retire(&self, files: &HashSet<BundleName>) -> Result<(), StoreError> {
+        let automatic = self.config.automatic.is_some();
+        let there = |team: &TeamName, bundle: &BundleName| {
+            let of_default = *team == TeamName::default_team();
+            of_default && (files.contains(bundle) || self.standing(bundle).is_some())
+        };
         let all = self
             .store
             .dags(&DagFilter::default(), Page::ALL)
             .await?
             .items;
-        let owned = |team: &TeamName, bundle: &BundleName| {
+        let configured = |team: &TeamName, bundle: &BundleName| {
             self.config
                 .teams
                 .iter()
                 .any(|t| t.name == *team && t.bundles.iter().any(|b| b.name == *bundle))
         };
-        for dag in all.iter().filter(|dag| !owned(&dag.team, &dag.bundle)) {
-            info!(bundle = %dag.bundle, "the bundle is no longer configured; its DAGs are stale");
-            self.store.replace(&dag.team, &dag.bundle, &[], &[]).await?;
+        let gone: BTreeSet<_> = all
+            .iter()
+            .map(|dag| (&dag.team, &dag.bundle))
+            .filter(|(team, bundle)| match automatic {
+                true => !there(team, bundle),
+                false => !configured(team, bundle),
+            })
+            .collect();
+        for (team, bundle) in gone {
+            info!(%bundle, "the bundle is gone; its DAGs are stale");
+            self.store.replace(team, bundle, &[], &[]).await?;
         }
         Ok(())
     }

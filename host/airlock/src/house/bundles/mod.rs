@@ -8,6 +8,7 @@
 mod importing;
 mod loading;
 mod owner;
+mod ownership;
 mod watching;
 
 use std::{
@@ -27,6 +28,7 @@ use super::Purpose;
 use crate::config::Config;
 
 pub(crate) use owner::Owner;
+pub(crate) use ownership::Owners;
 pub(super) use watching::most_bytes;
 
 /// A bundle's current version, as reviewers see it.

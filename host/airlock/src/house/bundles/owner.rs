@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use airlock_grant::{BundleLabel, Effective, Request};
 use airlock_model::id::{BundleName, TeamName};
+use airlock_scheduler::DagPolicy;
 
 use super::Shelf;
 use crate::config::Bundle;
@@ -25,10 +26,11 @@ impl Owner {
         }
     }
 
-    pub(super) fn prefix(&self) -> Option<&str> {
+    /// What its DAGs have to keep.
+    pub(super) fn rules(&self) -> DagPolicy {
         match self {
-            Self::Configured { bundle, .. } => bundle.dag_id_prefix.as_deref(),
-            Self::Automatic { .. } => None,
+            Self::Configured { bundle, .. } => bundle.policy.rules(bundle.dag_id_prefix.as_deref()),
+            Self::Automatic { .. } => DagPolicy::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Where files come from: all sources once at the start, then whatever changes.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     thread::available_parallelism,
@@ -21,7 +22,6 @@ impl Shelf {
     /// Files are examined as many at once as the machine has cores. Whatever two bundles could both claim
     /// is given in the order of the configuration, and of the names in a folder, however long each took.
     pub(crate) async fn fill(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.retire().await?;
         let sources = self.sources();
         let files = sources.iter().flat_map(|(owner, path)| {
             components(path).into_iter().map(move |file| {
@@ -40,9 +40,11 @@ impl Shelf {
             // One more than there are cores: it waits, examined, while the one before it is imported.
             .buffered(available_parallelism().map_or(1, usize::from) + 1);
         let mut unparsed = Vec::new();
+        let mut files = HashSet::new();
         while let Some(next) = examined.next().await {
             match next {
                 Ok((owner, file, Some(examined))) => {
+                    files.extend(owner.bundle(&file));
                     match self.take_in(&owner, &file, examined).await? {
                         Some(arrival) if self.is_parsed(&arrival).await? => {
                             self.pass(arrival).await?;
@@ -51,11 +53,12 @@ impl Shelf {
                         None => {}
                     }
                 }
-                Ok((_, _, None)) => {}
+                Ok((owner, file, None)) => files.extend(owner.bundle(&file)),
                 Err(error) => error!(%error, "a bundle could not be examined"),
             }
         }
         drop(examined);
+        self.retire(&files).await?;
         tokio::spawn(Arc::clone(self).pass_all(unparsed));
         for (owner, path) in sources {
             let shelf = Arc::clone(self);
