@@ -200,6 +200,11 @@ impl ApiClient {
             .await
     }
 
+    /// Asks a thing to become what its path says.
+    pub(crate) async fn put(&self, path: &str) -> Result<Value, CliError> {
+        self.json(self.request(Method::PUT, path)).await
+    }
+
     /// Removes a thing.
     pub(crate) async fn delete(
         &self,

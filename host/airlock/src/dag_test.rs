@@ -12,7 +12,7 @@ use std::{
 
 use airlock_model::{
     connection::{Connection, Variable},
-    id::{DagId, RunId, Scope, TaskId, TeamName},
+    id::{DagId, InstanceIndex, MapIndex, RunId, Scope, TaskId, TeamName},
     log::{Line, TryKey},
     port::{
         Control, ControlError, DagFilter, DagStore, Page, RunRow, RunStore, StoreError, TaskLogs,
@@ -52,6 +52,7 @@ pub(crate) struct DagTest {
 #[derive(Debug, Clone)]
 pub(crate) struct TestedTask {
     pub(crate) task_id: TaskId,
+    pub(crate) map_index: MapIndex,
     pub(crate) state: TaskState,
     /// How many tries it took.
     pub(crate) tries: u32,
@@ -83,17 +84,47 @@ pub(crate) async fn run_dag_test(
     test: DagTest,
     on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
 ) -> Result<TestedRun, CliError> {
-    let bytes = std::fs::read(&test.bundle)
-        .map_err(|error| CliError::file("cannot read the bundle", &test.bundle, &error))?;
-    let folder = tempfile::tempdir().map_err(CliError::room)?;
-    let config = test_config(config, folder.path(), &bytes)?;
-    let house = House::open(config, Purpose::Test)
-        .await
-        .map_err(CliError::room)?;
-    let result = in_house(&house, test, bytes, on_task).await;
-    house.ask(Shutdown::Now);
-    house.stopped().await;
+    let house = TestHouse::open(config, &test).await?;
+    let result = in_house(&house.house, test, on_task).await;
+    house.close().await;
     result
+}
+
+/// A house in a temporary folder, with the bundle in it.
+pub(crate) struct TestHouse {
+    pub(crate) house: House,
+    /// Goes when it goes.
+    _folder: tempfile::TempDir,
+}
+
+impl TestHouse {
+    /// Opens it.
+    pub(crate) async fn open(config: &Config, test: &DagTest) -> Result<Self, CliError> {
+        let bytes = std::fs::read(&test.bundle)
+            .map_err(|error| CliError::file("cannot read the bundle", &test.bundle, &error))?;
+        let folder = tempfile::tempdir().map_err(CliError::room)?;
+        let config = test_config(config, folder.path(), &bytes)?;
+        let house = House::open(config, Purpose::Test)
+            .await
+            .map_err(CliError::room)?;
+        let house = Self {
+            house,
+            _folder: folder,
+        };
+        match furnish(&house.house, test, bytes).await {
+            Ok(()) => Ok(house),
+            Err(error) => {
+                house.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops its scheduler, and throws it away.
+    pub(crate) async fn close(self) {
+        self.house.ask(Shutdown::Now);
+        self.house.stopped().await;
+    }
 }
 
 /// The configuration of the house that is thrown away: only the default team, in this home.
@@ -128,12 +159,8 @@ fn test_config(config: &Config, home: &Path, bundle: &[u8]) -> Result<Config, Cl
     Ok(ours)
 }
 
-async fn in_house(
-    house: &House,
-    test: DagTest,
-    bytes: Vec<u8>,
-    on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
-) -> Result<TestedRun, CliError> {
+/// Puts settings and bundle in place.
+async fn furnish(house: &House, test: &DagTest, bytes: Vec<u8>) -> Result<(), CliError> {
     let scope = Scope::Team(TeamName::default_team());
     for variable in &test.variables {
         house
@@ -154,7 +181,20 @@ async fn in_house(
         .put(&test.folder, bytes)
         .await
         .map_err(CliError::room)?;
-    known(house, &test.dag_id).await?;
+    known(house, &test.dag_id).await
+}
+
+async fn in_house(
+    house: &House,
+    test: DagTest,
+    on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
+) -> Result<TestedRun, CliError> {
+    let run = triggered(house, test).await?;
+    follow(house, &run, on_task).await
+}
+
+/// The run that a test is about.
+pub(crate) async fn triggered(house: &House, test: DagTest) -> Result<RunRow, CliError> {
     let run = TriggerRun {
         dag_id: test.dag_id,
         run_id: None,
@@ -163,8 +203,7 @@ async fn in_house(
         run_after: None,
         conf: test.conf,
     };
-    let run = house.handle.trigger(run).await.map_err(CliError::room)?;
-    follow(house, &run, on_task).await
+    house.handle.trigger(run).await.map_err(CliError::room)
 }
 
 /// Tells of task instances as they end, until the run has.
@@ -174,7 +213,7 @@ async fn follow(
     on_task: &mut (dyn FnMut(TestedTask) -> Result<(), CliError> + Send),
 ) -> Result<TestedRun, CliError> {
     let mut changes = house.handle.watch();
-    let mut told: HashSet<TaskId> = HashSet::new();
+    let mut told: HashSet<InstanceIndex> = HashSet::new();
     loop {
         changes.mark_unchanged();
         let now = house
@@ -191,7 +230,7 @@ async fn follow(
             let Some(state) = row.fields.state.filter(|state| state.is_terminal()) else {
                 continue;
             };
-            if told.insert(row.task_id.clone()) {
+            if told.insert(row.index()) {
                 on_task(
                     tested(house, run, &row, state)
                         .await
@@ -261,6 +300,20 @@ async fn known(house: &House, wanted: &DagId) -> Result<(), CliError> {
     )))
 }
 
+/// All that a try has said.
+pub(crate) async fn whole_log(house: &House, key: &TryKey) -> Result<Vec<Line>, StoreError> {
+    let mut log = Vec::new();
+    let mut from = 0;
+    loop {
+        let page = house.logs.read(key, from).await?;
+        if page.lines.is_empty() {
+            return Ok(log);
+        }
+        log.extend(page.lines);
+        from = page.next;
+    }
+}
+
 async fn tested(
     house: &House,
     run: &RunRow,
@@ -276,16 +329,7 @@ async fn tested(
         map_index: row.map_index,
         try_number: fields.try_number,
     };
-    let mut log = Vec::new();
-    let mut from = 0;
-    loop {
-        let page = house.logs.read(&key, from).await?;
-        if page.lines.is_empty() {
-            break;
-        }
-        log.extend(page.lines);
-        from = page.next;
-    }
+    let log = whole_log(house, &key).await?;
     let xcoms = house
         .store
         .xcoms(&run.dag_id, &run.run_id, &row.task_id, row.map_index)
@@ -296,6 +340,7 @@ async fn tested(
         .map(|(end, start)| end.since(start));
     Ok(TestedTask {
         task_id: row.task_id.clone(),
+        map_index: row.map_index,
         state,
         tries: fields.try_number,
         duration: took.unwrap_or_default(),

@@ -10,6 +10,7 @@ mod logging;
 mod output;
 mod sdk;
 mod standalone;
+mod task_test;
 
 use std::process::ExitCode;
 

@@ -103,6 +103,8 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
     ApiState {
         dags: store.clone(),
         runs: store.clone(),
+        backfills: store.clone(),
+        assets: store.clone(),
         xcoms: store.clone(),
         bundles: store.clone(),
         logs: house.logs.clone(),

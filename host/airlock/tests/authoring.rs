@@ -135,7 +135,30 @@ fn a_new_bundle_builds_runs_and_shows_what_it_reaches() {
         "{told}"
     );
 
+    one_task_alone(&home, &folder, path);
     in_a_server(&home, &folder);
+}
+
+/// A task between others, without the others: what they would have returned is said.
+fn one_task_alone(home: &Path, folder: &Path, bundle: &str) {
+    let test = [
+        "tasks",
+        "test",
+        "first_one",
+        "count_words",
+        "--bundle",
+        bundle,
+    ];
+    let with = |returned: &'static str| [&test[..], &["--returned", returned]].concat();
+    let counted = airlock(home, folder, &with("write_text=\"a bc def\""));
+    assert_eq!(counted["state"], "success", "{counted}");
+    let count = json!({"words": 3, "letters": 6});
+    assert_eq!(counted["xcoms"]["return_value"], count);
+    // Nothing was returned, so nothing can be counted; and a stranger returns nothing.
+    for (arguments, code) in [(test.to_vec(), 1), (with("nobody=1"), 4)] {
+        let out = command(home, folder).args(&arguments).output().unwrap();
+        assert_eq!(out.status.code(), Some(code), "{arguments:?}: {out:?}");
+    }
 }
 
 /// What an author does next: `standalone` with the folder of what was built.
@@ -184,9 +207,56 @@ fn in_a_server(home: &Path, folder: &Path) {
             .iter()
             .any(|run| run["dag_run_id"] == "mine")
     );
+    repaired(home, folder);
     assert_eq!(ask(&["dags", "pause", "first_one"])["is_paused"], true);
     assert_eq!(ask(&["dags", "unpause", "first_one"])["is_paused"], false);
     let next = ask(&["dags", "next-execution", "first_one", "-n", "3"]);
     assert_eq!(next.as_array().unwrap().len(), 3);
     assert!(next[2]["run_after"].as_str() > next[1]["run_after"].as_str());
+}
+
+/// What an operator does about a run that has ended.
+fn repaired(home: &Path, folder: &Path) {
+    let ask = |arguments: &[&str]| airlock(home, folder, arguments);
+    let tree = text(home, folder, &["tasks", "list", "first_one", "--tree"]);
+    assert!(
+        tree.starts_with("write_text\n  count_words\n    report_count\n"),
+        "{tree}"
+    );
+    let clear = [
+        "tasks",
+        "clear",
+        "first_one",
+        "count_words",
+        "--downstream",
+        "--run-id",
+        "mine",
+    ];
+    let concerned = ask(&[&clear[..], &["--dry-run"]].concat());
+    assert_eq!(concerned["total_entries"], 2, "{concerned}");
+    let out = command(home, folder).args(clear).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("AL-0827") && said.contains("--yes"), "{said}");
+    assert_eq!(
+        ask(&["dags", "state", "first_one", "mine"])["clear_number"],
+        0
+    );
+    let cleared = ask(&[&clear[..], &["--yes"]].concat());
+    assert_eq!(cleared["total_entries"], 2, "{cleared}");
+    until("the end of the run that was cleared", || {
+        let run = ask(&["dags", "state", "first_one", "mine"]);
+        run["state"] == "success" && run["clear_number"] == 1
+    });
+    let mark = [
+        "tasks",
+        "set-state",
+        "first_one",
+        "report_count",
+        "mine",
+        "failed",
+        "--yes",
+    ];
+    assert_eq!(ask(&mark)["task_instances"][0]["state"], "failed");
+    let task = ["tasks", "state", "first_one", "report_count", "mine"];
+    assert_eq!(text(home, folder, &task), "failed\n");
 }

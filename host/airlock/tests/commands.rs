@@ -72,6 +72,11 @@ fn commands_that_need_a_server_say_how_to_start_one() {
         &["connections", "list"],
         &["pools", "delete", "x"],
         &["teams", "list"],
+        &["dags", "delete", "x", "--yes"],
+        &["tasks", "failed-deps", "a", "b", "c"],
+        &["tasks", "clear", "a", "--run-id", "b", "--yes"],
+        &["backfill", "list"],
+        &["assets", "list"],
     ] {
         let said = refused(home.path(), command, 3);
         assert!(said.starts_with("error[AL-0820]: "), "{said}");
@@ -96,6 +101,64 @@ fn what_is_not_understood_is_a_usage_error() {
         &["bundle", "test", "a b"],
         &["bundle", "test", "x", "--logical-date", "tomorrow"],
         &["dags", "trigger", "x", "--conf", "[]"],
+        // All runs of a DAG are never meant by leaving something out.
+        &["tasks", "clear", "x"],
+        &[
+            "tasks",
+            "clear",
+            "x",
+            "--run-id",
+            "r",
+            "--start-date",
+            "2012-01-01",
+        ],
+        &["tasks", "clear", "x", "--run-id", "r", "--map-index", "1"],
+        &["tasks", "set-state", "d", "t", "r", "running"],
+        &["tasks", "test", "d", "t", "--returned", "x={"],
+        &["tasks", "test", "d", "t", "--map-index", "-1"],
+        &["dags", "set-state", "d", "r", "queued"],
+        &[
+            "backfill",
+            "create",
+            "--from-date",
+            "2012-01-01",
+            "--to-date",
+            "2012-01-02",
+        ],
+        &["backfill", "create", "d", "--from-date", "2012-01-01"],
+        &[
+            "backfill",
+            "create",
+            "d",
+            "--from-date",
+            "a",
+            "--to-date",
+            "b",
+            "--max-active-runs",
+            "0",
+        ],
+        &[
+            "backfill",
+            "create",
+            "d",
+            "--from-date",
+            "a",
+            "--to-date",
+            "b",
+            "--reprocess-behavior",
+            "all",
+        ],
+        &[
+            "backfill",
+            "create",
+            "d",
+            "--dag-id",
+            "d",
+            "--from-date",
+            "a",
+            "--to-date",
+            "b",
+        ],
     ] {
         refused(home.path(), command, 2);
     }
@@ -361,8 +424,38 @@ fn a_running_server_answers_about_dags_and_keeps_its_home_to_itself() {
         &["dags", "trigger", "nothing"],
         &["dags", "list-runs", "nothing"],
         &["dags", "state", "nothing", "x"],
+        &["dags", "clear", "nothing", "x"],
+        &["dags", "set-state", "nothing", "x", "failed", "--yes"],
+        &["dags", "delete", "nothing", "--yes"],
+        &["dags", "delete-run", "nothing", "x", "--yes"],
+        &["tasks", "list", "nothing"],
+        &["tasks", "state", "nothing", "t", "x"],
+        &["tasks", "failed-deps", "nothing", "t", "x"],
+        &["tasks", "clear", "nothing", "--run-id", "x"],
+        &["tasks", "set-state", "nothing", "t", "x", "failed"],
+        &[
+            "backfill",
+            "create",
+            "nothing",
+            "--from-date",
+            "2012-01-01",
+            "--to-date",
+            "2012-01-02",
+        ],
+        &["backfill", "show", "1"],
+        &["backfill", "cancel", "1", "--yes"],
+        &["assets", "show", "s3://x/y z"],
+        &["assets", "materialize", "nothing", "--team", "payments"],
+        &["assets", "create-event", "nothing"],
     ] {
         refused(home, command, 4);
+    }
+    for (list, field) in [
+        ("backfill", "list"),
+        ("assets", "list"),
+        ("assets", "events"),
+    ] {
+        assert_eq!(json(home, &[list, field]), Value::Array(Vec::new()));
     }
     let said = refused(home, &["dags", "show", "a b"], 1);
     assert!(said.starts_with("error[AL-0303]"), "{said}");

@@ -469,7 +469,10 @@ impl Scheduler {
                 None => None,
             };
             let had_task = until_written(|| runs.had_task(dag_id, &question.task_id, before)).await;
-            let _ = events.send(Event::PastKnown(question, Past { previous, had_task }));
+            let _ = events.send(Event::PastKnown(Box::new((
+                question,
+                Past { previous, had_task },
+            ))));
         });
     }
 

@@ -2,7 +2,7 @@
 
 mod build;
 mod inspect;
-mod test;
+pub(super) mod test;
 
 use std::{path::PathBuf, process::ExitCode};
 

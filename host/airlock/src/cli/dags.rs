@@ -1,11 +1,14 @@
 //! `airlock dags`.
 
-use std::collections::BTreeMap;
+mod repair;
+mod transfer;
+
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Common, object};
+use super::{Common, bundle::test, object};
 use crate::{
     api_client::path,
     error::CliError,
@@ -14,6 +17,18 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Asked(Asked),
+    /// Run a DAG once in the real sandbox, without a server: the same as `bundle test`
+    #[command(
+        after_help = "Examples:\n  airlock dags test weather --logical-date 2012-01-15\n  airlock dags test rates --bundle target/rates.wasm"
+    )]
+    Test(test::Arguments),
+}
+
+/// What a running server does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Asked {
     /// List the DAGs
     List {
         /// Of this team only
@@ -104,13 +119,49 @@ pub(crate) enum Command {
             value_parser = clap::value_parser!(u16).range(1..=1000))]
         num_executions: u16,
     },
+    /// Clear a run: its task instances run again
+    #[command(
+        after_help = "Examples:\n  airlock dags clear weather scheduled__2012-01-15T00:00:00+00:00 --dry-run\n  airlock dags clear weather scheduled__2012-01-15T00:00:00+00:00 --only-failed --yes"
+    )]
+    Clear(repair::Clear),
+    /// End a run by hand, as succeeded or as failed
+    ///
+    /// What of it runs is stopped; what has not ended is marked.
+    #[command(
+        after_help = "Example:\n  airlock dags set-state weather scheduled__2012-01-15T00:00:00+00:00 failed"
+    )]
+    SetState(repair::SetState),
+    /// Delete a DAG with its runs; if its bundle still has it, its next version brings it back
+    #[command(after_help = "Example:\n  airlock dags delete weather --yes")]
+    Delete(repair::Delete),
+    /// Give a DAG to another bundle, and with it to that bundle's team
+    #[command(after_help = "Example:\n  airlock dags transfer weather --to-bundle forecasts")]
+    Transfer(transfer::Transfer),
+    /// Delete a run that has ended
+    #[command(
+        after_help = "Example:\n  airlock dags delete-run weather scheduled__2012-01-15T00:00:00+00:00"
+    )]
+    DeleteRun(repair::DeleteRun),
 }
 
-pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliError> {
+pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Test(arguments) => return test::run(common, arguments).await,
+        Command::Asked(command) => asked(common, command).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn asked(common: &Common, command: Asked) -> Result<(), CliError> {
     let server = common.server()?;
     let format = common.output;
     match command {
-        Command::List { team, tag, stale } => {
+        Asked::Clear(clear) => clear.run(&server, format).await,
+        Asked::SetState(end) => end.run(&server, format).await,
+        Asked::Delete(delete) => delete.run(&server).await,
+        Asked::Transfer(transfer) => transfer.run(&server, format).await,
+        Asked::DeleteRun(delete) => delete.run(&server).await,
+        Asked::List { team, tag, stale } => {
             let mut query = Vec::new();
             query.extend(team.map(|team| ("team", team)));
             query.extend(tag.map(|tag| ("tags", tag)));
@@ -129,14 +180,14 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
                 ],
             )
         }
-        Command::Show { dag_id } => {
+        Asked::Show { dag_id } => {
             let dag = server
                 .get(&path(&["dags", &dag_id, "details"]), &[])
                 .await?;
             let tasks = server.get(&path(&["dags", &dag_id, "tasks"]), &[]).await?;
             show(format, dag, &tasks)
         }
-        Command::Trigger {
+        Asked::Trigger {
             dag_id,
             logical_date,
             conf,
@@ -152,7 +203,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
                 .await?;
             print_fields(format, &run, RUN_FIELDS)
         }
-        Command::State { dag_id, run_id } => {
+        Asked::State { dag_id, run_id } => {
             let run = server
                 .get(&path(&["dags", &dag_id, "dagRuns", &run_id]), &[])
                 .await?;
@@ -161,7 +212,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
                 Format::Table => print_line(&line(&output::text(&run, "state"))),
             }
         }
-        Command::ListRuns {
+        Asked::ListRuns {
             dag_id,
             state,
             limit,
@@ -184,23 +235,23 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
                 ],
             )
         }
-        Command::Pause { dag_id } => {
+        Asked::Pause { dag_id } => {
             let body = json!({ "is_paused": true });
             let dag = server.patch(&path(&["dags", &dag_id]), &[], &body).await?;
             print_fields(format, &dag, PAUSE_FIELDS)
         }
-        Command::Unpause { dag_id } => {
+        Asked::Unpause { dag_id } => {
             let body = json!({ "is_paused": false });
             let dag = server.patch(&path(&["dags", &dag_id]), &[], &body).await?;
             print_fields(format, &dag, PAUSE_FIELDS)
         }
-        Command::ListImportErrors { team } => {
+        Asked::ListImportErrors { team } => {
             let query: Vec<_> = team.into_iter().map(|team| ("team", team)).collect();
             let address = path(&["importErrors"]);
             let errors = server.list(&address, &query, "import_errors", None).await?;
             import_errors(format, &errors)
         }
-        Command::NextExecution {
+        Asked::NextExecution {
             dag_id,
             num_executions,
         } => {
@@ -224,7 +275,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
     }
 }
 
-const RUN_FIELDS: [(&str, &str); 4] = [
+pub(super) const RUN_FIELDS: [(&str, &str); 4] = [
     ("dag", "dag_id"),
     ("run", "dag_run_id"),
     ("logical date", "logical_date"),

@@ -1,7 +1,10 @@
 //! The command line: one module per noun.
 
+mod assets;
+mod backfill;
 mod bundle;
 mod config;
+mod confirm;
 mod connections;
 mod dags;
 mod db;
@@ -135,12 +138,18 @@ enum Command {
     /// Write, build, inspect and test bundles
     #[command(subcommand)]
     Bundle(bundle::Command),
-    /// Look at DAGs, trigger and pause them
+    /// Look at DAGs, trigger, pause and delete them; clear, end and delete their runs
     #[command(subcommand)]
     Dags(dags::Command),
-    /// Look at task instances and their logs
+    /// Look at tasks, their instances and logs; clear and mark them; run one alone
     #[command(subcommand)]
     Tasks(tasks::Command),
+    /// Backfills: runs for a past that was not run, or is to be run again
+    #[command(subcommand)]
+    Backfill(backfill::Command),
+    /// Assets: what DAGs make and wait for
+    #[command(subcommand)]
+    Assets(assets::Command),
     /// Variables: settings outside the code
     #[command(subcommand)]
     Variables(variables::Command),
@@ -214,8 +223,10 @@ async fn run(Cli { common, command }: Cli) -> Result<ExitCode, CliError> {
             return standalone::run(config, StandaloneOptions { quiet }).await;
         }
         Command::Bundle(command) => return bundle::run(&common, command).await,
-        Command::Dags(command) => dags::run(&common, command).await?,
-        Command::Tasks(command) => tasks::run(&common, command).await?,
+        Command::Dags(command) => return dags::run(&common, command).await,
+        Command::Tasks(command) => return tasks::run(&common, command).await,
+        Command::Backfill(command) => backfill::run(&common, command).await?,
+        Command::Assets(command) => assets::run(&common, command).await?,
         Command::Variables(command) => variables::run(&common, command).await?,
         Command::Connections(command) => connections::run(&common, command).await?,
         Command::Pools(command) => pools::run(&common, command).await?,

@@ -1,6 +1,12 @@
 //! `airlock tasks`.
 
-use clap::Subcommand;
+mod repair;
+mod test;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::Common;
@@ -12,6 +18,54 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Asked(Asked),
+    /// Run one task alone in the real sandbox, without a server
+    ///
+    /// What comes before it is not run and not waited for: say with --returned what it would have returned. The bundle
+    /// is granted what it asks for, and nothing is kept. Exit code 1 when the task fails.
+    #[command(
+        after_help = "Examples:\n  airlock tasks test weather observe --logical-date 2012-01-15\n  airlock tasks test weather check --returned 'observe={\"rain\": 5.3}'\n  airlock tasks test rates fetch --bundle target/rates.wasm --map-index 2"
+    )]
+    Test(test::Arguments),
+}
+
+/// What a running server does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Asked {
+    /// List the tasks of a DAG
+    #[command(
+        after_help = "Examples:\n  airlock tasks list weather\n  airlock tasks list weather --tree"
+    )]
+    List {
+        /// The DAG
+        dag_id: String,
+        /// What comes after a task stands below it
+        #[arg(long)]
+        tree: bool,
+    },
+    /// Tell the state of a task instance
+    #[command(
+        after_help = "Example:\n  airlock tasks state weather observe scheduled__2012-01-15T00:00:00+00:00"
+    )]
+    State(Instance),
+    /// Tell exactly why a task instance does not run
+    #[command(
+        after_help = "Example:\n  airlock tasks failed-deps weather check scheduled__2012-01-15T00:00:00+00:00"
+    )]
+    FailedDeps(Instance),
+    /// Clear task instances, so that they run again; shows them and asks first
+    ///
+    /// One that runs is stopped first. A run that had ended is queued again.
+    #[command(
+        after_help = "Examples:\n  airlock tasks clear weather check --downstream --run-id scheduled__2012-01-15T00:00:00+00:00\n  airlock tasks clear weather --only-failed --start-date 2012-01-01 --end-date 2012-01-31 --yes\n  airlock tasks clear weather --start-date 2012-01-01 --latest-version --dry-run"
+    )]
+    Clear(repair::Clear),
+    /// Mark task instances as succeeded, failed or skipped; shows them and asks first
+    #[command(
+        after_help = "Examples:\n  airlock tasks set-state weather observe scheduled__2012-01-15T00:00:00+00:00 success\n  airlock tasks set-state weather check scheduled__2012-01-15T00:00:00+00:00 failed --map-index 3 --downstream --yes"
+    )]
+    SetState(repair::SetState),
     /// Tell the states of all task instances of a run
     #[command(
         after_help = "Example:\n  airlock tasks states-for-dag-run weather scheduled__2012-01-15T00:00:00+00:00"
@@ -33,6 +87,9 @@ pub(crate) enum Command {
         run_id: String,
         /// The task
         task_id: String,
+        /// Which instance of a mapped task
+        #[arg(long, value_name = "N")]
+        map_index: Option<i32>,
         /// Which try, counted from 1 [default: the newest]
         #[arg(long = "try", value_name = "NUMBER")]
         try_number: Option<u32>,
@@ -42,20 +99,112 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliError> {
-    let server = common.server()?;
+/// Which task instance.
+#[derive(Debug, Args)]
+pub(crate) struct Instance {
+    /// The DAG
+    dag_id: String,
+    /// The task
+    task_id: String,
+    /// The run
+    run_id: String,
+    /// Which instance of a mapped task
+    #[arg(long, value_name = "N")]
+    map_index: Option<i32>,
+}
+
+impl Instance {
+    /// Its address, or of what lies below it.
+    fn address(&self, below: &[&str]) -> String {
+        let index = self.map_index.map(|index| index.to_string());
+        let names = [
+            &self.dag_id,
+            "dagRuns",
+            &self.run_id,
+            "taskInstances",
+            &self.task_id,
+        ];
+        let mut segments = vec!["dags"];
+        segments.extend(names);
+        segments.extend(index.as_deref());
+        segments.extend(below);
+        path(&segments)
+    }
+}
+
+pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, CliError> {
     match command {
-        Command::StatesForDagRun { dag_id, run_id } => {
-            let address = path(&["dags", &dag_id, "dagRuns", &run_id, "taskInstances"]);
-            let mut tasks = server.list(&address, &[], "task_instances", None).await?;
-            if common.output == Format::Table {
-                tasks.iter_mut().for_each(shorten_note);
+        Command::Test(arguments) => return test::run(common, arguments).await,
+        Command::Asked(command) => asked(common, command).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn asked(common: &Common, command: Asked) -> Result<(), CliError> {
+    let server = common.server()?;
+    let format = common.output;
+    match command {
+        Asked::List { dag_id, tree } => {
+            let address = path(&["dags", &dag_id, "tasks"]);
+            let answer = server.get(&address, &[]).await?;
+            let tasks = field(&answer, "tasks")
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            if tree && format == Format::Table {
+                return output::print(&tree::drawn(&tasks));
             }
             print_list(
-                common.output,
+                format,
                 &tasks,
                 [
                     ("task", "task_id"),
+                    ("waits for", "upstream_task_ids"),
+                    ("when", "trigger_rule"),
+                    ("retries", "retries"),
+                    ("pool", "pool"),
+                    ("mapped", "is_mapped"),
+                ],
+            )
+        }
+        Asked::State(instance) => {
+            let task = server.get(&instance.address(&[]), &[]).await?;
+            match format {
+                Format::Json => output::print_json(&task),
+                Format::Table => print_line(&line(&output::text(&task, "state"))),
+            }
+        }
+        Asked::FailedDeps(instance) => {
+            let answer = server
+                .get(&instance.address(&["dependencies"]), &[])
+                .await?;
+            let failed = field(&answer, "dependencies")
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            if failed.is_empty() && format == Format::Table {
+                return print_line("nothing keeps it from running");
+            }
+            print_list(
+                format,
+                &failed,
+                [("waits for", "name"), ("because", "reason")],
+            )
+        }
+        Asked::Clear(clear) => clear.run(&server, format).await,
+        Asked::SetState(mark) => mark.run(&server, format).await,
+        Asked::StatesForDagRun { dag_id, run_id } => {
+            let address = path(&["dags", &dag_id, "dagRuns", &run_id, "taskInstances"]);
+            let mut tasks = server.list(&address, &[], "task_instances", None).await?;
+            if format == Format::Table {
+                tasks.iter_mut().for_each(shorten_note);
+            }
+            print_list(
+                format,
+                &tasks,
+                [
+                    ("task", "task_id"),
+                    ("map index", "map_index"),
                     ("state", "state"),
                     ("try", "try_number"),
                     ("start", "start_date"),
@@ -64,34 +213,38 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
                 ],
             )
         }
-        Command::Logs {
+        Asked::Logs {
             dag_id,
             run_id,
             task_id,
+            map_index,
             try_number,
             follow,
         } => {
-            let task = path(&[
-                "dags",
-                &dag_id,
-                "dagRuns",
-                &run_id,
-                "taskInstances",
-                &task_id,
-            ]);
+            let instance = Instance {
+                dag_id,
+                task_id,
+                run_id,
+                map_index,
+            };
             let try_number = match try_number {
                 Some(number) => number,
-                None => newest_try(&server, &task).await?,
+                None => newest_try(&server, &instance.address(&[])).await?,
             };
-            let address = format!("{task}/logs/{try_number}");
-            let format = common.output;
+            let mut query = Vec::new();
+            query.extend(map_index.map(|index| ("map_index", index.to_string())));
+            let whole_task = Instance {
+                map_index: None,
+                ..instance
+            };
+            let address = whole_task.address(&["logs", &try_number.to_string()]);
             if follow {
-                let query = [("follow", "true".to_owned())];
+                query.push(("follow", "true".to_owned()));
                 return server
                     .follow(&address, &query, |entry| print_entry(format, &entry))
                     .await;
             }
-            whole(&server, &address, format).await
+            whole(&server, &address, &query, format).await
         }
     }
 }
@@ -122,10 +275,16 @@ async fn newest_try(server: &ApiClient, task: &str) -> Result<u32, CliError> {
 }
 
 /// What there is of a log now.
-async fn whole(server: &ApiClient, address: &str, format: Format) -> Result<(), CliError> {
+async fn whole(
+    server: &ApiClient,
+    address: &str,
+    query: &[(&str, String)],
+    format: Format,
+) -> Result<(), CliError> {
     let mut token: Option<String> = None;
     loop {
-        let query: Vec<_> = token.iter().map(|token| ("token", token.clone())).collect();
+        let mut query = query.to_vec();
+        query.extend(token.iter().map(|token| ("token", token.clone())));
         let part = server.get(address, &query).await?;
         let entries = field(&part, "content")
             .as_array()

@@ -55,6 +55,9 @@ section! {
         max_active_runs_per_dag: u32 = 16, in 1..=100_000;
         /// Tasks at once in one run, where the DAG does not say.
         max_active_tasks_per_dag: u32 = 16, in 1..=100_000;
+        /// The most elements of a list that a task may return for others to be mapped over; a longer one fails
+        /// the task. It bounds each list, not their product.
+        max_map_length: u32 = 1024, in 1..=100_000;
         /// XComs with more bytes than this are kept in files and not in the database.
         xcom_spill_bytes: ByteSize = ByteSize::kib(64), in ByteSize::kib(1)..=ByteSize::mib(1);
         /// How often tries are looked for whose host stopped answering.

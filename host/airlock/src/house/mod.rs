@@ -23,8 +23,8 @@ use airlock_model::{
 };
 use airlock_sandbox::{Compiler, Sandbox};
 use airlock_scheduler::{
-    DagPolicy, Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
-    engine::RandomKeys, import,
+    DagPolicy, Engine, Handle, ImportPolicy, Importer, Options, Ports, Scheduler, TeamSetup,
+    driver::Shutdown, engine::RandomKeys, restart,
 };
 use airlock_secret::Vault;
 use airlock_store::{BlobFiles, HomeLock, LogFiles, Store};
@@ -246,6 +246,7 @@ fn scheduler_options(config: &Config) -> Options {
         lease: config.scheduler.lease,
         drain_timeout: config.scheduler.drain_timeout,
         spill_bytes: config.scheduler.xcom_spill_bytes.in_memory(),
+        max_map_length: config.scheduler.max_map_length,
     }
 }
 

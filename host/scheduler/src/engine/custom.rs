@@ -46,7 +46,7 @@ impl DagState {
         &mut self,
         schedule: &CustomSchedule,
         now: Timestamp,
-    ) -> Result<Option<NextRun>, Option<TimetableQuestion>> {
+    ) -> Result<Option<NextRun>, Option<Box<TimetableQuestion>>> {
         let code = TimetableCode {
             team: self.live.team.clone(),
             bundle: self.live.bundle.clone(),
@@ -69,13 +69,13 @@ impl DagState {
             last,
             next: None,
         });
-        Err(Some(TimetableQuestion {
+        Err(Some(Box::new(TimetableQuestion {
             dag_id: self.live.dag.id().clone(),
             code,
             last,
             bounds: Restriction::from(self.live.dag.spec()),
             now,
-        }))
+        })))
     }
 }
 
@@ -90,7 +90,8 @@ impl Engine {
         match self.dags.get_mut(dag)?.custom(schedule, now) {
             Ok(next) => next,
             Err(question) => {
-                self.timetable_questions.extend(question);
+                self.timetable_questions
+                    .extend(question.map(|question| *question));
                 None
             }
         }

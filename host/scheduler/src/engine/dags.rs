@@ -36,7 +36,7 @@ impl Engine {
             Event::TimetableAnswered(question, answer) => {
                 self.timetable_answered(&question, answer, now);
             }
-            Event::PastKnown(question, past) => self.past_known(question, past, now),
+            Event::PastKnown(known) => self.past_known(known.0, known.1, now),
         }
     }
 

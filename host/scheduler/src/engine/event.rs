@@ -86,5 +86,5 @@ pub enum Event {
         Result<Option<NextRun>, TimetableFailure>,
     ),
     /// The database has said what the run before is.
-    PastKnown(PastQuestion, Past),
+    PastKnown(Box<(PastQuestion, Past)>),
 }

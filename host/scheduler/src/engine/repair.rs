@@ -18,6 +18,9 @@ use airlock_model::{
 
 use super::{Engine, event::Reply};
 
+/// The tasks on one side of a task.
+type Near = fn(&airlock_model::dag::Task) -> &Vec<TaskIndex>;
+
 /// A run as it was read back, with the definition that it is pinned to.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -112,7 +115,7 @@ impl Engine {
             .map(|task| selection.task_ids.is_empty() || selection.task_ids.contains(&task.id))
             .collect();
         let named = wanted.clone();
-        let around: [(bool, fn(&airlock_model::dag::Task) -> &Vec<TaskIndex>); 2] = [
+        let around: [(bool, Near); 2] = [
             (selection.upstream, |task| &task.upstream),
             (selection.downstream, |task| &task.downstream),
         ];

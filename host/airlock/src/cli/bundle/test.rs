@@ -26,9 +26,19 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(in crate::cli) run: RunArguments,
+    /// Show each task's whole log and its XComs
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// The run, and what is around it.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
     /// The DAG
     #[arg(value_parser = id)]
-    dag_id: DagId,
+    pub(in crate::cli) dag_id: DagId,
     /// The time that the run stands for, as 2012-01-15 or 2012-01-15T06:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     logical_date: Option<Timestamp>,
@@ -44,9 +54,29 @@ pub(crate) struct Arguments {
     /// A connection that there is, as a URI; may be given several times
     #[arg(long, value_name = "ID=URI", value_parser = connection)]
     connection: Vec<Connection>,
-    /// Show each task's whole log and its XComs
-    #[arg(long, short)]
-    verbose: bool,
+}
+
+impl RunArguments {
+    /// What is to be run; a bundle's folder is built first.
+    pub(in crate::cli) async fn test(&self, common: &Common) -> Result<DagTest, CliError> {
+        let bundle = &self.bundle;
+        let (component, folder) = if bundle.is_dir() {
+            let built = build::build(&common.home()?, bundle, false).await?;
+            (built.path, bundle.clone())
+        } else {
+            // As `standalone` does it: the folder of a component lies beside it, under its name.
+            (bundle.clone(), bundle.with_extension(""))
+        };
+        Ok(DagTest {
+            bundle: component,
+            folder: absolute(&folder),
+            dag_id: self.dag_id.clone(),
+            logical_date: self.logical_date,
+            conf: self.conf.clone().unwrap_or_default(),
+            variables: self.variable.clone(),
+            connections: self.connection.clone(),
+        })
+    }
 }
 
 fn id(text: &str) -> Result<DagId, String> {
@@ -72,29 +102,14 @@ fn connection(text: &str) -> Result<Connection, String> {
     from_uri(id, uri)
 }
 
-pub(super) async fn run(common: &Common, arguments: Arguments) -> Result<ExitCode, CliError> {
-    let Arguments {
-        bundle, verbose, ..
-    } = &arguments;
+pub(in crate::cli) async fn run(
+    common: &Common,
+    arguments: Arguments,
+) -> Result<ExitCode, CliError> {
     let config = common.config()?;
-    let (component, folder) = if bundle.is_dir() {
-        let built = build::build(&common.home()?, bundle, false).await?;
-        (built.path, bundle.clone())
-    } else {
-        // As `standalone` does it: the folder of a component lies beside it, under its name.
-        (bundle.clone(), bundle.with_extension(""))
-    };
-    let test = DagTest {
-        bundle: component,
-        folder: absolute(&folder),
-        dag_id: arguments.dag_id.clone(),
-        logical_date: arguments.logical_date,
-        conf: arguments.conf.clone().unwrap_or_default(),
-        variables: arguments.variable.clone(),
-        connections: arguments.connection.clone(),
-    };
+    let test = arguments.run.test(common).await?;
     let mut told = Vec::new();
-    let (format, verbose) = (common.output, *verbose);
+    let (format, verbose) = (common.output, arguments.verbose);
     let mut on_task = |task: TestedTask| match format {
         Format::Json => {
             told.push(wire(&task));
@@ -105,13 +120,13 @@ pub(super) async fn run(common: &Common, arguments: Arguments) -> Result<ExitCod
     let run = run_dag_test(&config, test, &mut on_task).await?;
     match format {
         Format::Json => print_json(&json!({
-            "dag_id": arguments.dag_id,
+            "dag_id": arguments.run.dag_id,
             "run_id": run.run_id,
             "state": run.state,
             "duration": run.duration.as_secs_f64(),
             "tasks": told,
         }))?,
-        Format::Table => print_line(&run_text(&arguments, &run))?,
+        Format::Table => print_line(&run_text(&arguments.run, &run))?,
     }
     Ok(match run.state {
         RunState::Success => ExitCode::SUCCESS,
@@ -124,7 +139,7 @@ fn absolute(folder: &Path) -> PathBuf {
 }
 
 /// A task instance for programs.
-fn wire(task: &TestedTask) -> Value {
+pub(in crate::cli) fn wire(task: &TestedTask) -> Value {
     let parsed = |json: &String| serde_json::from_str::<Value>(json).unwrap_or_default();
     let xcoms: Map<String, Value> = task
         .xcoms
@@ -133,6 +148,7 @@ fn wire(task: &TestedTask) -> Value {
         .collect();
     json!({
         "task_id": task.task_id,
+        "map_index": task.map_index,
         "state": task.state,
         "try_number": task.tries,
         "duration": task.duration.as_secs_f64(),
@@ -143,7 +159,7 @@ fn wire(task: &TestedTask) -> Value {
 }
 
 /// One line per task: name, state, how long, and the last thing it said or why it did not succeed.
-fn task_text(task: &TestedTask, verbose: bool) -> String {
+pub(in crate::cli) fn task_text(task: &TestedTask, verbose: bool) -> String {
     let own = |entry: &&airlock_model::log::Line| entry.source != Source::Airlock;
     let said = match &task.note {
         Some(note) => Some(note.as_str()),
@@ -166,9 +182,13 @@ fn task_text(task: &TestedTask, verbose: bool) -> String {
         0 => "–".to_owned(),
         _ => output::duration(task.duration),
     };
+    let name = match task.map_index.get() {
+        Some(index) => format!("{}[{index}]", task.task_id),
+        None => task.task_id.to_string(),
+    };
     let head = format!(
         "  {:14} {}  {took:>9}   {tries}{}",
-        line(task.task_id.as_str()),
+        line(&name),
         output::state(task.state.as_str(), 9),
         line(first),
     );
@@ -188,7 +208,7 @@ fn task_text(task: &TestedTask, verbose: bool) -> String {
     text
 }
 
-fn run_text(arguments: &Arguments, run: &TestedRun) -> String {
+fn run_text(arguments: &RunArguments, run: &TestedRun) -> String {
     let date = match arguments.logical_date {
         Some(at) => {
             let text = at.to_string();
@@ -212,6 +232,7 @@ mod tests {
     use std::time::Duration;
 
     use airlock_model::{
+        id::MapIndex,
         log::{Level, Line},
         state::TaskState,
     };
@@ -229,6 +250,7 @@ mod tests {
         };
         TestedTask {
             task_id: "observe".parse().unwrap(),
+            map_index: MapIndex::UNMAPPED,
             state,
             tries: 1,
             duration: Duration::from_micros(1200),
