@@ -17,7 +17,7 @@ pub(crate) enum Command {
     /// One run for each logical date that the DAG's schedule has between the two. They go behind the DAG's other runs,
     /// and have a bound of active runs of their own. A DAG has at most one backfill at a time.
     #[command(
-        group = ArgGroup::new("dag").required(true).args(["dag_id", "dag"]),
+        group = ArgGroup::new("which_dag").required(true).args(["dag_id", "dag"]),
         after_help = "Examples:\n  airlock backfill create weather --from-date 2012-01-01 --to-date 2012-12-31 --dry-run\n  airlock backfill create weather --from-date 2012-01-01 --to-date 2012-12-31 --reprocess-behavior failed\n  airlock backfill create weather --from-date 2012-01-01 --to-date 2012-12-31 --run-backwards --max-active-runs 4"
     )]
     Create {

@@ -24,6 +24,8 @@ fn limits() -> TeamLimits {
         // More than the others may have: it must be the timetable's own limit that ends it.
         parse_cpu_time: Duration::from_secs(20),
         task_cpu_time: Duration::from_secs(20),
+        // Enough to make an answer that is larger than the border lets through.
+        memory_per_instance: 128 << 20,
         ..small()
     }
 }

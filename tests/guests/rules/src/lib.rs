@@ -1,7 +1,7 @@
 //! The DAG runs that Airflow itself made, as DAGs: each task ends as it is planned to, if it gets to run.
 
 use hostile_raw::{
-    airlock::bundle::definitions::{Dag, Parsed, TriggerRule},
+    airlock::bundle::definitions::{Dag, Parsed, TriggerRule, WeightRule},
     dag,
     exports::airlock::bundle::{dags, tasks},
     parsed, success, task,
@@ -42,16 +42,31 @@ fn rule(name: &str) -> TriggerRule {
     }
 }
 
+/// How many tasks lie one after the other before this one, at the most.
+fn depth(edges: &[(String, String)], task: &str) -> i32 {
+    let ups = edges.iter().filter(|(_, to)| to == task);
+    ups.map(|(from, _)| depth(edges, from) + 1)
+        .max()
+        .unwrap_or(0)
+}
+
 fn planned(run: PlannedRun) -> Dag {
     let tasks = run.tasks.iter().map(|planned| {
         let ups = run.edges.iter().filter(|(_, to)| *to == planned.task_id);
         let ups: Vec<&str> = ups.map(|(from, _)| from.as_str()).collect();
         let mut task = task(&planned.task_id, &planned.outcome, &ups);
         task.trigger_rule = rule(&planned.trigger_rule);
+        task.weight_rule = WeightRule::Absolute;
+        task.priority_weight = -depth(&run.edges, &planned.task_id);
         task
     });
     let tasks = tasks.collect();
-    dag(&run.dag_id, tasks)
+    Dag {
+        // What the rules say may depend on which of two tasks that are ready ends first: one at a time, those
+        // nearer to the beginning first.
+        max_active_tasks: Some(1),
+        ..dag(&run.dag_id, tasks)
+    }
 }
 
 struct Rules;
