@@ -16,6 +16,7 @@ mod valid;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use check::asset::asset_name;
 pub use mapping::{Mapped, Part, Values};
 pub use mistake::{DefinitionError, Mistake};
 pub use schedule::{CronLine, CustomSchedule, Delta, RunImmediately, Schedule};

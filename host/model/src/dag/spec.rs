@@ -272,9 +272,9 @@ pub struct DagSpec {
     pub end_date: Option<Timestamp>,
     /// Whether the past is made up for.
     pub catchup: bool,
-    /// None: [`DEFAULT_MAX_ACTIVE_RUNS`].
+    /// None: `DEFAULT_MAX_ACTIVE_RUNS`.
     pub max_active_runs: Option<u32>,
-    /// Of one run; none: [`DEFAULT_MAX_ACTIVE_TASKS`].
+    /// Of one run; none: `DEFAULT_MAX_ACTIVE_TASKS`.
     pub max_active_tasks: Option<u32>,
     /// From a run's start.
     pub dagrun_timeout: Option<Duration>,

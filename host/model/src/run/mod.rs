@@ -5,8 +5,8 @@
 //! the scheduler writes one transaction. Each move costs time in proportion to the tasks that it touches,
 //! never to the size of the DAG: upstream states are counted as they change.
 //!
-//! [`judge`] says what the rules say and draws the consequences of ends, [`expand`] makes mapped tasks many,
-//! [`tries`] takes tries from their claim to their end, and [`repair`] is what people do to a run.
+//! `judge` says what the rules say and draws the consequences of ends, `expand` makes mapped tasks many,
+//! `tries` takes tries from their claim to their end, and `repair` is what people do to a run.
 
 mod expand;
 mod instance;

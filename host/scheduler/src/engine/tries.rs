@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use airlock_model::{
     admission::Admitted,
-    dag::{Input, mapping},
+    dag::{AssetRef, Input, Mistake, asset_name, mapping},
     id::{InstanceIndex, MapIndex, RunKey, TaskIndex, TaskInstanceKey, Token},
-    outcome::{Failure, FailureKind, Outcome},
+    outcome::{Failure, FailureKind, Outcome, OutletEvent},
     port::{RETURN_VALUE, XcomWrite},
     run::Moves,
     time::Timestamp,
@@ -218,11 +218,14 @@ impl Active {
     }
 
     /// How many elements a try returned, where others are mapped over them; a try that returned what cannot be
-    /// mapped over has failed (Airflow's semantics, 3.8).
+    /// mapped over, or speaks of what names no asset, has failed (Airflow's semantics, 3.8).
     fn measured(&self, at: InstanceIndex, outcome: Outcome, most: u32) -> (Outcome, Option<u32>) {
-        let Outcome::Success { xcoms, .. } = &outcome else {
+        let Outcome::Success { xcoms, events, .. } = &outcome else {
             return (outcome, None);
         };
+        if let Some(mistake) = events.iter().find_map(|event| named(event).err()) {
+            return (failed(mistake.to_string()), None);
+        }
         let source = self
             .run
             .dag()
@@ -247,12 +250,25 @@ impl Active {
                 task.id
             ),
         };
-        let failure = Failure {
-            kind: FailureKind::Error,
-            message,
-            causes: Vec::new(),
-            location: None,
-        };
-        (Outcome::Failed(failure), None)
+        (failed(message), None)
     }
+}
+
+/// Whether what a task says of a change names an asset, and an alias where it has one.
+fn named(event: &OutletEvent) -> Result<(), Mistake> {
+    let (AssetRef::Name(name) | AssetRef::Uri(name) | AssetRef::Alias(name)) = &event.asset;
+    event
+        .alias
+        .iter()
+        .chain([name])
+        .try_for_each(|text| asset_name(text))
+}
+
+fn failed(message: String) -> Outcome {
+    Outcome::Failed(Failure {
+        kind: FailureKind::Error,
+        message,
+        causes: Vec::new(),
+        location: None,
+    })
 }

@@ -37,6 +37,7 @@ impl Engine {
         if state.is_some_and(|state| state.live.paused) {
             let text = format!("the DAG `{}` is paused", row.dag_id);
             deps.push(dep("Dag Not Paused", text));
+            return deps;
         }
         if active.run.state() != RunState::Queued {
             return deps;

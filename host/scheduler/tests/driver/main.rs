@@ -17,9 +17,9 @@ use std::{
 };
 
 use airlock_model::{
-    dag::{Argument, Dag, DagSpec, TaskSpec},
+    dag::{Argument, AssetRef, Dag, DagSpec, TaskSpec},
     id::{BundleHash, BundleName, DagId, RunId, RunKey, TaskInstanceKey, TeamName, Token},
-    outcome::{Outcome, Report},
+    outcome::{Downstream, Outcome, OutletEvent, Report},
     port::{
         Clock, Control, ControlError, Executor, RunRow, StoredDag, SystemClock, TriggerRun,
         TryEvents, Work,
@@ -237,6 +237,25 @@ async fn a_full_disk_stops_everything_and_loses_nothing() {
         .until(|b| b.run_state(run.key) == Some(RunState::Success))
         .await;
     assert!(bench.handle.health().store_ok);
+}
+
+#[tokio::test]
+async fn an_event_of_what_names_no_asset_fails_its_try_and_never_reaches_the_store() {
+    let bench = start(1, |_| {
+        Some(Outcome::Success {
+            xcoms: vec![],
+            downstream: Downstream::Free,
+            events: vec![OutletEvent {
+                asset: AssetRef::Name("x".repeat(10_000)),
+                alias: Some("a".into()),
+                extra: "{}".into(),
+            }],
+        })
+    });
+    let run = bench.trigger("r").await.unwrap();
+    bench
+        .until(|b| b.run_state(run.key) == Some(RunState::Failed))
+        .await;
 }
 
 #[tokio::test]

@@ -10,6 +10,19 @@ const MAX_NAME_BYTES: usize = 1500;
 /// The most assets that one condition may name.
 const MAX_CONDITION: usize = 1000;
 
+/// Whether a text may name an asset or an alias, or be an asset's URI.
+///
+/// # Errors
+/// [`Mistake::AssetName`] when it may not.
+pub fn asset_name(text: &str) -> Result<(), Mistake> {
+    let fits = (1..=MAX_NAME_BYTES).contains(&text.len());
+    if !fits || text.trim() != text || text.chars().any(char::is_control) {
+        let shown = text.chars().take(80).collect();
+        return Err(Mistake::AssetName(shown));
+    }
+    Ok(())
+}
+
 impl Check<'_> {
     pub(super) fn assets(&mut self) {
         let spec = self.spec;
@@ -64,10 +77,8 @@ impl Check<'_> {
     }
 
     fn asset_text(&mut self, text: &str) {
-        let fits = (1..=MAX_NAME_BYTES).contains(&text.len());
-        if !fits || text.trim() != text || text.chars().any(char::is_control) {
-            let shown: String = text.chars().take(80).collect();
-            self.dag_mistake(Mistake::AssetName(shown));
+        if let Err(mistake) = asset_name(text) {
+            self.dag_mistake(mistake);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The way from a definition to a valid DAG: every check, and all mistakes at once.
 
-mod asset;
+pub(super) mod asset;
 mod group;
 mod param;
 mod task;
