@@ -45,7 +45,7 @@ impl Run {
         let of = |at| self.returned.get(&at).copied();
         match &instances.of {
             Expansion::One(_) => of(InstanceIndex::unmapped(source)),
-            Expansion::Many(_) if !self.has_ended(source) => None,
+            Expansion::Many(_) if !self.all_told(&[source]) => None,
             Expansion::Many(_) => Some(instances.indexes(source).filter_map(of).sum()),
         }
     }
@@ -74,14 +74,6 @@ impl Run {
             .indexes(source)
             .filter(|at| self.returned.contains_key(at));
         returned.nth(place as usize)
-    }
-
-    /// Whether all instances of a task have ended.
-    pub(super) fn has_ended(&self, task: TaskIndex) -> bool {
-        self.tasks.get(task.get()).is_some_and(|instances| {
-            let ended = |i: &Instance| i.fields.state.is_some_and(TaskState::is_terminal);
-            instances.all().iter().all(ended)
-        })
     }
 
     fn count(&mut self, mapping: &Mapped) -> Option<u64> {
@@ -199,7 +191,7 @@ impl Run {
         let dag = Arc::clone(&self.dag);
         for (at, group) in dag.groups() {
             let sources = group.mapping.sources();
-            if sources.iter().all(|&source| self.has_ended(source)) {
+            if self.all_told(&sources) {
                 self.expand_group(at, now, moves, ends);
             }
         }
@@ -217,7 +209,7 @@ impl Run {
         self.lengths.remove(&source);
         for (at, group) in dag.groups() {
             let sources = group.mapping.sources();
-            if sources.contains(&source) && sources.iter().all(|&s| self.has_ended(s)) {
+            if sources.contains(&source) && self.all_told(&sources) {
                 self.expand_group(at, now, moves, ends);
             }
         }
@@ -252,7 +244,7 @@ impl Run {
         };
         let failed = |task: &TaskIndex| {
             let one = self.tasks.get(task.get()).and_then(|t| t.one());
-            one.is_some_and(|one| one.fields.state != Some(TaskState::Success))
+            one.is_some_and(|one| one.told() != Some(TaskState::Success))
         };
         if group.mapping.sources().iter().any(failed) {
             // What stands in the group hears of it as of any upstream task's end.

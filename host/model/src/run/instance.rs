@@ -28,6 +28,8 @@ pub(super) enum Past {
 pub(super) struct Instance {
     pub(super) fields: TaskFields,
     pub(super) past: Past,
+    /// It has ended, and those after it have not heard of it yet.
+    pub(super) untold: bool,
     pub(super) own: Option<Box<Counts>>,
 }
 
@@ -36,8 +38,14 @@ impl Instance {
         Self {
             fields,
             past: Past::Unasked,
+            untold: false,
             own: None,
         }
+    }
+
+    /// Where it stands as far as those after it have heard.
+    pub(super) fn told(&self) -> Option<TaskState> {
+        self.fields.state.filter(|_| !self.untold)
     }
 
     /// Whether it will move by itself or because somebody works on it.

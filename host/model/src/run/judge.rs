@@ -1,10 +1,10 @@
 //! What is to become of a task instance that nobody has decided about, and what follows from its end.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Moves, Run,
-    instance::{Before, Counts, Expansion, Past, after, before, together},
+    instance::{Before, Counts, Expansion, Instance, Instances, Past, after, before, together},
 };
 use crate::{
     dag::Role,
@@ -12,7 +12,7 @@ use crate::{
     outcome::Downstream,
     state::{RunState, TaskState},
     time::Timestamp,
-    trigger_rule::Verdict,
+    trigger_rule::{TriggerRule, Upstream, Verdict},
 };
 
 /// What the rules say about a task instance.
@@ -31,7 +31,7 @@ pub(super) enum Ruling {
 }
 
 /// Ends whose consequences have not been drawn.
-pub(super) type Ends = VecDeque<(InstanceIndex, TaskState)>;
+pub(super) type Ends = Vec<(InstanceIndex, TaskState)>;
 
 impl Run {
     /// What the rules say now about an instance without a state.
@@ -54,14 +54,19 @@ impl Run {
             return Ruling::Set(state);
         }
         let counts = instances.shared.plus(instance.own.as_deref());
-        let setups = counts.setups;
+        let setups = match task.rule {
+            // It asks nobody, so not even a setup that it does not directly come after (Airflow 3.3.2,
+            // `trigger_rule_dep.py`).
+            TriggerRule::Always => Upstream::default(),
+            _ => counts.setups,
+        };
         if setups.failed + setups.upstream_failed > 0 {
             return Ruling::Set(TaskState::UpstreamFailed);
         }
         if setups.skipped > 0 {
             return Ruling::Set(TaskState::Skipped);
         }
-        if setups.success + setups.removed < setups.total || counts.scope_done < counts.scope {
+        if counts.scope_done < counts.scope {
             return Ruling::Wait;
         }
         if !unexpanded && task.group.is_some() && counts.upstream.removed > 0 {
@@ -70,6 +75,8 @@ impl Run {
         match task.rule.verdict(&counts.upstream) {
             Verdict::Set(state) => Ruling::Set(state),
             Verdict::Wait => Ruling::Wait,
+            Verdict::Run if setups.success + setups.removed < setups.total => Ruling::Wait,
+            Verdict::Run if mapping.is_some_and(|m| !self.all_told(&m.sources())) => Ruling::Wait,
             Verdict::Run if unexpanded && task.group.is_some() => Ruling::Wait,
             Verdict::Run if mapping.is_some() => Ruling::Expand,
             Verdict::Run if instance.past == Past::Asked => Ruling::Wait,
@@ -91,17 +98,22 @@ impl Run {
             false => MapIndex::UNMAPPED,
         };
         let decided = self.tasks.get(up.get()).and_then(|ups| ups.get(index));
-        let decided = decided.filter(|up| up.fields.state == Some(TaskState::Success));
+        let decided = decided.filter(|up| up.told() == Some(TaskState::Success));
         let Some(decision) = decided.and_then(|up| up.fields.downstream.as_deref()) else {
             return false;
         };
+        self.excludes(decision, up, at.task)
+    }
+
+    /// Whether a decision of one task excludes another that comes after it.
+    pub(super) fn excludes(&self, decision: &Downstream, up: TaskIndex, down: TaskIndex) -> bool {
         match decision {
             Downstream::Free => false,
-            Downstream::Skip { .. } => self.dag.task(at.task).is_some_and(|(_, spec)| {
+            Downstream::Skip { .. } => self.dag.task(down).is_some_and(|(_, spec)| {
                 // A short circuit leaves teardowns alone (Airflow 3.3.2, `ShortCircuitOperator`).
                 !matches!(spec.role, Role::Teardown { .. })
             }),
-            Downstream::Follow(names) => !self.follows(names, up, at.task),
+            Downstream::Follow(names) => !self.follows(names, up, down),
         }
     }
 
@@ -144,7 +156,7 @@ impl Run {
     fn without_source(&self, sources: &[TaskIndex]) -> Option<TaskState> {
         let states = sources
             .iter()
-            .filter_map(|s| self.tasks.get(s.get())?.one()?.fields.state);
+            .filter_map(|s| self.tasks.get(s.get())?.one()?.told());
         let mut told = None;
         for state in states {
             match state {
@@ -156,6 +168,15 @@ impl Run {
             }
         }
         told
+    }
+
+    /// Whether all instances of these tasks have ended, and those after them have heard of it.
+    pub(super) fn all_told(&self, tasks: &[TaskIndex]) -> bool {
+        tasks.iter().all(|task| {
+            let told = |i: &Instance| i.told().is_some_and(TaskState::is_terminal);
+            let instances = self.tasks.get(task.get());
+            instances.is_some_and(|instances| instances.all().iter().all(told))
+        })
     }
 
     /// Asks the rules about an instance that nobody has decided about, and does what they say.
@@ -208,6 +229,7 @@ impl Run {
         let was_moving = instance.is_moving();
         let had_ended = instance.fields.state.is_some_and(TaskState::is_terminal);
         instance.past = Past::Unasked;
+        instance.untold = true;
         instance.fields.state = Some(state);
         instance.fields.ended_at = Some(now);
         instance.fields.next_try_at = None;
@@ -217,21 +239,34 @@ impl Run {
         moves.changed.push(at);
         self.moving -= u32::from(was_moving);
         self.unfinished -= u32::from(!had_ended);
-        ends.push_back((at, state));
+        ends.push((at, state));
     }
 
-    /// Draws the consequences of ends until there are no more.
+    /// Draws the consequences of ends until there are no more, in rounds: what ends in one is heard of by all
+    /// in the next. So it does not matter in which order the tasks of a DAG were written down, as it does not
+    /// for Airflow, whose scheduler judges all task instances by the states that it has read before.
     pub(super) fn follow(&mut self, ends: &mut Ends, now: Timestamp, moves: &mut Moves) {
         let dag = Arc::clone(&self.dag);
-        while let Some((at, state)) = ends.pop_front() {
-            let source = dag.task(at.task).is_some_and(|(task, _)| task.is_source);
-            let mut touched = Vec::new();
-            for (down, how) in after(&dag, at.task) {
-                touched.extend(self.count_end(at, down, how, state));
+        while !ends.is_empty() {
+            let (mut touched, mut sources) = (Vec::new(), Vec::new());
+            for (at, state) in std::mem::take(ends) {
+                if let Some(instance) = self.instance_mut(at) {
+                    instance.untold = false;
+                }
+                for (down, how) in after(&dag, at.task) {
+                    touched.extend(self.count_end(at, down, how, state));
+                }
+                if dag.task(at.task).is_some_and(|(task, _)| task.is_source) {
+                    sources.push(at.task);
+                }
             }
+            sources.sort_unstable();
+            sources.dedup();
             // First, so that what lies beyond a list that has become shorter does not start.
-            if source && self.has_ended(at.task) {
-                self.source_ended(at.task, now, moves, ends);
+            for source in sources {
+                if self.all_told(&[source]) {
+                    self.source_ended(source, now, moves, ends);
+                }
             }
             for down in touched {
                 self.judge(down, now, moves, ends);
@@ -283,9 +318,7 @@ impl Run {
                 continue;
             };
             if !together(&dag, up, task) {
-                ups.all()
-                    .iter()
-                    .for_each(|up| shared.add(how, up.fields.state));
+                ups.all().iter().for_each(|up| shared.add(how, up.told()));
                 continue;
             }
             let many = self
@@ -294,13 +327,13 @@ impl Run {
                 .is_some_and(|t| t.one().is_none());
             for (i, own) in owns.iter_mut().enumerate() {
                 match (&ups.of, many) {
-                    (Expansion::One(up), _) => own.add(how, up.fields.state),
+                    (Expansion::One(up), _) => own.add(how, up.told()),
                     (Expansion::Many(ups), true) => {
-                        let state = ups.get(i).map(|up| up.fields.state);
+                        let state = ups.get(i).map(Instance::told);
                         own.add(how, state.unwrap_or(Some(TaskState::Removed)));
                     }
                     (Expansion::Many(ups), false) => {
-                        ups.iter().for_each(|up| own.add(how, up.fields.state));
+                        ups.iter().for_each(|up| own.add(how, up.told()));
                     }
                 }
             }
@@ -315,6 +348,9 @@ impl Run {
 
     /// Counts anew all that can be counted.
     pub(super) fn recount(&mut self) {
+        for instance in self.tasks.iter_mut().flat_map(Instances::all_mut) {
+            instance.untold = false;
+        }
         for i in 0..self.tasks.len() {
             self.recount_task(crate::dag::index(i));
         }
@@ -331,11 +367,10 @@ impl Run {
     pub(super) fn judge_all(&mut self, now: Timestamp, moves: &mut Moves) {
         let mut ends = Ends::new();
         self.expand_groups(now, moves, &mut ends);
-        self.follow(&mut ends, now, moves);
         for at in self.instances() {
             self.judge(at, now, moves, &mut ends);
-            self.follow(&mut ends, now, moves);
         }
+        self.follow(&mut ends, now, moves);
         self.settle(moves);
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{EPOCH, Moves, Run, judge::Ends};
+use super::{EPOCH, Moves, Run, instance::together, judge::Ends};
 use crate::{
     dag::Role,
-    id::{InstanceIndex, Token},
+    id::{InstanceIndex, MapIndex, TaskIndex, Token},
     outcome::{Downstream, Failure, FailureKind, Outcome},
     port::TaskFields,
     retry,
@@ -169,8 +169,8 @@ impl Run {
         }))
     }
 
-    /// Keeps what a task decided about those after it. Where it skips all of them, that happens at once,
-    /// and no trigger rule is asked.
+    /// Keeps what a task decided about those after it, and skips at once what it excludes and has not begun to
+    /// run (Airflow's semantics, 3.7). Where that is all that comes after, no trigger rule is asked.
     fn decide(
         &mut self,
         at: InstanceIndex,
@@ -179,15 +179,8 @@ impl Run {
         moves: &mut Moves,
         ends: &mut Ends,
     ) {
-        let all = decision == Downstream::Skip { all: true };
-        self.decisions += 1;
-        if let Some(instance) = self.instance_mut(at) {
-            instance.fields.downstream = Some(Arc::new(decision));
-        }
-        if !all {
-            return;
-        }
         let dag = Arc::clone(&self.dag);
+        let all = decision == Downstream::Skip { all: true };
         let mut seen = vec![false; self.tasks.len()];
         let mut ahead = vec![at.task];
         while let Some(task) = ahead.pop() {
@@ -200,29 +193,42 @@ impl Run {
                 let fresh = seen
                     .get_mut(down.get())
                     .is_some_and(|s| !std::mem::replace(s, true));
-                if fresh {
+                if !fresh {
+                    continue;
+                }
+                if all {
                     ahead.push(down);
-                    self.skip_untouched(down, now, moves, ends);
+                }
+                if self.excludes(&decision, at.task, down) {
+                    self.skip_unbegun(at, down, now, moves, ends);
                 }
             }
         }
+        self.decisions += 1;
+        if let Some(instance) = self.instance_mut(at) {
+            instance.fields.downstream = Some(Arc::new(decision));
+        }
     }
 
-    fn skip_untouched(
+    /// Skips the instances of a task that follow the decision of `at` and have not begun to run. One of many
+    /// decides about its own map index in its group only.
+    fn skip_unbegun(
         &mut self,
-        task: crate::id::TaskIndex,
+        at: InstanceIndex,
+        down: TaskIndex,
         now: Timestamp,
         moves: &mut Moves,
         ends: &mut Ends,
     ) {
-        let teardown =
-            |(_, spec): (_, &crate::dag::TaskSpec)| matches!(spec.role, Role::Teardown { .. });
-        if self.dag.task(task).is_some_and(teardown) {
-            return;
-        }
-        for at in self.instances_of(task) {
-            if self.fields(at).is_some_and(|fields| fields.state.is_none()) {
-                self.put(at, TaskState::Skipped, None, now, moves, ends);
+        let one = at.map_index == MapIndex::UNMAPPED;
+        let together = together(&self.dag, at.task, down);
+        for down in self.instances_of(down) {
+            let follows = one || together && down.map_index == at.map_index;
+            let state = self.fields(down).and_then(|fields| fields.state);
+            let begun = state.is_some_and(|s| s.is_terminal() || s == TaskState::Running);
+            if follows && !begun {
+                self.supersede(down, moves);
+                self.put(down, TaskState::Skipped, None, now, moves, ends);
             }
         }
     }
