@@ -196,12 +196,10 @@ async fn in_house(
 /// The run that a test is about.
 pub(crate) async fn triggered(house: &House, test: DagTest) -> Result<RunRow, CliError> {
     let run = TriggerRun {
-        dag_id: test.dag_id,
-        run_id: None,
         // As Airflow's `dags test`: a run that stands for no time is not what most DAGs are written for.
         logical_date: Some(test.logical_date.unwrap_or_else(|| house.clock.now())),
-        run_after: None,
         conf: test.conf,
+        ..TriggerRun::now(test.dag_id)
     };
     house.handle.trigger(run).await.map_err(CliError::room)
 }

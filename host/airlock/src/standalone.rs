@@ -105,6 +105,7 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
         runs: store.clone(),
         backfills: store.clone(),
         assets: store.clone(),
+        timetables: house.sandbox.clone(),
         xcoms: store.clone(),
         bundles: store.clone(),
         logs: house.logs.clone(),

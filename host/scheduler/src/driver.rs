@@ -25,7 +25,8 @@ use tracing::{error, info, warn};
 
 use crate::{
     engine::{
-        AfterCommit, Answer, Claim, Dispatch, Engine, Event, Past, PastQuestion, TimetableQuestion,
+        AfterCommit, Answer, Claim, CoverQuestion, Dispatch, Engine, Event, Past, PastQuestion,
+        TimetableQuestion,
     },
     handle::Handle,
     lists::{Lists, until_written},
@@ -176,6 +177,9 @@ impl Scheduler {
             }
             for question in self.engine.take_timetable_questions() {
                 self.ask_timetable(question);
+            }
+            for question in self.engine.take_cover_questions() {
+                self.ask_cover(question);
             }
             self.look_for_zombies(now);
             self.tell_health(now);
@@ -495,6 +499,20 @@ impl Scheduler {
                 warn!(dag_id = %question.dag_id, %failure, again = failure.is_transient(), "the DAG's own timetable gave no next run");
             }
             let _ = events.send(Event::TimetableAnswered(Box::new(question), answer));
+        });
+    }
+
+    /// Asks a bundle's own timetable what a run covers that somebody wants; the answer comes back as an event.
+    fn ask_cover(&self, question: CoverQuestion) {
+        let (timetables, events) = (
+            Arc::clone(&self.ports.timetables),
+            self.channel.again.clone(),
+        );
+        tokio::spawn(async move {
+            let answer = timetables
+                .manual_interval(&question.code, question.at)
+                .await;
+            let _ = events.send(Event::Covered(Box::new(question), answer));
         });
     }
 

@@ -2,7 +2,10 @@
 //!
 //! The body is `{"detail": "…", "code": "AL-nnnn"}`: Airflow's, with the code added.
 
-use airlock_model::port::{ControlError, StoreError};
+use airlock_model::{
+    id::DagId,
+    port::{ControlError, StoreError, TimetableFailure},
+};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -93,6 +96,17 @@ pub enum ApiError {
         /// They.
         dags: String,
     },
+    /// A DAG's own timetable did not answer.
+    #[error(
+        "AL-0819: the timetable of DAG `{dag_id}` did not say when its next runs are due: {failure}"
+    )]
+    Timetable {
+        /// The DAG.
+        dag_id: DagId,
+        /// Why not.
+        #[source]
+        failure: TimetableFailure,
+    },
     /// Something that the operator has to look at.
     #[error("AL-0813: {0}")]
     Internal(String),
@@ -150,6 +164,14 @@ impl ApiError {
             | Self::ManyMakers { .. }
             | Self::Control(ControlError::RunExists { .. } | ControlError::Refused(_)) => {
                 StatusCode::CONFLICT
+            }
+            Self::Timetable { failure, .. }
+            | Self::Control(ControlError::Timetable { failure, .. }) => {
+                if failure.is_transient() {
+                    StatusCode::SERVICE_UNAVAILABLE
+                } else {
+                    StatusCode::CONFLICT
+                }
             }
             Self::Control(ControlError::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

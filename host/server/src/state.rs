@@ -7,7 +7,7 @@ use airlock_model::{
     id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
     port::{
         AssetStore, BackfillStore, BundleStore, Clock, Control, ControlError, DagStore, PoolLoads,
-        PoolStore, RunStore, StoreError, TaskLogs, XcomStore,
+        PoolStore, RunStore, StoreError, TaskLogs, Timetables, XcomStore,
     },
 };
 use async_trait::async_trait;
@@ -135,6 +135,8 @@ pub struct ApiState {
     pub backfills: Arc<dyn BackfillStore>,
     /// Assets and their events.
     pub assets: Arc<dyn AssetStore>,
+    /// Timetables that are bundles' own code.
+    pub timetables: Arc<dyn Timetables>,
     /// XComs.
     pub xcoms: Arc<dyn XcomStore>,
     /// Bundle versions.

@@ -73,6 +73,7 @@ fn new_run(dag: &str, number: i64, tasks: u32, state: RunState) -> NewRun {
             conf: "{}".into(),
             clear_number: 0,
             backfill: None,
+            note: None,
         },
         tasks: (0..tasks).map(task).collect(),
     }
@@ -261,6 +262,7 @@ async fn finish(store: &Store, run: &NewRun) {
         queued_at: None,
         clear_number: 0,
         backfill: None,
+        run_type: RunType::Scheduled,
     };
     store
         .commit(&Batch {

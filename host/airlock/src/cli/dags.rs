@@ -49,7 +49,7 @@ pub(crate) enum Asked {
     },
     /// Start a run now
     #[command(
-        after_help = "Examples:\n  airlock dags trigger weather\n  airlock dags trigger weather --logical-date 2012-01-15\n  airlock dags trigger report --conf '{\"region\": \"eu\"}'"
+        after_help = "Examples:\n  airlock dags trigger weather\n  airlock dags trigger weather --logical-date 2012-01-15\n  airlock dags trigger report --conf '{\"region\": \"eu\"}' --note 'asked for by the board'"
     )]
     Trigger {
         /// The DAG
@@ -63,6 +63,15 @@ pub(crate) enum Asked {
         /// The run's id [default: formed from the type and the time]
         #[arg(long)]
         run_id: Option<String>,
+        /// What the run covers, from [default: what the DAG's timetable says of the logical date]
+        #[arg(long, value_name = "TIME", requires = "data_interval_end")]
+        data_interval_start: Option<String>,
+        /// What the run covers, until before
+        #[arg(long, value_name = "TIME", requires = "data_interval_start")]
+        data_interval_end: Option<String>,
+        /// Something about the run, for people; at most 1,000 characters
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
     },
     /// Tell the state of a run
     #[command(
@@ -192,11 +201,23 @@ async fn asked(common: &Common, command: Asked) -> Result<(), CliError> {
             logical_date,
             conf,
             run_id,
+            data_interval_start,
+            data_interval_end,
+            note,
         } => {
             let mut body = json!({ "conf": conf.unwrap_or_default() });
+            let said = [
+                ("dag_run_id", run_id),
+                ("logical_date", logical_date),
+                ("data_interval_start", data_interval_start),
+                ("data_interval_end", data_interval_end),
+                ("note", note),
+            ];
             if let Some(fields) = body.as_object_mut() {
-                fields.extend(run_id.map(|id| ("dag_run_id".to_owned(), id.into())));
-                fields.extend(logical_date.map(|at| ("logical_date".to_owned(), at.into())));
+                let said = said.into_iter();
+                fields.extend(
+                    said.filter_map(|(name, value)| Some((name.to_owned(), value?.into()))),
+                );
             }
             let run = server
                 .post(&path(&["dags", &dag_id, "dagRuns"]), &[], &body)

@@ -18,7 +18,7 @@ use crate::{
         AssetEventId, BackfillId, BundleHash, DagId, DefinitionHash, RunKey, TaskIndex,
         TaskInstanceKey, TeamName, Token,
     },
-    state::RunState,
+    state::{RunState, RunType},
     time::Timestamp,
 };
 
@@ -48,6 +48,8 @@ pub struct RunChange {
     pub clear_number: u32,
     /// The backfill that it belongs to now.
     pub backfill: Option<BackfillId>,
+    /// Why it exists: a run that a backfill takes over is one of a backfill from then on.
+    pub run_type: RunType,
 }
 
 /// A mapped task that becomes many, or more than it was.

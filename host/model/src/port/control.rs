@@ -1,13 +1,16 @@
 //! What people and programs ask of the scheduler.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
-use super::{AssetEvent, AssetKey, Backfill, BackfillRun, RunRow, StoreError};
+use super::{AssetEvent, AssetKey, Backfill, BackfillRun, RunRow, StoreError, TimetableFailure};
 use crate::{
     id::{BackfillId, DagId, MapIndex, RunId, TaskId, TeamName},
     run::Mark,
-    state::{Reprocess, TaskState},
+    state::{Reprocess, RunType, TaskState},
     time::Timestamp,
+    timetable::Interval,
 };
 
 /// A run that somebody wants.
@@ -17,12 +20,45 @@ pub struct TriggerRun {
     pub dag_id: DagId,
     /// None: formed from the type and the time, as Airflow does.
     pub run_id: Option<RunId>,
+    /// It is wanted for the asset that it makes, and its type says so.
+    pub materializes: bool,
     /// The time that the run is to stand for, if any.
     pub logical_date: Option<Timestamp>,
+    /// What it covers. None: what the timetable says of the logical date; nothing, where there is none.
+    pub data_interval: Option<Interval>,
     /// Not before; none: now.
     pub run_after: Option<Timestamp>,
     /// Overrides the DAG's params: a JSON object.
     pub conf: serde_json::Map<String, serde_json::Value>,
+    /// For people.
+    pub note: Option<Arc<str>>,
+}
+
+impl TriggerRun {
+    /// A run that starts now, stands for no time, and has the DAG's own params.
+    #[must_use]
+    pub fn now(dag_id: DagId) -> Self {
+        Self {
+            dag_id,
+            run_id: None,
+            materializes: false,
+            logical_date: None,
+            data_interval: None,
+            run_after: None,
+            conf: serde_json::Map::new(),
+            note: None,
+        }
+    }
+
+    /// The type of the run (Airflow 3.3.2, `DagRunType`).
+    #[must_use]
+    pub const fn run_type(&self) -> RunType {
+        if self.materializes {
+            RunType::AssetMaterialization
+        } else {
+            RunType::Manual
+        }
+    }
 }
 
 /// Which task instances somebody means: of some runs of a DAG, some tasks, and what lies around both.
@@ -161,6 +197,17 @@ pub enum ControlError {
     /// There is no such task, backfill or asset; or what is asked for makes no sense.
     #[error("AL-0706: {0}")]
     Refused(String),
+    /// The DAG's own timetable did not say what the run covers.
+    #[error(
+        "AL-0707: no run was made, because the timetable of DAG `{dag_id}` did not say what it covers: {failure}"
+    )]
+    Timetable {
+        /// The DAG.
+        dag_id: DagId,
+        /// Why not.
+        #[source]
+        failure: TimetableFailure,
+    },
     /// The scheduler is shutting down.
     #[error("AL-0704: the scheduler is shutting down; try again when it is back")]
     ShuttingDown,

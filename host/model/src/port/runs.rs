@@ -55,6 +55,8 @@ pub struct RunRow {
     pub clear_number: u32,
     /// The backfill that made it or took it over.
     pub backfill: Option<BackfillId>,
+    /// What somebody noted of it, for people.
+    pub note: Option<Arc<str>>,
 }
 
 /// What changes of a task instance as it moves.
@@ -236,6 +238,11 @@ pub trait RunStore: Send + Sync {
         task_id: &TaskId,
         before: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// Notes something of a run, for people; none: nothing any more. A [`Batch`] leaves it as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such run.
+    async fn set_note(&self, key: RunKey, note: Option<&str>) -> Result<(), StoreError>;
     /// Deletes an ended run with its task instances, tries and XComs, for good.
     ///
     /// # Errors

@@ -316,6 +316,7 @@ impl Engine {
             run_after: now,
             conf,
             backfill: None,
+            note: None,
         };
         let run = self.create_run(dag, wanted, now);
         self.pending.consumed(run, waiting.events);

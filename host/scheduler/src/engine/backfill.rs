@@ -238,6 +238,7 @@ impl Engine {
             run_after: run_after.min(now),
             conf: std::sync::Arc::clone(&backfill.conf),
             backfill: Some(backfill.id),
+            note: None,
         };
         Some(self.create_run(&backfill.dag_id, run, now))
     }
@@ -250,6 +251,7 @@ impl Engine {
         }
         if let Some(active) = self.runs.get_mut(&key) {
             active.row.backfill = Some(backfill);
+            active.row.run_type = RunType::Backfill;
             let all = active.run.instances();
             self.clear(key, &all, now);
         }

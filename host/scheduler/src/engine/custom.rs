@@ -6,12 +6,12 @@ use std::{cmp::Reverse, time::Duration};
 use airlock_model::{
     dag::CustomSchedule,
     id::DagId,
-    port::{TimetableCode, TimetableFailure},
+    port::{ControlError, RunRow, TimetableCode, TimetableFailure, TriggerRun},
     time::Timestamp,
-    timetable::{NextRun, Restriction},
+    timetable::{Answer, Interval, NextRun, Restriction},
 };
 
-use super::{DagState, Engine, Timer};
+use super::{DagState, Engine, Timer, event::Reply};
 
 /// Between two questions to a timetable that could not be asked.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -31,6 +31,19 @@ pub struct TimetableQuestion {
     pub now: Timestamp,
 }
 
+/// What a bundle's timetable is to be asked about a run that somebody wants: what does it cover?
+#[derive(Debug)]
+pub struct CoverQuestion {
+    /// The code.
+    pub code: TimetableCode,
+    /// The time that the run is to stand for.
+    pub at: Timestamp,
+    /// The run.
+    pub request: TriggerRun,
+    /// Who wants it.
+    pub reply: Reply<RunRow>,
+}
+
 /// How far a DAG's own timetable has been asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
@@ -41,18 +54,22 @@ pub(super) struct Asked {
 }
 
 impl DagState {
+    fn code(&self, schedule: &CustomSchedule) -> TimetableCode {
+        TimetableCode {
+            team: self.live.team.clone(),
+            bundle: self.live.bundle.clone(),
+            hash: self.live.hash,
+            schedule: schedule.clone(),
+        }
+    }
+
     /// What a bundle's timetable has answered; or the question that it is to be asked, at most once.
     fn custom(
         &mut self,
         schedule: &CustomSchedule,
         now: Timestamp,
     ) -> Result<Option<NextRun>, Option<Box<TimetableQuestion>>> {
-        let code = TimetableCode {
-            team: self.live.team.clone(),
-            bundle: self.live.bundle.clone(),
-            hash: self.live.hash,
-            schedule: schedule.clone(),
-        };
+        let code = self.code(schedule);
         let last = self.last.map(|interval| NextRun {
             interval,
             run_after: self.last_run_after.unwrap_or(interval.1),
@@ -100,6 +117,51 @@ impl Engine {
     /// What timetables of bundles are to be asked.
     pub fn take_timetable_questions(&mut self) -> Vec<TimetableQuestion> {
         std::mem::take(&mut self.timetable_questions)
+    }
+
+    /// Whom to ask what a run covers that somebody wants, where only a bundle can tell.
+    pub(super) fn cover(&self, request: &TriggerRun) -> Option<(TimetableCode, Timestamp)> {
+        let at = request.logical_date?;
+        let state = self.dags.get(&request.dag_id)?;
+        match state.live.dag.timetable().manual_interval(at) {
+            Answer::Ask(schedule) if request.data_interval.is_none() => {
+                Some((state.code(schedule), at))
+            }
+            _ => None,
+        }
+    }
+
+    /// What timetables of bundles are to be asked about runs that somebody wants.
+    pub fn take_cover_questions(&mut self) -> Vec<CoverQuestion> {
+        std::mem::take(&mut self.cover_questions)
+    }
+
+    /// A timetable has said what a run covers that somebody wants, or could not: then there is no run. If the
+    /// DAG has another version by now, that one is asked.
+    pub(super) fn covered(
+        &mut self,
+        question: CoverQuestion,
+        answer: Result<Interval, TimetableFailure>,
+        now: Timestamp,
+    ) {
+        let CoverQuestion {
+            code,
+            mut request,
+            reply,
+            ..
+        } = question;
+        let current = self.cover(&request).is_none_or(|(asked, _)| asked == code);
+        match answer {
+            _ if !current => {}
+            Ok(interval) => request.data_interval = Some(interval),
+            Err(failure) => {
+                let dag_id = request.dag_id;
+                // Nobody may be waiting any more, which is their right.
+                drop(reply.send(Err(ControlError::Timetable { dag_id, failure })));
+                return;
+            }
+        }
+        self.trigger(request, reply, now);
     }
 
     /// A timetable has answered, or could not. An answer to a question that is no longer asked is dropped.

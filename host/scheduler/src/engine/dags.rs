@@ -12,7 +12,7 @@ use airlock_model::{
 };
 use serde_json::{Map, Value};
 
-use super::{DagState, Engine, Event, LiveDag, Timer, event::Reply, runs::Wanted};
+use super::{CoverQuestion, DagState, Engine, Event, LiveDag, Timer, event::Reply, runs::Wanted};
 
 impl Engine {
     /// Takes in what has come to pass.
@@ -36,6 +36,7 @@ impl Engine {
             Event::TimetableAnswered(question, answer) => {
                 self.timetable_answered(&question, answer, now);
             }
+            Event::Covered(question, answer) => self.covered(*question, answer, now),
             Event::PastKnown(known) => self.past_known(known.0, known.1, now),
         }
     }
@@ -140,6 +141,7 @@ impl Engine {
                 run_after: next.run_after,
                 conf,
                 backfill: None,
+                note: None,
             };
             self.create_run(dag, run, now);
         }
@@ -169,7 +171,16 @@ impl Engine {
     }
 
     /// Somebody wants a run; they hear of it when it is durable.
-    fn trigger(&mut self, request: TriggerRun, reply: Reply<RunRow>, now: Timestamp) {
+    pub(super) fn trigger(&mut self, request: TriggerRun, reply: Reply<RunRow>, now: Timestamp) {
+        if let Some((code, at)) = self.cover(&request).filter(|_| !self.draining) {
+            self.cover_questions.push(CoverQuestion {
+                code,
+                at,
+                request,
+                reply,
+            });
+            return;
+        }
         match self.triggered(request, now) {
             Ok(run) => self.pending.replies.push((run, reply)),
             // Nobody may be waiting any more, which is their right.
@@ -178,12 +189,16 @@ impl Engine {
     }
 
     fn triggered(&mut self, request: TriggerRun, now: Timestamp) -> Result<RunKey, ControlError> {
+        let run_type = request.run_type();
         let TriggerRun {
             dag_id,
             run_id,
             logical_date,
+            data_interval,
             run_after,
             conf: given,
+            note,
+            materializes: _,
         } = request;
         if self.draining {
             return Err(ControlError::ShuttingDown);
@@ -196,22 +211,23 @@ impl Engine {
         let stands_for = logical_date.unwrap_or(run_after);
         let run_id = match run_id {
             Some(run_id) => run_id,
-            None => RunId::new(format!("{}__{stands_for}", RunType::Manual))
+            None => RunId::new(format!("{run_type}__{stands_for}"))
                 .map_err(|e| ControlError::Params(e.to_string()))?,
         };
         let state = self.dags.get(&dag_id);
-        let interval = logical_date.map(|at| {
+        let told = logical_date.map(|at| {
             let timetable = state.map(|state| state.live.dag.timetable());
             let interval = timetable.and_then(|t| t.manual_interval(at).known());
             interval.unwrap_or((at, at))
         });
         let run = Wanted {
             run_id,
-            run_type: RunType::Manual,
-            interval,
+            run_type,
+            interval: data_interval.or(told),
             run_after,
             conf,
             backfill: None,
+            note,
         };
         Ok(self.create_manual(&dag_id, run, logical_date, now))
     }

@@ -9,12 +9,13 @@ use airlock_model::{
         NewAssetEvent, Repaired, RunRow, TimetableFailure, TriggerRun,
     },
     time::Timestamp,
-    timetable::NextRun,
+    timetable::{Interval, NextRun},
 };
 use tokio::sync::oneshot;
 
 use super::{
-    LiveDag, Loaded, Past, PastQuestion, RepairOrder, TimetableQuestion, backfill::BackfillRequest,
+    CoverQuestion, LiveDag, Loaded, Past, PastQuestion, RepairOrder, TimetableQuestion,
+    backfill::BackfillRequest,
 };
 
 /// Where the answer to a question goes. Nobody may be waiting for it any more.
@@ -85,6 +86,8 @@ pub enum Event {
         Box<TimetableQuestion>,
         Result<Option<NextRun>, TimetableFailure>,
     ),
+    /// A bundle's timetable has said what a run covers that somebody wants, or could not.
+    Covered(Box<CoverQuestion>, Result<Interval, TimetableFailure>),
     /// The database has said what the run before is.
     PastKnown(Box<(PastQuestion, Past)>),
 }

@@ -39,7 +39,7 @@ use airlock_model::{
     run::Run,
     time::Timestamp,
 };
-pub use custom::TimetableQuestion;
+pub use custom::{CoverQuestion, TimetableQuestion};
 pub use event::{Ending, Event};
 pub use past::{Past, PastQuestion};
 use pending::Pending;
@@ -194,6 +194,7 @@ pub struct Engine {
     questions: Vec<PastQuestion>,
     /// What timetables of bundles are to be asked.
     timetable_questions: Vec<TimetableQuestion>,
+    cover_questions: Vec<CoverQuestion>,
     /// Instances of runs that stand for no time, which wait for an answer that is always yes.
     unasked: Vec<(RunKey, InstanceIndex)>,
     /// Who waits for which run to move.
@@ -251,6 +252,7 @@ impl Engine {
             next_backfill: BackfillId(1),
             questions: Vec::new(),
             timetable_questions: Vec::new(),
+            cover_questions: Vec::new(),
             unasked: Vec::new(),
             waiting_for_past: HashMap::new(),
             kills: Vec::new(),
@@ -396,3 +398,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

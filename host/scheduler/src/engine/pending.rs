@@ -282,6 +282,7 @@ impl Engine {
                     ended_at: row.ended_at,
                     clear_number: row.clear_number,
                     backfill: row.backfill,
+                    run_type: row.run_type,
                 });
             }
         }

@@ -27,6 +27,7 @@ pub(super) struct Wanted {
     pub(super) run_after: Timestamp,
     pub(super) conf: Arc<str>,
     pub(super) backfill: Option<BackfillId>,
+    pub(super) note: Option<Arc<str>>,
 }
 
 impl Engine {
@@ -66,6 +67,7 @@ impl Engine {
             conf: wanted.conf,
             clear_number: 0,
             backfill: wanted.backfill,
+            note: wanted.note,
         };
         let run = Run::new(Arc::clone(&live.dag), key, logical_date);
         let (bundle, paused, backfill) = (live.bundle.clone(), live.paused, row.backfill);

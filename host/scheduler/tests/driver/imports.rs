@@ -134,13 +134,7 @@ async fn import(
 }
 
 async fn trigger(bench: &Bench, dag_id: &str) -> Result<RunRow, ControlError> {
-    let run = TriggerRun {
-        dag_id: id(dag_id),
-        run_id: None,
-        logical_date: None,
-        run_after: None,
-        conf: serde_json::Map::new(),
-    };
+    let run = TriggerRun::now(id(dag_id));
     bench.handle.trigger(run).await
 }
 

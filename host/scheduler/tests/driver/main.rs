@@ -175,11 +175,8 @@ impl Bench {
     async fn trigger(&self, run_id: &str) -> Result<RunRow, ControlError> {
         self.handle
             .trigger(TriggerRun {
-                dag_id: DagId::new("chain").unwrap(),
                 run_id: Some(RunId::new(run_id).unwrap()),
-                logical_date: None,
-                run_after: None,
-                conf: serde_json::Map::new(),
+                ..TriggerRun::now(DagId::new("chain").unwrap())
             })
             .await
     }

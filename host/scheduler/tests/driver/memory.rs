@@ -151,6 +151,9 @@ impl RunStore for Memory {
     async fn had_task(&self, _: &DagId, _: &TaskId, _: Timestamp) -> Result<bool, StoreError> {
         Ok(false)
     }
+    async fn set_note(&self, _: RunKey, _: Option<&str>) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn delete_run(&self, _: RunKey) -> Result<(), StoreError> {
         Ok(())
     }

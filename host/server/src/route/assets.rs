@@ -7,14 +7,19 @@ use std::collections::BTreeSet;
 
 use airlock_model::{
     dag::AssetRef,
-    id::{DagId, RunId, TeamName},
+    id::{DagId, TeamName},
     port::{AssetFilter, AssetKey, AssetRole, AssetUse, StoredAsset, TriggerRun},
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{list_query, runs::DagRun, scope::Whose, text};
+use super::{
+    list_query,
+    runs::{DagRun, TriggerBody},
+    scope::Whose,
+    text,
+};
 use crate::{
     auth::Operator,
     extract::{self, Path, Query},
@@ -111,20 +116,6 @@ pub(crate) struct Asset {
 pub(crate) struct AssetCollection {
     assets: Vec<Asset>,
     total_entries: u64,
-}
-
-/// A run that makes an asset.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct MaterializeBody {
-    /// Formed from the type and the time where nothing is said.
-    #[schema(value_type = Option<String>)]
-    dag_run_id: Option<RunId>,
-    /// The time that the run stands for; null for a run that stands for none.
-    logical_date: Option<String>,
-    /// Overrides the DAG's params.
-    #[schema(value_type = Option<Object>)]
-    conf: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 list_query! {
@@ -260,23 +251,20 @@ fn maker(asset: &StoredAsset) -> Result<&AssetUse, ApiError> {
 /// Run the DAG that has an asset as an outlet.
 #[utoipa::path(post, operation_id = "materialize_asset", path = "/api/v2/assets/{asset_id}/materialize", tag = "Asset",
     params(("asset_id" = String, Path, description = "`TEAM:NAME`"), Whose),
-    request_body(content = Option<MaterializeBody>, description = "May be left out"),
+    request_body(content = Option<TriggerBody>, description = "May be left out"),
     responses((status = 200, body = DagRun), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn materialize(
     _: Operator,
     State(state): State<ApiState>,
     Path(id): Path<AssetId>,
     Query(whose): Query<Whose>,
-    body: Option<extract::Json<MaterializeBody>>,
+    body: Option<extract::Json<TriggerBody>>,
 ) -> Result<Json<DagRun>, ApiError> {
     let body = body.map(|extract::Json(body)| body).unwrap_or_default();
     let asset = found(&state, &id, &whose).await?;
     let run = TriggerRun {
-        dag_id: maker(&asset)?.dag_id.clone(),
-        run_id: body.dag_run_id,
-        logical_date: super::time(body.logical_date.as_deref())?,
-        run_after: None,
-        conf: body.conf.unwrap_or_default(),
+        materializes: true,
+        ..body.wanted(maker(&asset)?.dag_id.clone())?
     };
     Ok(Json(DagRun::new(state.control.trigger(run).await?)))
 }

@@ -1,7 +1,9 @@
 //! The runs that a DAG's timetable will make.
 
 use airlock_model::{
+    dag::CustomSchedule,
     id::DagId,
+    port::{StoredDag, TimetableCode},
     timetable::{Answer, NextRun, Restriction, Timetable},
 };
 use axum::{Json, extract::State};
@@ -46,8 +48,11 @@ pub(crate) struct ComingRuns {
     next_runs: Vec<ComingRun>,
 }
 
+/// The most runs that a timetable is asked for which is a bundle's own code: each is a call of it.
+const MOST_ASKED: u32 = 100;
+
 list_query! {
-    /// How many.
+    /// How many; of a timetable that is the bundle's own code, the first 100 at most.
     NextRunsQuery {}
 }
 
@@ -70,26 +75,63 @@ pub(crate) async fn list(
     let timetable = Timetable::new(&dag.spec).map_err(unreadable)?;
     let progress = state.runs.progress().await?;
     let last = progress.iter().find(|progress| progress.dag_id == dag_id);
-    let last = last.map(|progress| progress.last_interval);
+    let last = last.map(|progress| NextRun {
+        interval: progress.last_interval,
+        run_after: progress.last_run_after,
+    });
     let page = query.page().page();
     let size = |count| usize::try_from(count).unwrap_or(usize::MAX);
-    let runs = match timetable.next_runs(last, Restriction::from(&dag.spec), state.clock.now()) {
-        Answer::Known(runs) if !dag.is_stale => runs,
-        Answer::Known(_) => {
-            return Ok(Json(ComingRuns {
-                dag_id: dag_id.to_string(),
-                next_runs: Vec::new(),
-            }));
-        }
-        Answer::Ask(_) => {
-            return Err(ApiError::Invalid(format!(
-                "the timetable of DAG `{dag_id}` is its bundle's own code, which tells one run at a time; the DAG's own next_dagrun_run_after has the next"
-            )));
+    let (bounds, now) = (Restriction::from(&dag.spec), state.clock.now());
+    let runs: Vec<NextRun> = match timetable.next_runs(last.map(|last| last.interval), bounds, now)
+    {
+        _ if dag.is_stale => Vec::new(),
+        Answer::Known(runs) => runs
+            .skip(size(page.offset))
+            .take(size(page.limit))
+            .collect(),
+        Answer::Ask(schedule) => {
+            let until = page.offset.saturating_add(page.limit);
+            if until > MOST_ASKED {
+                return Err(ApiError::Invalid(format!(
+                    "the timetable of DAG `{dag_id}` is its bundle's own code, which is asked for the next {MOST_ASKED} runs at most; ask for fewer"
+                )));
+            }
+            let mut runs = asked(&state, &dag, schedule, last, until).await?;
+            runs.drain(..size(page.offset).min(runs.len()));
+            runs
         }
     };
-    let runs = runs.skip(size(page.offset)).take(size(page.limit));
     Ok(Json(ComingRuns {
         dag_id: dag_id.to_string(),
-        next_runs: runs.map(ComingRun::from).collect(),
+        next_runs: runs.into_iter().map(ComingRun::from).collect(),
     }))
+}
+
+/// What a bundle's own timetable says, run after run.
+async fn asked(
+    state: &ApiState,
+    dag: &StoredDag,
+    schedule: &CustomSchedule,
+    mut last: Option<NextRun>,
+    count: u32,
+) -> Result<Vec<NextRun>, ApiError> {
+    let code = TimetableCode {
+        team: dag.team.clone(),
+        bundle: dag.bundle.clone(),
+        hash: dag.hash,
+        schedule: schedule.clone(),
+    };
+    let (bounds, now) = (Restriction::from(&dag.spec), state.clock.now());
+    let mut runs = Vec::new();
+    for _ in 0..count {
+        let next = state.timetables.next_run(&code, last, bounds, now).await;
+        let next = next.map_err(|failure| ApiError::Timetable {
+            dag_id: dag.dag_id.clone(),
+            failure,
+        })?;
+        let Some(next) = next else { break };
+        last = Some(next);
+        runs.push(next);
+    }
+    Ok(runs)
 }

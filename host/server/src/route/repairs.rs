@@ -10,11 +10,11 @@ use airlock_model::{
     run::Mark,
 };
 use axum::{Json, extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    runs::{DagRun, found},
+    runs::{DagRun, checked_note, found},
     scope::Whose,
     task_instances::{TaskInstance, TaskInstanceCollection},
     time,
@@ -62,8 +62,19 @@ pub(crate) enum ClearedRun {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DagRunPatch {
-    /// `success` and `failed` end the run and what of it has not ended; `queued` clears it.
-    state: RunPatchState,
+    /// `success` and `failed` end the run and what of it has not ended; `queued` clears it. Left out or null: it
+    /// stays.
+    #[serde(default)]
+    state: Option<RunPatchState>,
+    /// For people; at most 1,000 characters. Null takes the note away; left out, it stays.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    note: Option<Option<String>>,
+}
+
+/// What is given, even if it is null.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// What a run can be changed to.
@@ -349,7 +360,7 @@ pub(crate) async fn clear_run(
     }))
 }
 
-/// End a run by hand, or clear it.
+/// End a run by hand, or clear it; note something of it.
 #[utoipa::path(patch, operation_id = "patch_dag_run", path = "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}", tag = "DagRun",
     params(("dag_id" = String, Path), ("dag_run_id" = String, Path), Whose), request_body = DagRunPatch,
     responses((status = 200, body = DagRun), (status = "4XX", body = ErrorBody)))]
@@ -360,19 +371,29 @@ pub(crate) async fn patch_run(
     Query(whose): Query<Whose>,
     extract::Json(patch): extract::Json<DagRunPatch>,
 ) -> Result<Json<DagRun>, ApiError> {
+    let note = patch.note.map(checked_note).transpose()?;
+    if patch.state.is_none() && note.is_none() {
+        return Err(ApiError::Invalid(
+            "give `state`, `note`, or both".to_owned(),
+        ));
+    }
     whose.dag(&state, &dag_id).await?;
-    found(&state, &dag_id, &run_id).await?;
+    let run = found(&state, &dag_id, &run_id).await?;
     let end = |success| state.control.mark_run(&dag_id, &run_id, success);
     match patch.state {
-        RunPatchState::Success => drop(end(true).await?),
-        RunPatchState::Failed => drop(end(false).await?),
-        RunPatchState::Queued => {
+        None => {}
+        Some(RunPatchState::Success) => drop(end(true).await?),
+        Some(RunPatchState::Failed) => drop(end(false).await?),
+        Some(RunPatchState::Queued) => {
             let selection = whole(run_id.clone(), false);
             let how = Repair::Clear {
                 latest_version: false,
             };
             state.control.repair(&dag_id, selection, how, false).await?;
         }
+    }
+    if let Some(note) = note {
+        state.runs.set_note(run.key, note.as_deref()).await?;
     }
     Ok(Json(*now(&state, &dag_id, &run_id).await?))
 }

@@ -48,6 +48,8 @@ pub(crate) struct DagRun {
     clear_number: u32,
     /// The backfill that made it or took it over.
     backfill_id: Option<i64>,
+    /// What somebody noted of it.
+    note: Option<String>,
 }
 
 /// DAG runs.
@@ -66,11 +68,62 @@ pub(crate) struct TriggerBody {
     dag_run_id: Option<RunId>,
     /// The time that the run stands for, as `2012-01-15T00:00:00Z`; null for a run that stands for none.
     logical_date: Option<String>,
+    /// What the run covers, from; null with `data_interval_end` for what the DAG's timetable says of the logical
+    /// date.
+    data_interval_start: Option<String>,
+    /// What the run covers, until before.
+    data_interval_end: Option<String>,
     /// Not before this time; null for now.
     run_after: Option<String>,
     /// Overrides the DAG's params.
     #[schema(value_type = Option<Object>)]
     conf: Option<serde_json::Map<String, serde_json::Value>>,
+    /// For people; at most 1,000 characters.
+    note: Option<String>,
+}
+
+/// The longest note, in characters (Airflow 3.3.2, `TriggerDAGRunPostBody`).
+const NOTE_CHARS: usize = 1000;
+
+/// A note that is not too long.
+pub(crate) fn checked_note(note: Option<String>) -> Result<Option<String>, ApiError> {
+    match note {
+        Some(note) if note.chars().count() > NOTE_CHARS => Err(ApiError::Invalid(format!(
+            "`note` is longer than {NOTE_CHARS} characters"
+        ))),
+        note => Ok(note),
+    }
+}
+
+impl TriggerBody {
+    /// What is asked of the scheduler.
+    pub(crate) fn wanted(self, dag_id: DagId) -> Result<TriggerRun, ApiError> {
+        let at = |text: &Option<String>| time(text.as_deref());
+        let interval = (at(&self.data_interval_start)?, at(&self.data_interval_end)?);
+        let data_interval = match interval {
+            (Some(start), Some(end)) if start <= end => Some((start, end)),
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                return Err(ApiError::Invalid(
+                    "`data_interval_start` is later than `data_interval_end`".to_owned(),
+                ));
+            }
+            _ => {
+                return Err(ApiError::Invalid(
+                    "give `data_interval_start` and `data_interval_end`, or neither".to_owned(),
+                ));
+            }
+        };
+        Ok(TriggerRun {
+            run_id: self.dag_run_id,
+            logical_date: at(&self.logical_date)?,
+            data_interval,
+            run_after: at(&self.run_after)?,
+            conf: self.conf.unwrap_or_default(),
+            note: checked_note(self.note)?.map(Into::into),
+            ..TriggerRun::now(dag_id)
+        })
+    }
 }
 
 list_query! {
@@ -117,6 +170,7 @@ impl DagRun {
             bundle_version: run.hash.to_string(),
             clear_number: run.clear_number,
             backfill_id: run.backfill.map(|id| id.0),
+            note: run.note.as_deref().map(str::to_owned),
         }
     }
 }
@@ -210,17 +264,7 @@ pub(crate) async fn trigger(
     Query(whose): Query<Whose>,
     extract::Json(body): extract::Json<TriggerBody>,
 ) -> Result<Json<DagRun>, ApiError> {
-    let (logical_date, run_after) = (
-        time(body.logical_date.as_deref())?,
-        time(body.run_after.as_deref())?,
-    );
-    whose.dag(&state, &dag_id).await?;
-    let run = TriggerRun {
-        dag_id,
-        run_id: body.dag_run_id,
-        logical_date,
-        run_after,
-        conf: body.conf.unwrap_or_default(),
-    };
+    let run = body.wanted(dag_id)?;
+    whose.dag(&state, &run.dag_id).await?;
     Ok(Json(DagRun::new(state.control.trigger(run).await?)))
 }

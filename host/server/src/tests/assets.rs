@@ -132,6 +132,7 @@ async fn an_asset_is_made_by_the_one_dag_that_makes_it() {
         (&run["dag_id"], &run["conf"]),
         (&json!("weather"), &json!({"n": 2}))
     );
+    assert_eq!(run["run_type"], "asset_materialization");
     api.world.runs.lock().unwrap().clear();
     let (status, _) = api
         .call(Method::POST, &format!("{RAIN}/materialize"), None)

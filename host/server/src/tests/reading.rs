@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use airlock_model::{
+    dag::{CustomSchedule, Schedule},
     port::{ImportError, TaskLogs},
     state::TaskState,
 };
@@ -65,6 +66,71 @@ async fn the_runs_to_come_are_told_as_many_as_are_asked_for() {
         404,
         "AL-0810",
     );
+}
+
+/// The DAG `weather` has a timetable of its bundle's own.
+fn give_own_timetable(api: &Api, arguments: &str) {
+    let mut dags = api.world.dags.lock().unwrap();
+    let weather = dags
+        .iter_mut()
+        .find(|dag| dag.dag_id.as_str() == "weather")
+        .unwrap();
+    weather.spec.schedule = Schedule::Custom(CustomSchedule {
+        entry: "Workdays".into(),
+        arguments: arguments.into(),
+        ..CustomSchedule::default()
+    });
+}
+
+#[tokio::test]
+async fn a_bundles_own_timetable_is_asked_for_the_runs_to_come_up_to_a_bound() {
+    let api = Api::start().await;
+    give_own_timetable(&api, "{}");
+    let path = "/api/v2/dags/weather/nextRuns";
+    let (status, coming) = api.get(&format!("{path}?limit=2&offset=1")).await;
+    assert_eq!(status, 200, "{coming}");
+    let runs = coming["next_runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0]["run_after"], runs[1]["data_interval_start"]);
+    let (status, coming) = api.get(&format!("{path}?limit=100")).await;
+    assert_eq!(
+        (
+            status.as_u16(),
+            coming["next_runs"].as_array().unwrap().len()
+        ),
+        (200, 100)
+    );
+    let many = api.get(&format!("{path}?limit=100&offset=1")).await;
+    assert_refused(many, 422, "AL-0803");
+    give_own_timetable(&api, "broken");
+    let broken = api.get(path).await;
+    let detail = broken.1["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("no bank holidays known"), "{detail}");
+    assert_refused(broken, 409, "AL-0819");
+}
+
+#[tokio::test]
+async fn a_run_is_triggered_with_what_it_covers_and_with_a_note() {
+    let api = Api::start().await;
+    let path = "/api/v2/dags/weather/dagRuns";
+    let body = json!({
+        "dag_run_id": "noted", "logical_date": "2024-01-02", "note": "for the auditors",
+        "data_interval_start": "2024-01-01", "data_interval_end": "2024-01-02",
+    });
+    let (status, run) = api.call(Method::POST, path, Some(body)).await;
+    assert_eq!(status, 200, "{run}");
+    assert_eq!(run["note"], "for the auditors");
+    assert_eq!(run["data_interval_start"], "2024-01-01T00:00:00+00:00");
+    assert_eq!(run["data_interval_end"], "2024-01-02T00:00:00+00:00");
+    for wrong in [
+        json!({"data_interval_start": "2024-01-01"}),
+        json!({"data_interval_end": "2024-01-01"}),
+        json!({"data_interval_start": "2024-01-02", "data_interval_end": "2024-01-01"}),
+        json!({"note": "x".repeat(1001)}),
+    ] {
+        let refused = api.call(Method::POST, path, Some(wrong)).await;
+        assert_refused(refused, 422, "AL-0803");
+    }
 }
 
 #[tokio::test]

@@ -95,6 +95,33 @@ async fn a_run_is_ended_by_hand_cleared_by_its_state_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_note_of_a_run_is_written_and_taken_away_and_nothing_else_is_changed_by_it() {
+    let api = Api::start().await;
+    let path = run_path("weather");
+    for note in [json!("looked at"), Value::Null] {
+        let body = Some(json!({ "note": note }));
+        let (status, run) = api.call(Method::PATCH, &path, body).await;
+        assert_eq!(
+            (status.as_u16(), &run["note"], &run["state"]),
+            (200, &note, &json!("running"))
+        );
+    }
+    let both = Some(json!({"state": "failed", "note": "given up"}));
+    let (_, run) = api.call(Method::PATCH, &path, both).await;
+    assert_eq!(
+        (&run["note"], &run["state"]),
+        (&json!("given up"), &json!("failed"))
+    );
+    let (_, run) = api
+        .call(Method::PATCH, &path, Some(json!({"state": "success"})))
+        .await;
+    assert_eq!(run["note"], "given up", "what is not named stays");
+    let long = Some(json!({"note": "x".repeat(1001)}));
+    assert_refused(api.call(Method::PATCH, &path, long).await, 422, "AL-0803");
+    assert!(calls(&api).is_empty());
+}
+
+#[tokio::test]
 async fn task_instances_of_many_runs_are_chosen_as_airflow_chooses_them() {
     let api = Api::start().await;
     let path = "/api/v2/dags/weather/clearTaskInstances";

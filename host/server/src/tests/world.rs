@@ -187,6 +187,7 @@ impl World {
             runs: self.clone(),
             backfills: self.clone(),
             assets: self.clone(),
+            timetables: self.clone(),
             xcoms: self.clone(),
             bundles: self.clone(),
             logs: self.clone(),
@@ -245,6 +246,7 @@ pub(super) fn run_row(dag_id: &str, owner: &str, run_id: &str, key: RunKey) -> R
         conf: "{}".into(),
         clear_number: 0,
         backfill: None,
+        note: None,
     }
 }
 
@@ -376,6 +378,14 @@ impl RunStore for World {
     }
     async fn had_task(&self, _: &DagId, _: &TaskId, _: Timestamp) -> Result<bool, StoreError> {
         unreachable!("the API asks the scheduler")
+    }
+    async fn set_note(&self, key: RunKey, note: Option<&str>) -> Result<(), StoreError> {
+        self.called();
+        let mut runs = self.runs.lock().unwrap();
+        for run in runs.iter_mut().filter(|run| run.key == key) {
+            run.note = note.map(Into::into);
+        }
+        Ok(())
     }
     async fn delete_run(&self, _: RunKey) -> Result<(), StoreError> {
         unreachable!("the API asks the scheduler")

@@ -95,7 +95,8 @@ CREATE TABLE dag_run (
     ended_at       BIGINT,
     conf           TEXT COLLATE "C" NOT NULL,
     clear_number   BIGINT NOT NULL,
-    backfill       BIGINT
+    backfill       BIGINT,
+    note           TEXT
 );
 CREATE UNIQUE INDEX dag_run_id ON dag_run (dag_id, run_id);
 CREATE UNIQUE INDEX dag_run_logical_date ON dag_run (dag_id, logical_date);

@@ -95,7 +95,8 @@ CREATE TABLE dag_run (
     ended_at       INTEGER,
     conf           TEXT NOT NULL,
     clear_number   INTEGER NOT NULL,
-    backfill       INTEGER
+    backfill       INTEGER,
+    note           TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX dag_run_id ON dag_run (dag_id, run_id);
 CREATE UNIQUE INDEX dag_run_logical_date ON dag_run (dag_id, logical_date);

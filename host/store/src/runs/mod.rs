@@ -27,7 +27,10 @@ use airlock_model::{
 };
 use async_trait::async_trait;
 
-use crate::{Store, database::Database};
+use crate::{
+    Store, column,
+    database::{Database, write},
+};
 
 /// New runs of a batch that collide with an earlier one of the same batch. Both databases would notice, but
 /// only after having written the first.
@@ -148,6 +151,21 @@ impl RunStore for Store {
         before: Timestamp,
     ) -> Result<bool, StoreError> {
         self.read_had_task(dag_id, task_id, before).await
+    }
+
+    async fn set_note(&self, key: RunKey, note: Option<&str>) -> Result<(), StoreError> {
+        let note = note.map(column::plain);
+        write!(self, db => {
+            let done = sqlx::query("UPDATE dag_run SET note = $1 WHERE key = $2")
+                .bind(note.as_deref())
+                .bind(key.0)
+                .execute(&mut *db)
+                .await?;
+            match done.rows_affected() {
+                0 => Err(StoreError::NotFound("the run".into()).into()),
+                _ => Ok(()),
+            }
+        })
     }
 
     async fn delete_run(&self, key: RunKey) -> Result<(), StoreError> {

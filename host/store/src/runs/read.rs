@@ -42,6 +42,7 @@ pub(super) struct RunRecord {
     conf: String,
     clear_number: i64,
     backfill: Option<i64>,
+    note: Option<String>,
 }
 
 impl TryFrom<RunRecord> for RunRow {
@@ -65,6 +66,7 @@ impl TryFrom<RunRecord> for RunRow {
             conf: row.conf.into(),
             clear_number: column::number(row.clear_number)?,
             backfill: row.backfill.map(BackfillId),
+            note: row.note.map(Into::into),
         })
     }
 }

@@ -4,7 +4,7 @@ use airlock_model::{
     id::{MapIndex, RunId, RunKey, TaskIndex, Token},
     outcome::{FailureKind, Limit},
     port::*,
-    state::{RunState, TaskState},
+    state::{RunState, RunType, TaskState},
 };
 
 use crate::{fixture::*, on_both};
@@ -78,6 +78,7 @@ async fn everything_of_a_batch_comes_back(fresh: Fresh) {
             queued_at: None,
             clear_number: 0,
             backfill: None,
+            run_type: RunType::Scheduled,
         }],
         ..moving(vec![change.clone()])
     };
@@ -138,6 +139,7 @@ async fn a_moved_task_instance_refuses_the_whole_batch(fresh: Fresh) {
             queued_at: None,
             clear_number: 0,
             backfill: None,
+            run_type: RunType::Scheduled,
         }],
         ..creating(std::slice::from_ref(&other))
     };
@@ -178,6 +180,7 @@ async fn a_run_that_does_not_exist_refuses_the_whole_batch(fresh: Fresh) {
             queued_at: None,
             clear_number: 0,
             backfill: None,
+            run_type: RunType::Scheduled,
         }],
         ..moving(vec![claimed(&run, 0)])
     };
@@ -285,6 +288,7 @@ async fn a_run_and_its_first_claims_fit_in_one_batch(fresh: Fresh) {
             queued_at: None,
             clear_number: 0,
             backfill: None,
+            run_type: RunType::Scheduled,
         }],
         ..creating(std::slice::from_ref(&run))
     };

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use airlock_model::{port::*, state::RunState};
+use airlock_model::{
+    port::*,
+    state::{RunState, RunType},
+};
 
 use crate::{fixture::*, on_both};
 
@@ -53,6 +56,7 @@ async fn readers_see_whole_batches_while_others_commit(fresh: Fresh) {
                 queued_at: None,
                 clear_number: 0,
                 backfill: None,
+                run_type: RunType::Scheduled,
             }],
             ..moving((0..20).map(|i| claimed(&run, i)).collect())
         };

@@ -118,6 +118,7 @@ pub(crate) fn new_run(dag: &str, number: i64, tasks: u32) -> NewRun {
             conf: "{}".into(),
             clear_number: 0,
             backfill: None,
+            note: None,
         },
         tasks: (0..tasks).map(|i| task(key, i)).collect(),
     }

@@ -3,7 +3,7 @@
 use airlock_model::{
     id::RunId,
     port::*,
-    state::{RunState, TaskState},
+    state::{RunState, RunType, TaskState},
 };
 
 use crate::{fixture::*, on_both};
@@ -13,6 +13,7 @@ on_both! {
     a_run_is_found_by_its_names_and_its_date,
     runs_are_listed_by_filter_and_page,
     runs_are_counted_by_state,
+    a_note_stays_with_its_run_whatever_becomes_of_it,
 }
 
 async fn a_restart_finds_what_is_unfinished_and_nothing_else(fresh: Fresh) {
@@ -27,6 +28,7 @@ async fn a_restart_finds_what_is_unfinished_and_nothing_else(fresh: Fresh) {
         queued_at: None,
         clear_number: 0,
         backfill: None,
+        run_type: RunType::Scheduled,
     };
     let batch = Batch {
         tasks: vec![
@@ -46,6 +48,7 @@ async fn a_restart_finds_what_is_unfinished_and_nothing_else(fresh: Fresh) {
                 queued_at: None,
                 clear_number: 0,
                 backfill: None,
+                run_type: RunType::Scheduled,
             },
         ],
         ..Batch::default()
@@ -180,5 +183,53 @@ async fn runs_are_counted_by_state(fresh: Fresh) {
             (dag_id("weather"), RunState::Queued, 4),
             (dag_id("weather"), RunState::Success, 1),
         ]
+    );
+}
+
+async fn a_note_stays_with_its_run_whatever_becomes_of_it(fresh: Fresh) {
+    let store = &fresh.store;
+    let mut run = new_run("weather", 1, 1);
+    run.run.note = Some("for the auditors".into());
+    store
+        .commit(&creating(std::slice::from_ref(&run)))
+        .await
+        .unwrap();
+    let found = async || {
+        store
+            .run(&run.run.dag_id, &run.run.run_id)
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    assert_eq!(found().await.note.as_deref(), Some("for the auditors"));
+    store
+        .set_note(run.run.key, Some("looked at\0"))
+        .await
+        .unwrap();
+    let ended = RunChange {
+        key: run.run.key,
+        state: RunState::Success,
+        started_at: Some(at(1)),
+        ended_at: Some(at(2)),
+        queued_at: None,
+        clear_number: 0,
+        backfill: None,
+        run_type: RunType::Backfill,
+    };
+    let batch = Batch {
+        runs: vec![ended],
+        ..Batch::default()
+    };
+    store.commit(&batch).await.unwrap();
+    let row = found().await;
+    assert!(row.note.is_some_and(|note| note.starts_with("looked at")));
+    assert_eq!(row.run_type, RunType::Backfill, "a backfill took it over");
+    store.set_note(run.run.key, None).await.unwrap();
+    assert_eq!(found().await.note, None);
+    let stranger = new_run("weather", 2, 1).run.key;
+    let refused = store.set_note(stranger, None).await;
+    assert!(
+        matches!(refused, Err(StoreError::NotFound(_))),
+        "{refused:?}"
     );
 }

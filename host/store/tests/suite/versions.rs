@@ -3,7 +3,7 @@
 use airlock_model::{
     id::{DefinitionHash, MapIndex, TaskId, TaskIndex, TaskInstanceKey},
     port::*,
-    state::{RunState, TaskState},
+    state::{RunState, RunType, TaskState},
 };
 
 use crate::{expansion::instances, fixture::*, on_both};
@@ -220,6 +220,7 @@ async fn a_cleared_run_is_queued_again(fresh: Fresh) {
             queued_at,
             clear_number,
             backfill: None,
+            run_type: RunType::Scheduled,
         }],
         ..Batch::default()
     };

@@ -5,6 +5,8 @@ use airlock_model::{
     port::*,
     run::Mark,
     state::{RunState, TaskState},
+    time::Timestamp,
+    timetable::{Interval, NextRun, Restriction},
 };
 use async_trait::async_trait;
 
@@ -90,11 +92,15 @@ impl Control for World {
         if run.conf.contains_key("unknown") {
             return Err(ControlError::Params("there is no param `unknown`".into()));
         }
+        let run_type = run.run_type();
         let run_id = run
             .run_id
             .map_or_else(|| RUN.to_owned(), |id| id.to_string());
         let mut row = run_row(run.dag_id.as_str(), "default", &run_id, RunKey(uuid(9)));
         row.logical_date = run.logical_date;
+        row.data_interval = run.data_interval;
+        row.note = run.note.clone();
+        row.run_type = run_type;
         row.conf = serde_json::Value::Object(run.conf).to_string().into();
         let mut runs = self.runs.lock().unwrap();
         if runs
@@ -312,5 +318,35 @@ impl Control for World {
                 fenced: 1,
             }],
         }
+    }
+}
+
+/// A run a day, each for the day before; it fails where its arguments say so.
+#[async_trait]
+impl Timetables for World {
+    async fn next_run(
+        &self,
+        of: &TimetableCode,
+        last: Option<NextRun>,
+        _: Restriction,
+        now: Timestamp,
+    ) -> Result<Option<NextRun>, TimetableFailure> {
+        self.called();
+        if of.schedule.arguments.contains("broken") {
+            return Err(TimetableFailure::Refused("no bank holidays known".into()));
+        }
+        let start = last.map_or(now, |last| last.interval.1);
+        let end = start.after(std::time::Duration::from_secs(86_400));
+        Ok(Some(NextRun {
+            interval: (start, end),
+            run_after: end,
+        }))
+    }
+    async fn manual_interval(
+        &self,
+        _: &TimetableCode,
+        _: Timestamp,
+    ) -> Result<Interval, TimetableFailure> {
+        unreachable!("the API asks the scheduler")
     }
 }

@@ -83,6 +83,7 @@ struct Run<'a>(
     DefinitionHash,
     u32,
     Option<BackfillId>,
+    Option<Cow<'a, str>>,
 );
 
 /// `dag_run` rows.
@@ -107,6 +108,7 @@ pub(super) fn new_runs(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.definition,
             run.clear_number,
             run.backfill,
+            run.note.as_deref().map(plain),
         )
     })
 }
@@ -371,6 +373,7 @@ pub(super) fn run_changes(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.queued_at,
             run.clear_number,
             run.backfill,
+            run.run_type,
         )
     })
 }
