@@ -137,6 +137,7 @@ impl Run {
 
     fn become_many(&mut self, task: TaskIndex, length: u32, moves: &mut Moves) {
         let retries = self.dag.task(task).map_or(0, |(_, spec)| spec.retries);
+        self.lengths.remove(&task);
         let Some(instances) = self.tasks.get_mut(task.get()) else {
             return;
         };

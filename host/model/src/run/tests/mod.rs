@@ -1,5 +1,7 @@
 mod features;
+mod reference;
 mod repairs;
+mod rounds;
 
 use std::{collections::BTreeMap, time::Duration};
 
