@@ -16,35 +16,46 @@ mod measure;
 
 use figure::{Report, machine};
 
-const ALL: [&str; 6] = ["start", "idle", "chain", "wide", "weather", "neighbour"];
+use measure::{history, host, neighbour, tasks};
+
+const ALL: [&str; 11] = [
+    "start",
+    "idle",
+    "calendar",
+    "chain",
+    "wide",
+    "mapped",
+    "weather",
+    "backfill",
+    "neighbour",
+    "fair",
+    "history",
+];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut wanted: Vec<String> = std::env::args().skip(1).collect();
-    if wanted.is_empty() {
-        wanted = ALL
-            .iter()
-            .chain(&["history"])
-            .map(|&name| name.to_owned())
-            .collect();
+    if let Some(unknown) = wanted.iter().find(|name| !ALL.contains(&name.as_str())) {
+        panic!("there is no figure `{unknown}`: choose from {ALL:?}");
     }
-    if let Some(unknown) = wanted
-        .iter()
-        .find(|name| !ALL.contains(&name.as_str()) && *name != "history")
-    {
-        panic!("there is no figure `{unknown}`: choose from {ALL:?} and \"history\"");
+    if wanted.is_empty() {
+        wanted = ALL.map(str::to_owned).to_vec();
     }
     println!("{}\n", machine());
     for name in wanted {
         let mut report = Report::new(&name);
         match name.as_str() {
-            "start" => measure::start(&mut report),
-            "idle" => measure::idle(&mut report),
-            "chain" => measure::chain(&mut report).await,
-            "wide" => measure::wide(&mut report).await,
-            "weather" => measure::weather(&mut report).await,
-            "neighbour" => measure::neighbour(&mut report).await,
-            _ => measure::history(&mut report).await,
+            "start" => host::start(&mut report),
+            "idle" => host::idle(&mut report),
+            "calendar" => host::calendar(&mut report),
+            "chain" => tasks::chain(&mut report).await,
+            "wide" => tasks::wide(&mut report).await,
+            "mapped" => tasks::mapped(&mut report).await,
+            "weather" => tasks::weather(&mut report).await,
+            "backfill" => tasks::backfill(&mut report).await,
+            "neighbour" => neighbour::neighbour(&mut report).await,
+            "fair" => neighbour::fair(&mut report).await,
+            _ => history::history(&mut report).await,
         }
         println!("{report}");
     }

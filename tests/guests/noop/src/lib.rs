@@ -27,7 +27,33 @@ fn single() {
     noop();
 }
 
+/// Ten thousand instances of one task.
+#[dag(max_active_tasks = 1000)]
+fn mapped10000() {
+    noop_of::expand(each(numbers()));
+}
+
+/// Three tasks a day, with years that can be run again.
+#[dag(schedule = "@daily", start_date = "2010-01-01")]
+fn daily3() {
+    let (first, second, third) = (
+        noop::with_id("first"),
+        noop::with_id("second"),
+        noop::with_id("third"),
+    );
+    second.after(first);
+    third.after(second);
+}
+
 #[task]
 fn noop() {}
 
-airlock_sdk::bundle!(chain50, wide1000, single);
+#[task]
+fn noop_of(_number: u32) {}
+
+#[task]
+fn numbers() -> Vec<u32> {
+    (0..10_000).collect()
+}
+
+airlock_sdk::bundle!(chain50, wide1000, single, mapped10000, daily3);
