@@ -284,6 +284,16 @@ pub struct BackfillId(pub i64);
 #[serde(transparent)]
 pub struct AssetEventId(pub Uuid);
 
+/// A trigger that is a bundle's own code: a UUIDv7, so that triggers sort by their making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TriggerId(pub Uuid);
+
+/// A host process, from its start to its end: whoever holds a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HostId(pub Uuid);
+
 /// A task's position in its DAG definition's list of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

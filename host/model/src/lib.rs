@@ -5,6 +5,7 @@
 //! the rooms need of each other they ask for through the small traits in [`port`].
 
 pub mod admission;
+pub mod callback;
 pub mod connection;
 pub mod dag;
 pub mod id;
@@ -19,4 +20,5 @@ pub mod run;
 pub mod state;
 pub mod time;
 pub mod timetable;
+pub mod trigger;
 pub mod trigger_rule;

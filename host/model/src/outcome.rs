@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dag::{AssetRef, Location},
     time::Timestamp,
+    trigger::Deferral,
 };
 
 /// What came of a try.
@@ -31,6 +32,8 @@ pub enum Outcome {
         /// Not before.
         at: Timestamp,
     },
+    /// It gives its slot back until something happens, and then goes on as the same try.
+    Deferred(Box<Deferral>),
     /// It ended badly.
     Failed(Failure),
 }

@@ -5,7 +5,12 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::Schedule;
-use crate::{time::Timestamp, trigger_rule::TriggerRule};
+use crate::{
+    callback::{CallbackSpec, DeadlineSpec},
+    time::Timestamp,
+    trigger::Trigger,
+    trigger_rule::TriggerRule,
+};
 
 /// A place in the author's code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +132,18 @@ pub struct AssetSpec {
     pub group: Option<String>,
     /// A JSON object, for people and programs.
     pub extra: Option<String>,
+    /// What watches the world outside for changes of it, as long as the DAG lives.
+    #[serde(default)]
+    pub watchers: Vec<WatcherSpec>,
+}
+
+/// A trigger that lives as long as its DAG and tells of changes of an asset (AIP-82).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatcherSpec {
+    /// Unique among the asset's.
+    pub name: String,
+    /// What it waits for, again and again.
+    pub trigger: Trigger,
 }
 
 /// An asset or alias as a task names it.
@@ -217,6 +234,9 @@ pub struct TaskSpec {
     pub inlets: Vec<AssetRef>,
     /// Assets that its success changes.
     pub outlets: Vec<AssetRef>,
+    /// Code that hears of what becomes of it.
+    #[serde(default)]
+    pub callbacks: Vec<CallbackSpec>,
     /// For people.
     pub doc: Option<String>,
     /// Where it is called.
@@ -251,6 +271,7 @@ impl Default for TaskSpec {
             weight_rule: WeightRule::Downstream,
             inlets: Vec::new(),
             outlets: Vec::new(),
+            callbacks: Vec::new(),
             doc: None,
             location: None,
         }
@@ -292,6 +313,12 @@ pub struct DagSpec {
     pub assets: Vec<AssetSpec>,
     /// Asset events that make runs, besides what `schedule` says.
     pub asset_condition: Option<AssetCondition>,
+    /// Code that hears of what becomes of its runs.
+    #[serde(default)]
+    pub callbacks: Vec<CallbackSpec>,
+    /// By when its runs are to be done.
+    #[serde(default)]
+    pub deadlines: Vec<DeadlineSpec>,
     /// An outer group before what stands in it.
     pub groups: Vec<GroupSpec>,
     /// In order; their positions are their [`TaskIndex`](crate::id::TaskIndex).

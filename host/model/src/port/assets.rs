@@ -187,6 +187,9 @@ pub trait AssetStore: Send + Sync {
     async fn consumers(&self) -> Result<Vec<AssetUse>, StoreError>;
     /// Which aliases were resolved to which assets of their teams.
     async fn alias_assets(&self) -> Result<Vec<(String, AssetKey)>, StoreError>;
+    /// Which of these keys of watchers' events are known of an asset.
+    async fn seen_keys(&self, asset: &AssetKey, keys: &[String])
+    -> Result<Vec<String>, StoreError>;
     /// Events, oldest first unless asked otherwise.
     async fn events(
         &self,

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AssetEvent, Backfill, BackfillChange, BackfillRun, QueueChange, RunRow, StoreError, TaskFields,
-    TaskRow,
+    AssetEvent, AssetKey, Backfill, BackfillChange, BackfillRun, CallbackRow, Lease, QueueChange,
+    RunRow, StoreError, TaskFields, TaskRow, TriggerProgress, TriggerRow,
 };
 use crate::{
     dag::AssetSpec,
     id::{
         AssetEventId, BackfillId, BundleHash, DagId, DefinitionHash, RunKey, TaskIndex,
-        TaskInstanceKey, TeamName, Token,
+        TaskInstanceKey, TeamName, Token, TriggerId,
     },
     state::{RunState, RunType},
     time::Timestamp,
@@ -154,6 +154,49 @@ pub struct Batch {
     pub asset_queue: Vec<QueueChange>,
     /// Which events made which runs.
     pub consumed: Vec<(RunKey, Vec<AssetEventId>)>,
+    /// Triggers that begin to be polled.
+    pub new_triggers: Vec<TriggerRow>,
+    /// Triggers that nobody waits for any more: they have fired, or were given up. Of one that is not there
+    /// nothing is said.
+    pub gone_triggers: Vec<TriggerId>,
+    /// Watchers that have seen something, with what is new of them. If the lease was lost, the whole batch is
+    /// refused.
+    pub watched: Vec<(TriggerId, Lease, TriggerProgress)>,
+    /// The keys of asset events that watchers saw. One that is known already is no reason to refuse the batch:
+    /// whoever writes asks [`AssetStore::seen_keys`](super::AssetStore::seen_keys) before.
+    pub seen_keys: Vec<SeenKey>,
+    /// Requests for callbacks.
+    pub callbacks: Vec<CallbackRow>,
+    /// Deadlines of runs; one of the same run and name is replaced.
+    pub deadlines: Vec<DeadlineRow>,
+    /// Runs whose deadlines are met, or have become void; those that were missed stay.
+    pub gone_deadlines: Vec<RunKey>,
+}
+
+/// A watcher's event that has been told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenKey {
+    /// The asset.
+    pub asset: AssetKey,
+    /// The event's key, as the watcher gave it.
+    pub key: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A deadline of a run that has not succeeded yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadlineRow {
+    /// The run.
+    pub run: RunKey,
+    /// Which of its DAG's deadlines.
+    pub name: String,
+    /// By when the run has to have succeeded.
+    pub at: Timestamp,
+    /// When it was found missed, and told of.
+    pub missed_at: Option<Timestamp>,
+    /// How it is told of.
+    pub request: Arc<CallbackRow>,
 }
 
 impl Batch {
@@ -176,6 +219,9 @@ pub enum CommitError {
     /// The DAGs of these new backfills have one that is not completed, or their ids are taken.
     #[error("AL-0612: {} backfills cannot begin: at most one at a time runs for a DAG", .0.len())]
     BackfillExists(Vec<BackfillId>),
+    /// Somebody else polls these watchers by now.
+    #[error("AL-0613: {} watchers were taken over by somebody else", .0.len())]
+    LeaseLost(Vec<TriggerId>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

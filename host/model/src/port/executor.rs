@@ -9,6 +9,7 @@ use crate::{
     outcome::Report,
     state::RunType,
     time::Timestamp,
+    trigger::Deferred,
 };
 
 /// One try, ready to run: all that an executor needs, so that it asks nobody.
@@ -50,6 +51,8 @@ pub struct Work {
     pub triggering_events: Vec<SeenEvent>,
     /// The latest events of the task's inlets, oldest first.
     pub inlet_events: Vec<SeenEvent>,
+    /// Where it goes on and with what, if it was deferred.
+    pub resume: Option<Arc<Deferred>>,
 }
 
 /// An asset event as a try sees it.

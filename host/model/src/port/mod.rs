@@ -8,6 +8,7 @@ mod assets;
 mod backfills;
 mod batch;
 mod bundles;
+mod callbacks;
 mod clock;
 mod control;
 mod dags;
@@ -17,6 +18,7 @@ mod parser;
 mod runs;
 mod settings;
 mod timetables;
+mod triggers;
 mod xcoms;
 
 pub use assets::{
@@ -25,9 +27,14 @@ pub use assets::{
 };
 pub use backfills::{Backfill, BackfillChange, BackfillFilter, BackfillRun, BackfillStore};
 pub use batch::{
-    Batch, CommitError, DagProgress, ExpandedRows, NewRun, Repin, RunChange, TaskChange, XcomWrite,
+    Batch, CommitError, DagProgress, DeadlineRow, ExpandedRows, NewRun, Repin, RunChange, SeenKey,
+    TaskChange, XcomWrite,
 };
 pub use bundles::{BundleStore, BundleVersion, ParseKey, ParseResult};
+pub use callbacks::{
+    CallbackEnd, CallbackFilter, CallbackRow, CallbackRunner, CallbackStore, CallbackSubject,
+    CallbackTry, CallbackWork,
+};
 pub use clock::{Clock, SystemClock};
 pub use control::{
     BackfillOrder, Control, ControlError, FailedDep, NewAssetEvent, NewBackfill, Repair, Repaired,
@@ -43,6 +50,10 @@ pub use settings::{
     Settings, VariableStore,
 };
 pub use timetables::{TimetableCode, TimetableFailure, Timetables};
+pub use triggers::{
+    Lease, Pause, Poll, PollReport, Polled, Poller, TriggerFilter, TriggerOwner, TriggerProgress,
+    TriggerRow, TriggerStore, WatchedEvent,
+};
 pub use xcoms::{Blobs, RETURN_VALUE, XcomAddress, XcomRow, XcomStore, Xcoms};
 
 /// A database or file that did not do what was asked.

@@ -3,11 +3,11 @@
 //! They are written by a [`Batch`] only. Reading is for people, for a restart, and for the rules that look
 //! beyond one run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Batch, CommitError, DagProgress, Page, Paged, StoreError};
+use super::{Batch, CommitError, DagProgress, DeadlineRow, Page, Paged, StoreError};
 use crate::{
     id::{
         BackfillId, BundleHash, DagId, DefinitionHash, InstanceIndex, MapIndex, PoolName, RunId,
@@ -16,6 +16,7 @@ use crate::{
     outcome::{Downstream, FailureKind},
     state::{RunState, RunType, TaskState},
     time::Timestamp,
+    trigger::Deferred,
 };
 
 /// A DAG run as it is kept.
@@ -86,6 +87,8 @@ pub struct TaskFields {
     pub failure: Option<FailureKind>,
     /// What it decided about the tasks after it, where it did.
     pub downstream: Option<Arc<Downstream>>,
+    /// What it waits for, or what it is to go on with.
+    pub deferred: Option<Arc<Deferred>>,
 }
 
 impl TaskFields {
@@ -105,6 +108,7 @@ impl TaskFields {
             note: None,
             failure: None,
             downstream: None,
+            deferred: None,
         }
     }
 }
@@ -199,6 +203,10 @@ pub trait RunStore: Send + Sync {
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
     /// All runs that have not ended, oldest first, for a restart.
     async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError>;
+    /// Deadlines that have not been missed, for a restart.
+    async fn deadlines(&self) -> Result<Vec<DeadlineRow>, StoreError>;
+    /// How long the last successful runs of a DAG took from their queueing to their end, at most so many.
+    async fn durations(&self, dag_id: &DagId, most: u32) -> Result<Vec<Duration>, StoreError>;
     /// One unfinished or finished run with its task instances.
     async fn stored_run(&self, key: RunKey) -> Result<Option<StoredRun>, StoreError>;
     /// How far all timetables have come.

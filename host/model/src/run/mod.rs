@@ -59,6 +59,8 @@ pub struct Moves {
     pub ready: Vec<InstanceIndex>,
     /// Wait for this time and are then to be [woken](Run::wake).
     pub waiting: Vec<(InstanceIndex, Timestamp)>,
+    /// Wait for a trigger from now on.
+    pub deferred: Vec<InstanceIndex>,
     /// May start as soon as the run before allows it: to be [answered](Run::past_allows).
     pub asks: Vec<InstanceIndex>,
     /// Became many.

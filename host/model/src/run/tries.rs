@@ -11,6 +11,7 @@ use crate::{
     retry,
     state::{RunState, TaskState},
     time::Timestamp,
+    trigger::{Deferred, Trigger, TriggerEvent},
 };
 
 /// The token is not the newest one, or the task instance is not in flight: the report changes nothing.
@@ -83,6 +84,7 @@ impl Run {
         fields.ended_at = Some(now);
         fields.next_try_at = None;
         (fields.note, fields.failure, fields.downstream) = (None, None, None);
+        fields.deferred = None;
         let mut decision = None;
         let state = match outcome {
             Outcome::Success { downstream, .. } => {
@@ -96,6 +98,13 @@ impl Run {
             Outcome::Rescheduled { at: next } => {
                 fields.next_try_at = Some(*next);
                 TaskState::UpForReschedule
+            }
+            Outcome::Deferred(deferral) => {
+                let deferred = Deferred::new(deferral, now);
+                fields.next_try_at = deferred.due();
+                fields.deferred = Some(Arc::new(deferred));
+                moves.deferred.push(at);
+                TaskState::Deferred
             }
             Outcome::Failed(failure) => {
                 fields.note = Some(note(failure));
@@ -113,7 +122,8 @@ impl Run {
             }
         };
         if !state.is_terminal() {
-            moves.waiting.push((at, fields.next_try_at.unwrap_or(now)));
+            let due = fields.next_try_at.map(|due| (at, due));
+            moves.waiting.extend(due);
             fields.state = Some(state);
             moves.changed.push(at);
             return Ok(());
@@ -274,6 +284,11 @@ impl Run {
         let Some(instance) = self.instance_mut(at) else {
             return;
         };
+        if instance.fields.state == Some(TaskState::Deferred) {
+            // Whatever its trigger still says is refused.
+            instance.fields.token = instance.fields.token.next();
+            instance.fields.deferred = None;
+        }
         if instance.fields.state.is_some_and(TaskState::holds_slot) {
             moves.superseded.push((at, instance.fields.token));
             instance.fields.token = instance.fields.token.next();
@@ -281,9 +296,62 @@ impl Run {
         }
     }
 
+    /// What a deferred task instance waits for has come to an end: it is ready to go on, as the same try.
+    ///
+    /// # Errors
+    /// [`Superseded`] when it was not deferred under this token, or does not wait any more.
+    pub fn resume(
+        &mut self,
+        at: InstanceIndex,
+        token: Token,
+        event: TriggerEvent,
+        moves: &mut Moves,
+    ) -> Result<(), Superseded> {
+        let none = Superseded {
+            told: token,
+            newest: Token::default(),
+        };
+        let fields = &mut self.instance_mut(at).ok_or(none)?.fields;
+        let waits = fields.state == Some(TaskState::Deferred) && fields.token == token;
+        let Some(deferred) = fields.deferred.as_mut().filter(|_| waits) else {
+            return Err(Superseded {
+                told: token,
+                newest: fields.token,
+            });
+        };
+        Arc::make_mut(deferred).event = Some(event);
+        fields.next_try_at = None;
+        fields.state = Some(TaskState::Scheduled);
+        moves.changed.push(at);
+        moves.ready.push(at);
+        Ok(())
+    }
+
+    /// A deferred task instance whose time has come, if it has: the time that it waits for, or the end of its
+    /// patience.
+    fn wake_deferred(&mut self, at: InstanceIndex, now: Timestamp, moves: &mut Moves) {
+        let Some(fields) = self.fields(at) else {
+            return;
+        };
+        let Some(deferred) = fields.deferred.as_deref() else {
+            return;
+        };
+        let event = match deferred.trigger {
+            Trigger::Time(time) if time <= now => TriggerEvent::fired_at(time),
+            _ if deferred.until.is_some_and(|until| until <= now) => TriggerEvent::TimedOut,
+            _ => return,
+        };
+        // It waits under the token that it holds.
+        let _ = self.resume(at, fields.token, event, moves);
+    }
+
     /// A task instance that waits for a time becomes ready when that has come.
     pub fn wake(&mut self, at: InstanceIndex, now: Timestamp, moves: &mut Moves) {
         let running = self.state == RunState::Running;
+        let state = self.fields(at).and_then(|fields| fields.state);
+        if running && state == Some(TaskState::Deferred) {
+            return self.wake_deferred(at, now, moves);
+        }
         let Some(fields) = self.instance_mut(at).map(|i| &mut i.fields) else {
             return;
         };
@@ -326,6 +394,10 @@ impl Run {
                 Some(TaskState::UpForRetry | TaskState::UpForReschedule) => {
                     let due = fields.next_try_at.or(fields.ended_at);
                     moves.waiting.push((at, due.unwrap_or(EPOCH)));
+                }
+                Some(TaskState::Deferred) => {
+                    moves.waiting.extend(fields.next_try_at.map(|due| (at, due)));
+                    moves.deferred.push(at);
                 }
                 _ => {}
             }
