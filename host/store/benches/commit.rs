@@ -43,6 +43,7 @@ fn new_run(dag: &str, number: i64, tasks: u32, state: RunState) -> NewRun {
         failure: None,
         first_started_at: None,
         downstream: None,
+        deferred: None,
     };
     let task = |i| TaskRow {
         run: key,

@@ -3,15 +3,16 @@
 //! Numbers are signed 64-bit, times microseconds, ids and states their own names. What is read is checked
 //! again on the way in: a database that somebody edited must not put an unsafe id into the house.
 
-use std::{borrow::Cow, fmt::Display, str::FromStr};
+use std::{borrow::Cow, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
 use airlock_model::{
     dag::AssetRef,
     id::{BundleHash, DefinitionHash, Scope, TeamName, Token},
-    outcome::{Downstream, FailureKind},
+    outcome::FailureKind,
     port::{AssetRole, StoreError},
     time::Timestamp,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::error::corrupt;
@@ -120,14 +121,36 @@ pub(crate) fn failure(text: &str) -> Result<FailureKind, StoreError> {
     serde_json::from_value(value).map_err(corrupt)
 }
 
-/// What a task decided about those after it, as JSON text.
-pub(crate) fn downstream_text(decided: &Downstream) -> String {
-    serde_json::to_string(decided).unwrap_or_default()
+/// What the model says of itself, as JSON text.
+pub(crate) fn json_text<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
-/// What a task decided about those after it, from its column.
-pub(crate) fn downstream(text: &str) -> Result<Downstream, StoreError> {
+/// What the model says of itself, from a column.
+pub(crate) fn of_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(corrupt)
+}
+
+/// The same, where it may be missing.
+pub(crate) fn maybe_json<T: DeserializeOwned>(
+    text: Option<&str>,
+) -> Result<Option<Arc<T>>, StoreError> {
+    text.map(|text| of_json(text).map(Arc::new)).transpose()
+}
+
+/// A span of time in nanoseconds.
+pub(crate) fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A span of time, from its column.
+pub(crate) fn span(nanos: i64) -> Result<Duration, StoreError> {
+    number(nanos).map(Duration::from_nanos)
+}
+
+/// What stands for a name of any length in an index.
+pub(crate) fn name_hash(name: &str) -> String {
+    blake3::hash(name.as_bytes()).to_hex().to_string()
 }
 
 /// A reference to an asset: its kind, and the text.

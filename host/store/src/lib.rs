@@ -10,17 +10,20 @@ mod assets;
 mod backfills;
 mod blobs;
 mod bundles;
+mod callbacks;
 mod column;
 mod connections;
 mod dags;
 mod database;
 mod error;
 mod home;
+mod leases;
 mod logs;
 mod pools;
 mod postgres;
 mod runs;
 mod sqlite;
+mod triggers;
 mod variables;
 mod xcoms;
 
@@ -120,6 +123,14 @@ impl Store {
             )));
         }
         Ok(schema)
+    }
+
+    /// Of two statements the one that this database understands.
+    const fn dialect(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.database {
+            Database::Sqlite(_) => sqlite,
+            Database::Postgres { .. } => postgres,
+        }
     }
 
     /// Closes all connections. What was committed is durable without it.

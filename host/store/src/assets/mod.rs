@@ -2,9 +2,12 @@
 //! rest by batches.
 
 mod events;
+mod seen;
 
 #[cfg(test)]
 pub(crate) use events::plans;
+#[cfg(test)]
+pub(crate) use seen::{postgres_plans, sqlite_plans};
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -261,6 +264,14 @@ impl AssetStore for Store {
         rows.into_iter()
             .map(|(alias, team, name)| Ok((alias, key(&team, &name)?)))
             .collect()
+    }
+
+    async fn seen_keys(
+        &self,
+        asset: &AssetKey,
+        keys: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        self.read_seen_keys(asset, keys).await
     }
 
     async fn events(

@@ -9,11 +9,14 @@ use crate::{Store, database::write};
 
 /// What hangs on a DAG, the outermost first. Events of assets that it changed are those assets' history and
 /// stay.
-const OF_DAG: [&str; 16] = [
+const OF_DAG: [&str; 19] = [
     "DELETE FROM xcom WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",
     "DELETE FROM task_try WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",
     "DELETE FROM task_instance WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",
     "DELETE FROM run_asset_event WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",
+    "DELETE FROM deadline WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",
+    "DELETE FROM trigger WHERE dag_id = $1",
+    "DELETE FROM callback WHERE dag_id = $1",
     "DELETE FROM backfill_run WHERE backfill IN (SELECT id FROM backfill WHERE dag_id = $1)",
     "DELETE FROM backfill WHERE dag_id = $1",
     "DELETE FROM definition_task WHERE definition IN
@@ -85,6 +88,11 @@ impl Store {
                 .execute(&mut *db)
                 .await?;
             sqlx::query("DELETE FROM asset_queue WHERE dag_id = $1")
+                .bind(dag_id.as_str())
+                .execute(&mut *db)
+                .await?;
+            // Its watchers are the old bundle's code.
+            sqlx::query("DELETE FROM trigger WHERE dag_id = $1")
                 .bind(dag_id.as_str())
                 .execute(&mut *db)
                 .await?;

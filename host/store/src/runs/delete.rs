@@ -7,12 +7,16 @@ use airlock_model::{
 
 use crate::{Store, database::write};
 
-/// What hangs on a run, and what points to it.
-const OF_RUN: [&str; 5] = [
+/// What hangs on a run, and what points to it. A callback that is being executed finds its claim lost; one
+/// that is still to be executed is not, because what it would tell of is no more.
+const OF_RUN: [&str; 8] = [
     "DELETE FROM xcom WHERE run = $1",
     "DELETE FROM task_try WHERE run = $1",
     "DELETE FROM task_instance WHERE run = $1",
     "DELETE FROM run_asset_event WHERE run = $1",
+    "DELETE FROM trigger WHERE run = $1",
+    "DELETE FROM callback WHERE run = $1",
+    "DELETE FROM deadline WHERE run = $1",
     "UPDATE backfill_run SET run = NULL WHERE run = $1",
 ];
 

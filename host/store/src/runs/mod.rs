@@ -5,22 +5,24 @@
 //! ([`list`]), for a restart ([`read`]), and for the rules that look beyond one run ([`around`]).
 
 mod around;
+mod deadlines;
 mod delete;
-mod encode;
+pub(crate) mod encode;
 mod list;
+mod past;
 mod postgres;
 mod read;
 mod sqlite;
 
-pub use read::PastTry;
+pub use past::PastTry;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use airlock_model::{
     id::{BackfillId, DagId, RunId, RunKey, TaskId},
     port::{
-        Batch, CommitError, DagProgress, Page, Paged, RunFilter, RunRow, RunStore, StoreError,
-        StoredRun, TaskRow,
+        Batch, CommitError, DagProgress, DeadlineRow, Page, Paged, RunFilter, RunRow, RunStore,
+        StoreError, StoredRun, TaskRow,
     },
     state::RunState,
     time::Timestamp,
@@ -97,6 +99,14 @@ impl RunStore for Store {
 
     async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
         self.read_unfinished().await
+    }
+
+    async fn deadlines(&self) -> Result<Vec<DeadlineRow>, StoreError> {
+        self.read_deadlines().await
+    }
+
+    async fn durations(&self, dag_id: &DagId, most: u32) -> Result<Vec<Duration>, StoreError> {
+        self.read_durations(dag_id, most).await
     }
 
     async fn stored_run(&self, key: RunKey) -> Result<Option<StoredRun>, StoreError> {
@@ -189,6 +199,8 @@ pub(crate) mod plans {
             super::sqlite::plans(),
             super::read::sqlite_plans(),
             super::around::sqlite_plans(),
+            super::deadlines::sqlite_plans(),
+            super::past::plans(),
             super::delete::plans(),
         ]
         .concat()
@@ -199,6 +211,8 @@ pub(crate) mod plans {
             super::postgres::plans(),
             super::read::postgres_plans(),
             super::around::postgres_plans(),
+            super::deadlines::postgres_plans(),
+            super::past::plans(),
             super::delete::plans(),
         ]
         .concat()

@@ -1,15 +1,10 @@
 //! Reading runs and task instances, one or all that are unfinished.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use airlock_model::{
-    id::{
-        BackfillId, DagId, InstanceIndex, MapIndex, RunId, RunKey, TaskIndex, TaskInstanceKey,
-        Token,
-    },
-    outcome::FailureKind,
+    id::{BackfillId, DagId, InstanceIndex, MapIndex, RunId, RunKey, TaskIndex},
     port::{DagProgress, RunRow, StoreError, StoredRun, TaskFields, TaskRow},
-    state::TaskState,
     time::Timestamp,
 };
 use sqlx::FromRow;
@@ -93,6 +88,7 @@ struct TaskRecord {
     failure: Option<String>,
     first_started_at: Option<i64>,
     downstream: Option<String>,
+    deferred: Option<String>,
 }
 
 impl TryFrom<TaskRecord> for TaskRow {
@@ -118,60 +114,9 @@ impl TryFrom<TaskRecord> for TaskRow {
                 note: row.note.map(Into::into),
                 failure: row.failure.as_deref().map(column::failure).transpose()?,
                 first_started_at: column::maybe_time(row.first_started_at)?,
-                downstream: row
-                    .downstream
-                    .map(|text| column::downstream(&text).map(Arc::new))
-                    .transpose()?,
+                downstream: column::maybe_json(row.downstream.as_deref())?,
+                deferred: column::maybe_json(row.deferred.as_deref())?,
             },
-        })
-    }
-}
-
-/// An ended try that a later one has superseded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastTry {
-    /// Counted from one.
-    pub try_number: u32,
-    /// The claim under which it ran.
-    pub token: Token,
-    /// How it ended: success, failed or skipped.
-    pub state: TaskState,
-    /// When it was claimed.
-    pub queued_at: Option<Timestamp>,
-    /// When it started.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Timestamp,
-    /// Why it did not succeed, for people.
-    pub note: Option<Arc<str>>,
-    /// What ended it, where it failed.
-    pub failure: Option<FailureKind>,
-}
-
-#[derive(FromRow)]
-struct PastTryRecord {
-    token: i64,
-    try_number: i64,
-    state: String,
-    queued_at: Option<i64>,
-    started_at: Option<i64>,
-    ended_at: i64,
-    note: Option<String>,
-    failure: Option<String>,
-}
-
-impl TryFrom<PastTryRecord> for PastTry {
-    type Error = StoreError;
-    fn try_from(row: PastTryRecord) -> Result<Self, StoreError> {
-        Ok(Self {
-            try_number: column::number(row.try_number)?,
-            token: column::token(row.token)?,
-            state: column::name(&row.state)?,
-            queued_at: column::maybe_time(row.queued_at)?,
-            started_at: column::maybe_time(row.started_at)?,
-            ended_at: column::time(row.ended_at)?,
-            note: row.note.map(Into::into),
-            failure: row.failure.as_deref().map(column::failure).transpose()?,
         })
     }
 }
@@ -214,9 +159,6 @@ const BY_KEY: &str = "SELECT * FROM dag_run WHERE key = $1";
 const BY_NAME: &str = "SELECT * FROM dag_run WHERE dag_id = $1 AND run_id = $2";
 const BY_DATE: &str = "SELECT * FROM dag_run WHERE dag_id = $1 AND logical_date = $2";
 const TASKS: &str = "SELECT * FROM task_instance WHERE run = $1 ORDER BY task, map_index";
-const PAST_TRIES: &str = "
-SELECT token, try_number, state, queued_at, started_at, ended_at, note, failure FROM task_try
-WHERE run = $1 AND task = $2 AND map_index = $3 ORDER BY token";
 const PROGRESS: &str =
     "SELECT dag_id, interval_start, interval_end, run_after FROM dag_progress ORDER BY dag_id";
 
@@ -330,23 +272,6 @@ impl Store {
         })?;
         all(rows)
     }
-
-    /// The ended tries of a task instance but the newest, which the task instance itself tells of; oldest
-    /// first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn past_tries(&self, of: TaskInstanceKey) -> Result<Vec<PastTry>, StoreError> {
-        let rows: Vec<PastTryRecord> = read!(self, db => {
-            Ok(sqlx::query_as(PAST_TRIES)
-                .bind(of.run.0)
-                .bind(i64::from(of.task.0))
-                .bind(of.map_index.0)
-                .fetch_all(db)
-                .await?)
-        })?;
-        all(rows)
-    }
 }
 
 async fn postgres_unfinished(
@@ -372,9 +297,7 @@ async fn postgres_unfinished(
 
 /// What the scheduler and a restart ask on both databases.
 #[cfg(test)]
-const PLANS: [&str; 7] = [
-    UNFINISHED, BY_KEY, BY_NAME, BY_DATE, TASKS, LENGTHS, PAST_TRIES,
-];
+const PLANS: [&str; 6] = [UNFINISHED, BY_KEY, BY_NAME, BY_DATE, TASKS, LENGTHS];
 
 /// The same on SQLite.
 #[cfg(test)]

@@ -146,6 +146,7 @@ fn task(run: RunKey, i: u32) -> TaskRow {
             failure: None,
             first_started_at: None,
             downstream: None,
+            deferred: None,
         },
     }
 }

@@ -7,25 +7,32 @@
 mod assets;
 mod backfills;
 mod fences;
+mod tasks;
+mod waiting;
 
 pub(super) use assets::{asset_events, assets, consumed, queued, resolutions, unqueued};
 pub(super) use backfills::{backfill_changes, backfill_runs, new_backfills};
 pub(super) use fences::Fences;
+pub(super) use tasks::{added_tasks, changes, expanded_tasks, new_tasks, superseded};
+pub(super) use waiting::{
+    callbacks, deadlines, gone_deadlines, gone_triggers, new_triggers, seen_keys, watched,
+};
+pub(crate) use waiting::{ids, polls};
 
 use std::{borrow::Cow, collections::HashMap, hash::Hash, sync::Arc};
 
 use airlock_model::{
     id::{
-        BackfillId, BundleHash, DagId, DefinitionHash, MapIndex, PoolName, RunId, RunKey, TaskId,
-        TaskIndex, TaskInstanceKey, TeamName, Token,
+        BackfillId, BundleHash, DagId, DefinitionHash, MapIndex, RunId, RunKey, TaskIndex,
+        TaskInstanceKey, TeamName, Token,
     },
-    port::{Batch, ExpandedRows, NewRun, StoreError, TaskChange, TaskRow, XcomWrite},
-    state::{RunState, RunType, TaskState},
+    port::{Batch, ExpandedRows, NewRun, StoreError, XcomWrite},
+    state::{RunState, RunType},
     time::Timestamp,
 };
 use serde::Serialize;
 
-use crate::column::{downstream_text, failure_text, plain};
+use crate::column::plain;
 
 /// Rows as a JSON text.
 fn json<T: Serialize>(rows: &[T]) -> Result<Arc<str>, StoreError> {
@@ -34,7 +41,7 @@ fn json<T: Serialize>(rows: &[T]) -> Result<Arc<str>, StoreError> {
         .map_err(|e| StoreError::Statement(e.into()))
 }
 
-fn rows<'a, T, R: Serialize>(
+pub(crate) fn rows<'a, T, R: Serialize>(
     from: impl IntoIterator<Item = &'a T>,
     row: impl Fn(&'a T) -> R,
 ) -> Result<Arc<str>, StoreError>
@@ -46,7 +53,7 @@ where
 
 /// A key as hexadecimal digits without hyphens, which both databases turn into theirs.
 #[derive(Serialize)]
-struct Key(#[serde(with = "uuid::serde::simple")] uuid::Uuid);
+pub(crate) struct Key(#[serde(with = "uuid::serde::simple")] pub(crate) uuid::Uuid);
 
 impl From<RunKey> for Key {
     fn from(key: RunKey) -> Self {
@@ -111,93 +118,6 @@ pub(super) fn new_runs(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.note.as_deref().map(plain),
         )
     })
-}
-
-#[derive(Serialize)]
-struct Task<'a>(
-    TaskIndex,
-    MapIndex,
-    &'a TaskId,
-    &'a PoolName,
-    u32,
-    i64,
-    Option<TaskState>,
-    u32,
-    u32,
-    Token,
-    Option<Timestamp>,
-    Option<Timestamp>,
-    Option<Timestamp>,
-    Option<Timestamp>,
-    Option<Cow<'a, str>>,
-    Option<String>,
-    Option<Timestamp>,
-    Option<String>,
-);
-
-fn task(task: &TaskRow) -> Task<'_> {
-    let fields = &task.fields;
-    Task(
-        task.task,
-        task.map_index,
-        &task.task_id,
-        &task.pool,
-        task.pool_slots,
-        task.priority,
-        fields.state,
-        fields.try_number,
-        fields.max_tries,
-        fields.token,
-        fields.queued_at,
-        fields.started_at,
-        fields.ended_at,
-        fields.next_try_at,
-        fields.note.as_deref().map(plain),
-        fields.failure.map(failure_text),
-        fields.first_started_at,
-        fields.downstream.as_deref().map(downstream_text),
-    )
-}
-
-/// `task_instance` rows, grouped by run so that each key stands there once.
-fn grouped<'a>(
-    groups: impl IntoIterator<Item = (RunKey, &'a [TaskRow])>,
-) -> Result<Arc<str>, StoreError> {
-    let group = |(run, tasks): (RunKey, &'a [TaskRow])| {
-        let tasks: Vec<Task<'_>> = tasks.iter().map(task).collect();
-        (Key::from(run), tasks)
-    };
-    json(&groups.into_iter().map(group).collect::<Vec<_>>())
-}
-
-/// The task instances of new runs.
-pub(super) fn new_tasks(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    grouped(
-        batch
-            .new_runs
-            .iter()
-            .map(|new| (new.run.key, new.tasks.as_slice())),
-    )
-}
-
-/// Task instances that runs get which move to another version.
-pub(super) fn added_tasks(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    grouped(
-        batch
-            .repinned
-            .iter()
-            .map(|to| (to.run, to.added.as_slice())),
-    )
-}
-
-/// Task instances that mapped tasks become.
-pub(super) fn expanded_tasks(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    grouped(
-        batch
-            .expanded
-            .iter()
-            .map(|many| (many.run, many.rows.as_slice())),
-    )
 }
 
 /// Unexpanded instances that go, with the token that each has to hold.
@@ -268,71 +188,6 @@ pub(super) fn instances<'a>(
     keys: impl IntoIterator<Item = &'a TaskInstanceKey>,
 ) -> Result<Arc<str>, StoreError> {
     rows(keys, Instance::from)
-}
-
-/// Keys of the task instances whose change may overwrite what is known of an ended try, by a claim for
-/// another one or a clearing; none when there are none. The statement itself looks whether the old row is
-/// that of an ended try.
-pub(super) fn superseded(batch: &Batch) -> Result<Option<Arc<str>>, StoreError> {
-    let supersedes = |change: &&TaskChange| {
-        change.expected.get() > 0
-            && (change.fields.token != change.expected
-                || matches!(change.fields.state, None | Some(TaskState::Scheduled)))
-    };
-    let mut past = batch
-        .tasks
-        .iter()
-        .filter(supersedes)
-        .map(|c| &c.key)
-        .peekable();
-    past.peek().is_some().then(|| instances(past)).transpose()
-}
-
-#[derive(Serialize)]
-struct Change<'a>(
-    Key,
-    TaskIndex,
-    MapIndex,
-    Token,
-    Option<TaskState>,
-    u32,
-    u32,
-    Token,
-    Option<Timestamp>,
-    Option<Timestamp>,
-    Option<Timestamp>,
-    Option<Timestamp>,
-    Option<Cow<'a, str>>,
-    Option<String>,
-    Option<Timestamp>,
-    Option<String>,
-);
-
-fn change(change: &TaskChange) -> Change<'_> {
-    let fields = &change.fields;
-    Change(
-        change.key.run.into(),
-        change.key.task,
-        change.key.map_index,
-        change.expected,
-        fields.state,
-        fields.try_number,
-        fields.max_tries,
-        fields.token,
-        fields.queued_at,
-        fields.started_at,
-        fields.ended_at,
-        fields.next_try_at,
-        fields.note.as_deref().map(plain),
-        fields.failure.map(failure_text),
-        fields.first_started_at,
-        fields.downstream.as_deref().map(downstream_text),
-    )
-}
-
-/// What becomes of `task_instance` rows.
-pub(super) fn changes(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    rows(&batch.tasks, change)
 }
 
 /// `xcom` rows.

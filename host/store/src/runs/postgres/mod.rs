@@ -5,6 +5,7 @@
 //! remembered, and the server asked what became of it, before anything else is written.
 
 mod statements;
+mod waiting;
 
 use airlock_model::{
     id::BackfillId,
@@ -158,10 +159,14 @@ async fn write(db: &mut PgConnection, batch: &Batch) -> Result<Option<String>, U
         counted(db, BACKFILLS, &changes, batch.backfills.len()).await?;
     }
     write_assets(db, batch).await?;
+    waiting::write(db, batch).await?;
     let once = !batch.repinned.is_empty()
         || !batch.new_backfills.is_empty()
         || !batch.expanded.is_empty()
-        || !batch.asset_events.is_empty();
+        || !batch.asset_events.is_empty()
+        || !batch.new_triggers.is_empty()
+        || !batch.watched.is_empty()
+        || !batch.callbacks.is_empty();
     if once && id.is_none() {
         let name = sqlx::query_scalar(NAME).fetch_one(&mut *db).await;
         id = Some(name.map_err(failed)?);
@@ -204,14 +209,18 @@ async fn new_backfills(db: &mut PgConnection, batch: &Batch) -> Result<(), Unwri
 async fn repin(db: &mut PgConnection, batch: &Batch) -> Result<(), Unwritten> {
     let runs = encode::repinned(batch)?;
     if let Some(moved) = encode::moved(batch)? {
-        for away in [MOVE_TASKS, MOVE_TRIES, MOVE_XCOMS] {
+        for (away, land) in [
+            (MOVE_TASKS, LAND_TASKS),
+            (MOVE_TRIES, LAND_TRIES),
+            (MOVE_XCOMS, LAND_XCOMS),
+            (waiting::MOVE_TRIGGERS, waiting::LAND_TRIGGERS),
+        ] {
             execute(db, away, &moved).await?;
-        }
-        for land in [LAND_TASKS, LAND_TRIES, LAND_XCOMS] {
             execute(db, land, &runs).await?;
         }
     }
     counted(db, REPIN, &runs, batch.repinned.len()).await?;
+    execute(db, waiting::REPIN_TRIGGERS, &runs).await?;
     let added = batch.repinned.iter().map(|to| to.added.len()).sum();
     if added > 0 {
         counted(db, ADDED_TASKS, &encode::added_tasks(batch)?, added).await?;
@@ -291,7 +300,8 @@ async fn maybe(
     Ok(())
 }
 
-/// What a count missed: task instances of other tokens, or a run or backfill that is not there.
+/// What a count missed: task instances of other tokens, watchers that somebody else polls, or a run or backfill
+/// that is not there.
 async fn miscounted(pool: &PgPool, batch: &Batch) -> Result<CommitError, StoreError> {
     let fences = encode::Fences::of(batch)?;
     let places: Vec<i64> = sqlx::query_scalar(FENCED)
@@ -300,12 +310,18 @@ async fn miscounted(pool: &PgPool, batch: &Batch) -> Result<CommitError, StoreEr
         .await
         .map_err(failed)?;
     let keys = fences.broken(&places);
-    Ok(match keys.is_empty() {
+    if !keys.is_empty() {
+        return Ok(CommitError::Fenced(keys));
+    }
+    let lost = waiting::lost(pool, batch).await?;
+    Ok(match lost.is_empty() {
         true => super::unmatched().into(),
-        false => CommitError::Fenced(keys),
+        false => CommitError::LeaseLost(lost),
     })
 }
 
 /// What a commit asks.
 #[cfg(test)]
-pub(crate) use statements::plans;
+pub(crate) fn plans() -> Vec<&'static str> {
+    [statements::plans(), waiting::plans()].concat()
+}

@@ -17,12 +17,12 @@ SELECT COALESCE(array_agg(key), '{}'), pg_current_xact_id()::text FROM made";
 pub(super) const NEW_TASKS: &str = "
 INSERT INTO task_instance (run, task, map_index, task_id, pool, pool_slots, priority, state, try_number,
                            max_tries, token, queued_at, started_at, ended_at, next_try_at, note, failure,
-                           first_started_at, downstream)
+                           first_started_at, downstream, deferred)
 SELECT (r.value ->> 0)::uuid, (t.value ->> 0)::int, (t.value ->> 1)::int, t.value ->> 2, t.value ->> 3,
        (t.value ->> 4)::bigint, (t.value ->> 5)::bigint, t.value ->> 6, (t.value ->> 7)::bigint,
        (t.value ->> 8)::bigint, (t.value ->> 9)::bigint, (t.value ->> 10)::bigint,
        (t.value ->> 11)::bigint, (t.value ->> 12)::bigint, (t.value ->> 13)::bigint, t.value ->> 14,
-       t.value ->> 15, (t.value ->> 16)::bigint, t.value ->> 17
+       t.value ->> 15, (t.value ->> 16)::bigint, t.value ->> 17, t.value ->> 18
 FROM jsonb_array_elements($1::text::jsonb) AS r(value),
      jsonb_array_elements(r.value -> 1) AS t(value)";
 
@@ -54,12 +54,12 @@ FROM jsonb_array_elements($1::text::jsonb) AS n(value) WHERE r.key = (value ->> 
 pub(super) const ADDED_TASKS: &str = "
 INSERT INTO task_instance (run, task, map_index, task_id, pool, pool_slots, priority, state, try_number,
                            max_tries, token, queued_at, started_at, ended_at, next_try_at, note, failure,
-                           first_started_at, downstream)
+                           first_started_at, downstream, deferred)
 SELECT d.key, (t.value ->> 0)::int, (t.value ->> 1)::int, t.value ->> 2, t.value ->> 3,
        (t.value ->> 4)::bigint, (t.value ->> 5)::bigint, t.value ->> 6, (t.value ->> 7)::bigint,
        (t.value ->> 8)::bigint, (t.value ->> 9)::bigint, (t.value ->> 10)::bigint,
        (t.value ->> 11)::bigint, (t.value ->> 12)::bigint, (t.value ->> 13)::bigint, t.value ->> 14,
-       t.value ->> 15, (t.value ->> 16)::bigint, t.value ->> 17
+       t.value ->> 15, (t.value ->> 16)::bigint, t.value ->> 17, t.value ->> 18
 FROM jsonb_array_elements($1::text::jsonb) AS r(value)
 JOIN dag_run AS d ON d.key = (r.value ->> 0)::uuid
 CROSS JOIN LATERAL jsonb_array_elements(r.value -> 1) AS t(value)
@@ -106,7 +106,7 @@ UPDATE task_instance AS t SET state = value ->> 4, try_number = (value ->> 5)::b
     max_tries = (value ->> 6)::bigint, token = (value ->> 7)::bigint, queued_at = (value ->> 8)::bigint,
     started_at = (value ->> 9)::bigint, ended_at = (value ->> 10)::bigint,
     next_try_at = (value ->> 11)::bigint, note = value ->> 12, failure = value ->> 13,
-    first_started_at = (value ->> 14)::bigint, downstream = value ->> 15
+    first_started_at = (value ->> 14)::bigint, downstream = value ->> 15, deferred = value ->> 16
 FROM jsonb_array_elements($1::text::jsonb) AS n(value)
 WHERE t.run = (value ->> 0)::uuid AND t.task = (value ->> 1)::int AND t.map_index = (value ->> 2)::int
     AND t.token = (value ->> 3)::bigint

@@ -5,6 +5,7 @@
 //! asking what was in the way.
 
 mod statements;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -112,6 +113,7 @@ impl Script {
         if !batch.consumed.is_empty() {
             script.add(CONSUMED, encode::consumed(batch)?)?;
         }
+        script.waiting(batch)?;
         script.text.push_str("COMMIT;");
         Ok(script)
     }
@@ -123,13 +125,15 @@ impl Script {
                 (MOVE_TASKS, LAND_TASKS),
                 (MOVE_TRIES, LAND_TRIES),
                 (MOVE_XCOMS, LAND_XCOMS),
+                (waiting::MOVE_TRIGGERS, waiting::LAND_TRIGGERS),
             ] {
                 self.add(away, Arc::clone(&moved))?;
                 self.add(land, Arc::clone(&runs))?;
             }
         }
-        self.add(REPIN, runs)?;
+        self.add(REPIN, Arc::clone(&runs))?;
         self.fence(batch.repinned.len())?;
+        self.add(waiting::REPIN_TRIGGERS, runs)?;
         let added = batch.repinned.iter().map(|to| to.added.len()).sum();
         if added > 0 {
             self.add(ADDED_TASKS, encode::added_tasks(batch)?)?;
@@ -198,6 +202,10 @@ fn weight(batch: &Batch) -> usize {
         + batch.runs.len()
         + 5 * batch.asset_events.len()
         + batch.asset_queue.len()
+        + 5 * (batch.new_triggers.len() + batch.callbacks.len())
+        + 2 * (batch.gone_triggers.len() + batch.watched.len() + batch.seen_keys.len())
+        + batch.deadlines.len()
+        + batch.gone_deadlines.len()
         + extents.sum::<usize>()
 }
 
@@ -226,7 +234,8 @@ async fn collisions(
     Ok((!ids.is_empty()).then_some(CommitError::BackfillExists(ids)))
 }
 
-/// Why a fence broke: task instances of other tokens, or a run or backfill that is not there.
+/// Why a fence broke: task instances of other tokens, watchers that somebody else polls, or a run or backfill
+/// that is not there.
 async fn broken_fence(
     connection: &mut SqliteConnection,
     batch: &Batch,
@@ -234,16 +243,22 @@ async fn broken_fence(
     let fences = encode::Fences::of(batch)?;
     let places: Vec<i64> = sqlx::query_scalar(FENCED)
         .bind(Arc::clone(&fences.json))
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
         .map_err(Error::from)?;
     let keys = fences.broken(&places);
-    Ok(match keys.is_empty() {
+    if !keys.is_empty() {
+        return Ok(CommitError::Fenced(keys));
+    }
+    let lost = waiting::lost(connection, batch).await?;
+    Ok(match lost.is_empty() {
         true => super::unmatched().into(),
-        false => CommitError::Fenced(keys),
+        false => CommitError::LeaseLost(lost),
     })
 }
 
 /// Each statement with the tables that it may scan: parameters only.
 #[cfg(test)]
-pub(crate) use statements::plans;
+pub(crate) fn plans() -> Vec<&'static str> {
+    [statements::plans(), waiting::plans()].concat()
+}

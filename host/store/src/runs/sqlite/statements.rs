@@ -20,11 +20,11 @@ pub(super) const NEW_TASKS: &str = "
 WITH r AS MATERIALIZED (SELECT unhex(value ->> 0) AS key, jsonb_extract(value, '$[1]') AS tasks FROM jsonb_each(?))
 INSERT INTO task_instance (run, task, map_index, task_id, pool, pool_slots, priority, state, try_number,
                            max_tries, token, queued_at, started_at, ended_at, next_try_at, note, failure,
-                           first_started_at, downstream)
+                           first_started_at, downstream, deferred)
 SELECT r.key, t.value ->> 0, t.value ->> 1, t.value ->> 2, t.value ->> 3, t.value ->> 4,
        t.value ->> 5, t.value ->> 6, t.value ->> 7, t.value ->> 8, t.value ->> 9, t.value ->> 10,
        t.value ->> 11, t.value ->> 12, t.value ->> 13, t.value ->> 14, t.value ->> 15,
-       t.value ->> 16, t.value ->> 17
+       t.value ->> 16, t.value ->> 17, t.value ->> 18
 FROM r CROSS JOIN jsonb_each(r.tasks) AS t;
 ";
 
@@ -66,11 +66,11 @@ pub(super) const ADDED_TASKS: &str = "
 WITH r AS MATERIALIZED (SELECT unhex(value ->> 0) AS key, jsonb_extract(value, '$[1]') AS tasks FROM jsonb_each(?))
 INSERT INTO task_instance (run, task, map_index, task_id, pool, pool_slots, priority, state, try_number,
                            max_tries, token, queued_at, started_at, ended_at, next_try_at, note, failure,
-                           first_started_at, downstream)
+                           first_started_at, downstream, deferred)
 SELECT r.key, t.value ->> 0, t.value ->> 1, t.value ->> 2, t.value ->> 3, t.value ->> 4,
        t.value ->> 5, t.value ->> 6, t.value ->> 7, t.value ->> 8, t.value ->> 9, t.value ->> 10,
        t.value ->> 11, t.value ->> 12, t.value ->> 13, t.value ->> 14, t.value ->> 15,
-       t.value ->> 16, t.value ->> 17
+       t.value ->> 16, t.value ->> 17, t.value ->> 18
 FROM r CROSS JOIN dag_run AS d ON d.key = r.key CROSS JOIN jsonb_each(r.tasks) AS t WHERE TRUE
 ON CONFLICT (run, task, map_index) DO NOTHING;
 ";
@@ -118,13 +118,14 @@ pub(super) const TASKS: &str = "
 UPDATE task_instance SET state = n.state, try_number = n.try_number, max_tries = n.max_tries,
     token = n.token, queued_at = n.queued_at, started_at = n.started_at, ended_at = n.ended_at,
     next_try_at = n.next_try_at, note = n.note, failure = n.failure,
-    first_started_at = n.first_started_at, downstream = n.downstream
+    first_started_at = n.first_started_at, downstream = n.downstream, deferred = n.deferred
 FROM (SELECT unhex(value ->> 0) AS run, value ->> 1 AS task, value ->> 2 AS map_index,
              value ->> 3 AS expected, value ->> 4 AS state, value ->> 5 AS try_number,
              value ->> 6 AS max_tries, value ->> 7 AS token, value ->> 8 AS queued_at,
              value ->> 9 AS started_at, value ->> 10 AS ended_at, value ->> 11 AS next_try_at,
              value ->> 12 AS note, value ->> 13 AS failure,
-             value ->> 14 AS first_started_at, value ->> 15 AS downstream FROM jsonb_each(?)) AS n
+             value ->> 14 AS first_started_at, value ->> 15 AS downstream,
+             value ->> 16 AS deferred FROM jsonb_each(?)) AS n
 WHERE task_instance.run = n.run AND task_instance.task = n.task
     AND task_instance.map_index = n.map_index AND task_instance.token = n.expected;
 ";
