@@ -43,6 +43,7 @@ fn asset(text: &str, uri: Option<&str>) -> AssetSpec {
         uri: uri.map(Into::into),
         group: Some("weather".into()),
         extra: Some(r#"{"owner": "ä"}"#.into()),
+        watchers: Vec::new(),
     }
 }
 

@@ -40,6 +40,19 @@ impl Fresh {
     pub(crate) async fn another(&self) -> Store {
         open(&self.url, &self.blobs).await
     }
+
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        use sqlx::{AssertSqlSafe, Connection};
+        let count = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        if self.url.starts_with("sqlite") {
+            let mut db = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(count).fetch_one(&mut db).await.unwrap()
+        } else {
+            let mut db = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(count).fetch_one(&mut db).await.unwrap()
+        }
+    }
 }
 
 async fn open(url: &str, blobs: &Arc<BlobFiles>) -> Store {

@@ -24,6 +24,7 @@ mod schema;
 mod server;
 mod settings;
 mod versions;
+mod waiting;
 mod xcoms;
 
 /// Makes each of these functions a test on each database.
