@@ -189,6 +189,14 @@ impl Entry {
         }
     }
 
+    /// `key = [expression, …]`.
+    pub(crate) fn array(&self, example: &str) -> Result<&Expr> {
+        match &self.value {
+            Value::Expr(expr) if matches!(**expr, Expr::Array(_)) => Ok(expr),
+            _ => Err(self.wants(example)),
+        }
+    }
+
     pub(crate) fn duration(&self) -> Result<Duration> {
         self.parsed("\"30s\", \"5m\" or \"1h30m\"", time::duration)
     }

@@ -9,6 +9,7 @@ use syn::{Error, Expr, Ident, ItemFn, Result, spanned::Spanned as _};
 
 use crate::{
     attribute::{self, Entry, Errors, Param, duration, option},
+    callback::{self, Named},
     cron::{self, Schedule},
     schedule::{self, DataInterval, RunImmediately, condition},
     signature::ordinary,
@@ -16,7 +17,7 @@ use crate::{
     time,
 };
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 22] = [
     "dag_id",
     "description",
     "schedule",
@@ -36,6 +37,9 @@ const KEYS: [&str; 19] = [
     "params",
     "fail_fast",
     "max_consecutive_failed_dag_runs",
+    "on_success",
+    "on_failure",
+    "deadlines",
 ];
 
 #[derive(Default)]
@@ -59,6 +63,8 @@ struct Settings {
     params: Vec<Param>,
     fail_fast: bool,
     max_consecutive_failed_dag_runs: u32,
+    callbacks: Vec<Named>,
+    deadlines: Option<Expr>,
 }
 
 impl Settings {
@@ -89,6 +95,10 @@ impl Settings {
     }
 
     fn set(&mut self, entry: &Entry, zone: &TimeZone) -> Result<()> {
+        if let Some(named) = callback::named(entry, &callback::OF_DAGS) {
+            self.callbacks.extend(named?);
+            return Ok(());
+        }
         let date = |entry: &Entry| entry.parsed("\"2012-01-31\"", |text| time::date(text, zone));
         match entry.key.to_string().as_str() {
             "dag_id" => self.dag_id = Some(entry.id()?),
@@ -139,6 +149,10 @@ impl Settings {
             "fail_fast" => self.fail_fast = entry.flag()?,
             "max_consecutive_failed_dag_runs" => {
                 self.max_consecutive_failed_dag_runs = entry.whole(1)?;
+            }
+            "deadlines" => {
+                let example = "a list such as [deadline(\"late\", DeadlineReference::QueuedAt + minutes(10), tell)]";
+                self.deadlines = Some(entry.array(example)?.clone());
             }
             _ => return Err(entry.unknown("a DAG", &KEYS)),
         }
@@ -306,6 +320,11 @@ fn spec(settings: &Settings, dag_id: &str, attrs: &[syn::Attribute], name: &Iden
         }
     });
     let location = location(name);
+    let callbacks = callback::specs(&settings.callbacks);
+    let deadlines = match &settings.deadlines {
+        None => quote!(::std::vec::Vec::new()),
+        Some(all) => quote_spanned!(all.span()=> ::std::vec::Vec::from(#all)),
+    };
     quote! {
         ::airlock_sdk::definition::DagSpec {
             dag_id: #dag_id,
@@ -323,6 +342,8 @@ fn spec(settings: &Settings, dag_id: &str, attrs: &[syn::Attribute], name: &Iden
             fail_fast: #fail_fast,
             max_consecutive_failed_dag_runs: #most_failed,
             asset_condition: #assets,
+            callbacks: #callbacks,
+            deadlines: || ::core::result::Result::Ok(#deadlines),
             location: #location,
             graph: || ::airlock_sdk::__private::DagResult::into_result(Self::__graph()),
         }

@@ -35,7 +35,11 @@ const OF_SENSORS: [&str; 6] = [
     "max_wait",
 ];
 
-const MODES: [(&str, &str); 2] = [("poke", "Poke"), ("reschedule", "Reschedule")];
+const MODES: [(&str, &str); 3] = [
+    ("poke", "Poke"),
+    ("reschedule", "Reschedule"),
+    ("defer", "Defer"),
+];
 
 pub(crate) enum Kind {
     Plain,
@@ -111,37 +115,31 @@ impl Kind {
         }
     }
 
-    /// The code that makes the outcome; `call` is the code that runs the function and leaves `result`.
+    /// The code that makes the outcome, or what a sensor saw; `call` is the code that runs the function and leaves
+    /// `result`.
     pub(crate) fn finish(
         &self,
-        context: &Ident,
-        arguments: &Ident,
         result: &Ident,
         span: Span,
         call: &TokenStream,
-        fallible: bool,
+        (fallible, deferred): (bool, bool),
     ) -> TokenStream {
         let value = local("value");
         let finish = match self {
+            Self::Plain if deferred => {
+                quote_spanned!(span=> ::airlock_sdk::__private::finish_deferred(#value))
+            }
             Self::Plain => quote_spanned!(span=> ::airlock_sdk::__private::finish_value(&#value)),
             Self::Branch => quote_spanned!(span=> ::airlock_sdk::__private::finish_branch(&#value)),
             Self::ShortCircuit(all) => {
                 quote_spanned!(span=> ::airlock_sdk::__private::finish_circuit(&#value, #all))
             }
-            Self::Sensor(sensor) => {
+            Self::Sensor(_) => {
                 let poked = match fallible {
                     true => quote_spanned!(span=> ::airlock_sdk::__private::poked_result(#result)),
                     false => quote_spanned!(span=> ::airlock_sdk::__private::poked(#result)),
                 };
-                let sensor = sensor.code();
-                return quote_spanned! {span=>
-                    const SENSOR: ::airlock_sdk::__private::Sensor = #sensor;
-                    ::airlock_sdk::__private::finish_sensor(&SENSOR, #context, || {
-                        let #arguments = ::core::clone::Clone::clone(&#arguments);
-                        #call
-                        #poked
-                    })
-                };
+                return quote!(#call #poked);
             }
         };
         match fallible {
@@ -165,7 +163,7 @@ impl Kind {
 }
 
 impl Sensor {
-    fn code(&self) -> TokenStream {
+    pub(crate) fn code(&self) -> TokenStream {
         let Self {
             soft_fail,
             exponential_backoff,

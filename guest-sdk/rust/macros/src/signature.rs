@@ -15,10 +15,15 @@ pub(crate) struct Argument {
     /// The owned type that crosses between tasks.
     pub(crate) owned: Type,
     pub(crate) borrowed: bool,
+    /// As the author wrote it.
+    pub(crate) written: Type,
 }
 
-/// Whether the function takes the context, and its other parameters.
-pub(crate) fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
+/// What a function may be lent first.
+const CONTEXTS: [&str; 3] = ["Context", "TriggerContext", "CallbackContext"];
+
+/// Whether the function, a `what`, takes the context that is its own, and its other parameters.
+pub(crate) fn inputs(sig: &Signature, what: &str, own: &str) -> Result<(bool, Vec<Argument>)> {
     let mut errors = Errors::default();
     let mut context = false;
     let mut arguments = Vec::new();
@@ -26,23 +31,20 @@ pub(crate) fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
         let FnArg::Typed(input) = input else {
             errors.push(Error::new(
                 input.span(),
-                "a task is a function on its own, without `self`",
+                format!("a {what} is a function on its own, without `self`"),
             ));
             continue;
         };
-        if is_context(&input.ty) {
-            match (&*input.ty, i) {
-                (Type::Reference(reference), 0) if reference.mutability.is_none() => context = true,
-                (Type::Reference(_), 0) | (_, 0) => {
-                    errors.push(Error::new(
-                        input.ty.span(),
-                        "the context is lent: write `&Context`",
-                    ));
-                }
-                _ => errors.push(Error::new(
-                    input.ty.span(),
-                    "`&Context` comes first among a task's parameters",
-                )),
+        if let Some(found) = context_of(&input.ty) {
+            let wrong = match (&*input.ty, i) {
+                _ if found != own => Some(format!("a {what} is lent a `&{own}`")),
+                (Type::Reference(reference), 0) if reference.mutability.is_none() => None,
+                (_, 0) => Some(format!("the context is lent: write `&{own}`")),
+                _ => Some(format!("`&{own}` comes first among a {what}'s parameters")),
+            };
+            match wrong {
+                None => context = true,
+                Some(wrong) => errors.push(Error::new(input.ty.span(), wrong)),
             }
             continue;
         }
@@ -50,11 +52,12 @@ pub(crate) fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
             Pat::Ident(pattern) => Ident::new(&pattern.ident.to_string(), pattern.ident.span()),
             _ => format_ident!("argument_{}", i + 1),
         };
-        match owned(&input.ty) {
+        match owned(&input.ty, what) {
             Ok((owned, borrowed)) => arguments.push(Argument {
                 name,
                 owned,
                 borrowed,
+                written: (*input.ty).clone(),
             }),
             Err(error) => errors.push(error),
         }
@@ -63,24 +66,23 @@ pub(crate) fn inputs(sig: &Signature) -> Result<(bool, Vec<Argument>)> {
     Ok((context, arguments))
 }
 
-fn is_context(ty: &Type) -> bool {
+fn context_of(ty: &Type) -> Option<&'static str> {
     match ty {
-        Type::Reference(reference) => is_context(&reference.elem),
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "Context"),
-        _ => false,
+        Type::Reference(reference) => context_of(&reference.elem),
+        Type::Path(path) => {
+            let last = path.path.segments.last()?;
+            CONTEXTS.into_iter().find(|name| last.ident == name)
+        }
+        _ => None,
     }
 }
 
 /// The owned type behind a parameter, and whether the function borrows it.
-fn owned(ty: &Type) -> Result<(Type, bool)> {
+fn owned(ty: &Type, what: &str) -> Result<(Type, bool)> {
     match ty {
         Type::Reference(reference) if reference.mutability.is_some() => Err(Error::new(
             ty.span(),
-            "a task takes values or `&` references: what it changes reaches nobody else",
+            format!("a {what} takes values or `&` references: what it changes reaches nobody else"),
         )),
         Type::Reference(reference) => {
             let elem = &reference.elem;
@@ -98,26 +100,39 @@ fn owned(ty: &Type) -> Result<(Type, bool)> {
         }
         Type::ImplTrait(_) => Err(Error::new(
             ty.span(),
-            "a task's parameters have concrete types: their JSON form must be known",
+            format!("a {what}'s parameters have concrete types: their JSON form must be known"),
         )),
         ty => Ok((ty.clone(), false)),
     }
 }
 
-/// What the task gives to others, and whether it may fail: `Result<T, …>` is known by its name.
-pub(crate) fn output(output: &ReturnType) -> (Type, bool) {
+/// What the task gives to others, whether it may fail, and whether it may defer: `Result<T, …>` and `Deferred<T>` are
+/// known by their names.
+pub(crate) fn output(output: &ReturnType) -> (Type, bool, bool) {
     let ReturnType::Type(_, ty) = output else {
-        return (syn::parse_quote!(()), false);
+        return (syn::parse_quote!(()), false, false);
     };
-    if let Type::Path(path) = &**ty
-        && let Some(last) = path.path.segments.last()
-        && last.ident == "Result"
-        && let PathArguments::AngleBracketed(generics) = &last.arguments
-        && let Some(GenericArgument::Type(value)) = generics.args.first()
-    {
-        return (value.clone(), true);
+    let (answer, fallible) = match inside(ty, "Result") {
+        Some(value) => (value, true),
+        None => (&**ty, false),
+    };
+    match inside(answer, "Deferred") {
+        Some(value) => (value.clone(), fallible, true),
+        None => (answer.clone(), fallible, false),
     }
-    ((**ty).clone(), false)
+}
+
+/// The first generic argument of a type of this name.
+fn inside<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last()?;
+    let PathArguments::AngleBracketed(generics) = &last.arguments else {
+        return None;
+    };
+    match generics.args.first()? {
+        GenericArgument::Type(value) if last.ident == name => Some(value),
+        _ => None,
+    }
 }
 
 /// Refuses what neither a DAG nor a task can be.

@@ -13,11 +13,12 @@ use syn::{Expr, Ident, ItemFn, Result, ReturnType, Type, spanned::Spanned as _};
 
 use crate::{
     attribute::{self, Entry, Errors, duration, option},
+    callback::{self, Named},
     kind::{self, Kind},
     signature::{Argument, inputs, ordinary, output},
 };
 
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 37] = [
     "task_id",
     "retries",
     "retry_delay",
@@ -39,6 +40,11 @@ const KEYS: [&str; 32] = [
     "max_active_tis_per_dagrun",
     "inlets",
     "outlets",
+    "on_execute",
+    "on_success",
+    "on_failure",
+    "on_retry",
+    "on_skip",
     "branch",
     "short_circuit",
     "ignore_downstream_trigger_rules",
@@ -96,6 +102,7 @@ struct Settings {
     max_active_tis_per_dagrun: Option<u32>,
     inlets: Vec<Expr>,
     outlets: Vec<Expr>,
+    callbacks: Vec<Named>,
     kind: Kind,
     doc: Option<String>,
 }
@@ -129,6 +136,7 @@ impl Settings {
             max_active_tis_per_dagrun: None,
             inlets: Vec::new(),
             outlets: Vec::new(),
+            callbacks: Vec::new(),
             kind: Kind::Plain,
             doc: None,
         };
@@ -159,6 +167,10 @@ impl Settings {
     }
 
     fn set(&mut self, entry: &Entry) -> Result<()> {
+        if let Some(named) = callback::named(entry, &callback::OF_TASKS) {
+            self.callbacks.extend(named?);
+            return Ok(());
+        }
         match entry.key.to_string().as_str() {
             "task_id" => self.task_id = Some(entry.id()?),
             "retries" => self.retries = entry.whole(0)?,
@@ -235,7 +247,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
     let settings = Settings::read(&attribute::entries(attributes)?);
     let mut errors = Errors::default();
     ordinary(&function.sig, "task").unwrap_or_else(|error| errors.push(error));
-    let (context, arguments) = errors.take(inputs(&function.sig));
+    let (context, arguments) = errors.take(inputs(&function.sig, "task", "Context"));
     let settings = match settings {
         Ok(settings) => {
             errors.finish()?;
@@ -258,7 +270,8 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
     let cfgs = attribute::cfgs(attrs);
     let docs: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("doc")).collect();
     let task_id = settings.task_id.clone().unwrap_or_else(|| unraw(name));
-    let (answer, fallible) = output(&sig.output);
+    let (answer, fallible, deferred) = output(&sig.output);
+    let deferred = deferred && matches!(settings.kind, Kind::Plain);
     let value = settings.kind.value(&answer);
 
     let names: Vec<&Ident> = arguments.iter().map(|argument| &argument.name).collect();
@@ -272,7 +285,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
         context,
         &arguments,
         &sig.output,
-        fallible,
+        (fallible, deferred),
         &settings.kind,
     );
     let expand = expansion(vis, &arguments, &value);
@@ -410,11 +423,13 @@ fn spec(settings: &Settings, task_id: &str, attrs: &[syn::Attribute], name: &Ide
     let rule = Ident::new(settings.trigger_rule, Span::call_site());
     let pool = option(settings.pool.as_deref());
     let doc = option(settings.doc.clone().or_else(|| attribute::doc(attrs)));
-    let entry = unraw(name);
+    let entry = entry(name);
     let location = location(name);
+    let callbacks = callback::specs(&settings.callbacks);
+    let sensor = option(matches!(settings.kind, Kind::Sensor(_)).then(|| quote!(&SENSOR)));
     quote! {
         ::airlock_sdk::definition::TaskSpec {
-            entry: ::core::concat!(::core::module_path!(), "::", #entry),
+            entry: #entry,
             task_id: #task_id,
             trigger_rule: ::airlock_sdk::definition::TriggerRule::#rule,
             retries: #retries,
@@ -434,9 +449,11 @@ fn spec(settings: &Settings, task_id: &str, attrs: &[syn::Attribute], name: &Ide
             max_active_tis_per_dagrun: #per_dagrun,
             inlets: &[#((#inlets).reference()),*],
             outlets: &[#((#outlets).reference()),*],
+            callbacks: #callbacks,
             doc: #doc,
             location: #location,
             run: __run,
+            sensor: #sensor,
         }
     }
 }
@@ -447,7 +464,7 @@ fn runner(
     context: bool,
     arguments: &[Argument],
     output: &ReturnType,
-    fallible: bool,
+    answer: (bool, bool),
     kind: &Kind,
 ) -> TokenStream {
     let (ctx, rest, mut result) = (local("context"), local("arguments"), local("result"));
@@ -476,7 +493,32 @@ fn runner(
         #(#decode)*
         let #result = #name::run(#context_argument #(#pass),*);
     };
-    let body = kind.finish(&ctx, &rest, &result, span, &call, fallible);
+    let body = kind.finish(&result, span, &call, answer);
+    if let Kind::Sensor(sensor) = kind {
+        let (entry, settings) = (entry(name), sensor.code());
+        return quote! {
+            static SENSOR: ::airlock_sdk::__private::SensorCode = ::airlock_sdk::__private::SensorCode {
+                entry: #entry,
+                settings: #settings,
+                look: __look,
+            };
+
+            #[allow(unused_variables, unused_mut, clippy::let_unit_value, reason = "not every sensor takes and gives something")]
+            fn __look(
+                #ctx: &::airlock_sdk::Context,
+                #rest: ::std::vec::Vec<::std::string::String>,
+            ) -> ::airlock_sdk::Result<::airlock_sdk::Poke<::std::string::String>> {
+                #body
+            }
+
+            fn __run(
+                #ctx: &::airlock_sdk::Context,
+                #rest: ::std::vec::Vec<::std::string::String>,
+            ) -> ::airlock_sdk::Result<::airlock_sdk::__private::Outcome> {
+                ::airlock_sdk::__private::run_sensor(&SENSOR, #ctx, #rest)
+            }
+        };
+    }
     quote! {
         #[allow(unused_variables, unused_mut, clippy::let_unit_value, reason = "not every task takes and gives something")]
         fn __run(
@@ -498,6 +540,12 @@ pub(crate) fn location(name: &Ident) -> TokenStream {
     quote_spanned! {name.span()=>
         ::airlock_sdk::definition::Location { file: ::core::file!(), line: ::core::line!() }
     }
+}
+
+/// The path of the function, as code.
+fn entry(name: &Ident) -> TokenStream {
+    let name = unraw(name);
+    quote!(::core::concat!(::core::module_path!(), "::", #name))
 }
 
 /// The name without `r#`.

@@ -37,9 +37,12 @@
 //! }
 //! ```
 
-use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+mod watcher;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use self::watcher::Watcher;
 use crate::Result;
 
 /// Something that tasks change and that DAGs wait for. Its name is unique in the team.
@@ -53,6 +56,8 @@ pub struct Asset {
     pub group: Option<&'static str>,
     /// The JSON text of an object, for people and programs.
     pub extra: Option<&'static str>,
+    /// What watches the world outside for changes of it.
+    pub(crate) watchers: [Option<Watcher>; Self::MAX_WATCHERS],
 }
 
 /// A name for assets that a task knows only when it runs. A DAG that waits for the alias waits for the
@@ -85,6 +90,7 @@ impl Asset {
             uri: None,
             group: None,
             extra: None,
+            watchers: [None; Self::MAX_WATCHERS],
         }
     }
 
@@ -191,7 +197,9 @@ impl AssetCondition {
 }
 
 /// A change of an asset, as those see it who depend on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// As JSON it is an object, in which `extra` is one too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetEvent {
     /// The asset's name.
     pub asset: String,
@@ -200,13 +208,15 @@ pub struct AssetEvent {
     /// When it happened.
     pub timestamp: Timestamp,
     /// What its cause had to say: the JSON text of an object.
+    #[serde(with = "json_text")]
     pub extra: String,
     /// The task instance that caused it; none where no task did.
+    #[serde(default)]
     pub source: Option<EventSource>,
 }
 
 /// The task instance that caused an asset event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventSource {
     /// Its DAG.
     pub dag_id: String,
@@ -256,4 +266,33 @@ pub struct OutletEvent {
     pub alias: Option<AssetAlias>,
     /// The JSON text of an object.
     pub extra: String,
+}
+
+/// What is told of a change, as the JSON text of an object; nothing is an empty one.
+#[track_caller]
+pub(crate) fn extra(extra: &impl Serialize) -> Result<String> {
+    match serde_json::to_value(extra) {
+        Ok(serde_json::Value::Null) => Ok("{}".to_owned()),
+        Ok(extra @ serde_json::Value::Object(_)) => Ok(extra.to_string()),
+        Ok(_) => Err(crate::fail(
+            "the extra of an asset event is an object: give a struct, a map, or `()` for none",
+        )),
+        Err(error) => Err(crate::fail(format_args!(
+            "the extra of an asset event has no JSON form: {error}"
+        ))),
+    }
+}
+
+/// A JSON text that stands as a value inside of another.
+mod json_text {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(json: &str, to: S) -> Result<S::Ok, S::Error> {
+        let value: serde_json::Value = serde_json::from_str(json).map_err(S::Error::custom)?;
+        value.serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<String, D::Error> {
+        Ok(serde_json::Value::deserialize(from)?.to_string())
+    }
 }

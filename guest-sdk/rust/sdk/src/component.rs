@@ -1,7 +1,9 @@
 //! The component's exports: the phases that the host calls, for whichever bundle [`bundle!`](crate::bundle)
 //! names.
 
+mod callbacks;
 mod definitions;
+mod triggers;
 
 use std::{cell::RefCell, marker::PhantomData, panic, sync::Once};
 
@@ -17,6 +19,7 @@ use crate::{
         },
         exports::airlock::bundle::{dags, tasks, timetables},
     },
+    deferral,
     definition::{self, CustomTimetable, DagSpec, Schedule},
     host,
     outcome::{Downstream, Failure, Outcome},
@@ -53,7 +56,7 @@ impl<B: Bundle> dags::Guest for Component<B> {
                 Ok(dag) => dags.push(dag),
                 Err(error) => errors.push(wit::Error {
                     dag_id: Some(spec.dag_id.to_owned()),
-                    message: format!("timetable: {error:#}"),
+                    message: format!("{error:#}"),
                     location: Some(location(spec.location)),
                 }),
             }
@@ -69,9 +72,16 @@ impl<B: Bundle> tasks::Guest for Component<B> {
         arguments: Vec<String>,
     ) -> Result<tasks::Outcome, tasks::Failure> {
         listen();
+        let resumed = context.resumed.clone();
         let context = context_of(context);
         let outcome = context.and_then(|context| {
-            let outcome = registry::run(&entry, &context, arguments)?;
+            let outcome = match resumed {
+                None => registry::run(&entry, &context, arguments)?,
+                Some(at) => {
+                    let waited = triggers::waited(at.event);
+                    deferral::run(&at.method, &context, waited, &at.arguments)?
+                }
+            };
             Ok((outcome, context.outlet_events.take()))
         });
         match outcome {
@@ -90,13 +100,23 @@ impl<B: Bundle> tasks::Guest for Component<B> {
             Ok((Outcome::Rescheduled(at), _)) => {
                 Ok(tasks::Outcome::Rescheduled(at.as_microsecond()))
             }
-            Err(failure) => Err(tasks::Failure {
-                message: failure.message,
-                causes: failure.causes,
-                retry: failure.retry,
-                location: failure.location.map(location),
-            }),
+            Ok((Outcome::Deferred(to), _)) => Ok(tasks::Outcome::Deferred(tasks::Deferral {
+                trigger: triggers::awaited(to.awaited),
+                method: to.method,
+                arguments: to.arguments,
+                timeout: to.timeout.map(definitions::micros),
+            })),
+            Err(failure) => Err(failed(failure)),
         }
+    }
+}
+
+fn failed(failure: Failure) -> tasks::Failure {
+    tasks::Failure {
+        message: failure.message,
+        causes: failure.causes,
+        retry: failure.retry,
+        location: failure.location.map(location),
     }
 }
 

@@ -225,24 +225,11 @@ impl Context {
         alias: Option<AssetAlias>,
         extra: &impl Serialize,
     ) -> Result<()> {
-        let extra = match serde_json::to_value(extra) {
-            Ok(serde_json::Value::Null) => serde_json::Value::Object(serde_json::Map::new()),
-            Ok(extra @ serde_json::Value::Object(_)) => extra,
-            Ok(_) => {
-                return Err(crate::fail(
-                    "the extra of an asset event is an object: give a struct, a map, or `()` for none",
-                ));
-            }
-            Err(error) => {
-                return Err(crate::fail(format_args!(
-                    "the extra of an asset event has no JSON form: {error}"
-                )));
-            }
-        };
+        let extra = crate::asset::extra(extra)?;
         self.outlet_events.borrow_mut().push(OutletEvent {
             asset,
             alias,
-            extra: extra.to_string(),
+            extra,
         });
         Ok(())
     }

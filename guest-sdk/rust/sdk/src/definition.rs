@@ -6,10 +6,12 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use crate::{Context, Error, Result, graph, outcome::Outcome};
+use crate::{Context, Error, Result, graph, outcome::Outcome, sensor::SensorCode};
 pub use crate::{
-    asset::{Asset, AssetAlias, AssetCondition, AssetRef},
+    asset::{Asset, AssetAlias, AssetCondition, AssetRef, Watcher},
+    callback::{Callback, CallbackKind, CallbackSpec, Deadline, DeadlineReference, DeadlineTime},
     timetable::CustomTimetable,
+    wait::Awaited,
 };
 
 /// A place in the author's code.
@@ -200,6 +202,10 @@ pub struct DagSpec {
     pub max_consecutive_failed_dag_runs: u32,
     /// Asset events that make runs, besides what `schedule` says.
     pub asset_condition: Option<AssetCondition>,
+    /// What is called when a run has ended.
+    pub callbacks: &'static [CallbackSpec],
+    /// What is called when a run is not done in time: the code that the attribute holds.
+    pub deadlines: fn() -> Result<Vec<Deadline>>,
     /// Where the function stands.
     pub location: Location,
     #[doc(hidden)]
@@ -249,12 +255,16 @@ pub struct TaskSpec {
     pub inlets: &'static [AssetRef],
     /// Assets that its success changes.
     pub outlets: &'static [AssetRef],
+    /// What is called when its tries begin and end.
+    pub callbacks: &'static [CallbackSpec],
     /// The doc comment, or `doc = "…"`.
     pub doc: Option<&'static str>,
     /// Where the function stands.
     pub location: Location,
     #[doc(hidden)]
     pub run: fn(&Context, Vec<String>) -> Result<Outcome>,
+    #[doc(hidden)]
+    pub sensor: Option<&'static SensorCode>,
 }
 
 /// Where an argument of a task comes from.
@@ -334,6 +344,8 @@ pub struct Dag {
     pub spec: &'static DagSpec,
     /// The assets that it describes: those of its tasks and of its condition, each once.
     pub assets: Vec<Asset>,
+    /// As the attribute's code gives them.
+    pub deadlines: Vec<Deadline>,
     /// An outer group before what stands in it.
     pub groups: Vec<Group>,
     /// In the order of the calls.

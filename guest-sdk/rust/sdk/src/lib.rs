@@ -113,15 +113,18 @@ extern crate self as airlock_sdk;
 mod argument;
 mod asset;
 mod branch;
+mod callback;
 pub mod capability;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod context;
+mod deferral;
 pub mod definition;
 mod error;
 mod graph;
 mod group;
 mod latest;
+mod length;
 mod mapping;
 mod outcome;
 mod output;
@@ -132,6 +135,8 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod timetable;
+mod trigger;
+pub mod wait;
 
 #[cfg(target_arch = "wasm32")]
 #[path = "host/wasm.rs"]
@@ -153,30 +158,40 @@ pub mod bindings {
     });
 }
 
-pub use airlock_sdk_macros::{dag, task};
+pub use airlock_sdk_macros::{callback, dag, resume, task, trigger};
 pub use argument::IntoArgument;
 pub use asset::{
-    Asset, AssetAlias, AssetCondition, AssetEvent, AssetRef, EventSource, OutletEvent,
+    Asset, AssetAlias, AssetCondition, AssetEvent, AssetRef, EventSource, OutletEvent, Watcher,
 };
 pub use branch::{Branch, BranchAnswer, CircuitAnswer};
+pub use callback::{
+    Attempt, Callback, CallbackContext, CallbackKind, Deadline, DeadlineReference, DeadlineTime,
+    IntoCallback, MissedDeadline, deadline,
+};
 pub use capability::{connection, directory, http, variable, variable_json, variable_or, xcom};
 pub use context::{Context, ContextBuilder};
+pub use deferral::{Defer, Deferral, Deferred, Resume, WaitError, Waited, defer};
 pub use error::{Error, Result, ResultExt, fail, skip};
 pub use group::{Expansion, Group, GroupOutput, TaskGroup, group};
 pub use jiff;
 pub use latest::latest_only;
+pub use length::{days, hours, minutes, seconds};
 pub use mapping::{Each, IntoMapped, IntoSource, Part, Zip, each, zip, zip_longest, zip3};
 pub use output::{Output, Tasks};
 pub use sensor::{Poke, SensorAnswer};
 pub use timetable::{Restriction, RunInfo, Timetable};
+pub use trigger::{Every, Polled, Trigger, TriggerContext, Waiting, every};
+pub use wait::WaitFor;
 
 /// What a bundle's source usually needs: `use airlock_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Asset, AssetAlias, Branch, Context, Error, Group, Output, Part, Poke, Restriction, Result,
-        ResultExt as _, RunInfo, TaskGroup, Tasks as _, Timetable, bail, connection, dag,
-        directory, each, ensure, fail, group, http, jiff, latest_only, skip, task, variable,
-        variable_json, variable_or, xcom, zip, zip_longest, zip3,
+        Asset, AssetAlias, Branch, CallbackContext, Context, DeadlineReference, Deferred, Error,
+        Group, Output, Part, Poke, Polled, Restriction, Result, ResultExt as _, RunInfo, TaskGroup,
+        Tasks as _, Timetable, Trigger, TriggerContext, WaitError, Waited, bail, callback,
+        connection, dag, days, deadline, defer, directory, each, ensure, every, fail, group, hours,
+        http, jiff, latest_only, minutes, resume, seconds, skip, task, trigger, variable,
+        variable_json, variable_or, wait, xcom, zip, zip_longest, zip3,
     };
     pub use log::{debug, error, info, trace, warn};
 }
@@ -186,14 +201,20 @@ pub mod prelude {
 pub mod __private {
     pub use crate::{
         argument::{Arguments, Wire, decode},
+        callback::{
+            CallbackCode, CallbackResult, CallbackSpec, arguments as callback_arguments, callback,
+        },
+        deferral::{ResumeCode, WaitEnd, arguments as resume_arguments, finish_deferred, resume},
         definition::{DagResult, TaskSource},
         graph::{add, expand, expand_kwargs},
         outcome::{Failure, Outcome, finish_branch, finish_circuit, finish_error, finish_value},
-        registry::Registered,
-        sensor::{PokeMode, Sensor, finish_sensor, poked, poked_result},
+        registry::{Registered, RegisteredCallback, RegisteredResume, RegisteredTrigger},
+        sensor::{PokeMode, Sensor, SensorCode, poked, poked_result, run as run_sensor},
         timetable::{custom, describe},
+        trigger::{TriggerSource, code as trigger_code},
     };
     pub use inventory;
+    pub use serde;
 
     #[cfg(target_arch = "wasm32")]
     pub use crate::{

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::{
     Error, Result,
     branch::{self, BranchAnswer, CircuitAnswer},
+    deferral::Deferral,
     fail,
 };
 
@@ -24,6 +25,8 @@ pub enum Outcome {
     Skipped(String),
     /// A sensor gave its slot back, and looks again not before this time.
     Rescheduled(Timestamp),
+    /// It gave its slot back, and goes on when what it waits for has happened.
+    Deferred(Deferral),
 }
 
 /// What a task decided about the tasks directly after it.

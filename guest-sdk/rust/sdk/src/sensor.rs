@@ -16,16 +16,21 @@
 //!
 //! The function looks once and answers; how often it is called is the attribute's business. In the mode
 //! `poke` the try keeps its slot and sleeps in between. In the mode `reschedule` it gives the slot back, and
-//! the same try goes on later with a new instance.
+//! the same try goes on later with a new instance. In the mode `defer` it gives the slot back, and the function
+//! is polled as a trigger: in the trigger phase, so that what it reaches has to be granted for that, too.
+
+mod deferred;
 
 use std::{thread, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::deferred::{poll, resume};
 use crate::{
     Context, Error, Result, fail,
-    outcome::{Outcome, finish_value},
+    outcome::{Downstream, Outcome},
+    trigger::later,
 };
 
 /// The longest pause between two looks, whatever the back-off (as for retries in Airflow 3.3.2).
@@ -77,8 +82,10 @@ impl<T> SensorAnswer for Poke<T> {
 pub enum PokeMode {
     /// It sleeps, and keeps its slot: for short waits. The default.
     Poke,
-    /// It gives its slot back.
+    /// It gives its slot back, and goes on with a new call of the task.
     Reschedule,
+    /// It gives its slot back, and is polled as a trigger.
+    Defer,
 }
 
 /// How a sensor waits.
@@ -98,105 +105,117 @@ pub struct Sensor {
     pub max_wait: Option<Duration>,
 }
 
-impl Sensor {
-    /// The pause after a look that came this long after the try's start. It follows from that time alone, so
-    /// that it is the same whether or not the instance remembers earlier looks: pauses that double have, after
-    /// n of them, lasted 2ⁿ - 1 intervals.
-    fn pause(&self, elapsed: Duration) -> Duration {
-        if !self.exponential_backoff || self.poke_interval.is_zero() {
-            return self.poke_interval.min(MAX_PAUSE);
-        }
-        let intervals = elapsed.as_micros() / self.poke_interval.as_micros().max(1);
-        let pauses = intervals.saturating_add(1).ilog2().min(31);
-        let longest = self.max_wait.unwrap_or(MAX_PAUSE).min(MAX_PAUSE);
-        self.poke_interval.saturating_mul(1 << pauses).min(longest)
-    }
-}
-
-/// Where a sensor gets the time from, and how it lets time pass.
-pub(crate) trait Clock {
-    fn now(&mut self) -> Timestamp;
-    fn sleep(&mut self, pause: Duration);
-}
-
-struct HostClock;
-
-impl Clock for HostClock {
-    fn now(&mut self) -> Timestamp {
-        Timestamp::now()
-    }
-
-    fn sleep(&mut self, pause: Duration) {
-        thread::sleep(pause);
-    }
-}
-
-/// What a sensor gave, look by look.
+/// A sensor's code, between the author's types and the host's texts.
 #[doc(hidden)]
-#[track_caller]
-pub fn finish_sensor<T: Serialize>(
-    sensor: &Sensor,
-    context: &Context,
-    poke: impl FnMut() -> Result<Poke<T>>,
-) -> Result<Outcome> {
-    wait(sensor, context, poke, &mut HostClock)
+#[derive(Debug)]
+pub struct SensorCode {
+    /// The path of its function.
+    pub entry: &'static str,
+    /// How it waits.
+    pub settings: Sensor,
+    /// Looks once.
+    pub look: fn(&Context, Vec<String>) -> Result<Poke<String>>,
+}
+
+/// The pause after a look that came this long after the first. It follows from that time alone, so that it is the
+/// same whether or not the instance remembers earlier looks: pauses that double have, after n of them, lasted
+/// 2ⁿ - 1 intervals.
+pub(crate) fn pause(
+    interval: Duration,
+    exponential_backoff: bool,
+    max_wait: Option<Duration>,
+    elapsed: Duration,
+) -> Duration {
+    if !exponential_backoff || interval.is_zero() {
+        return interval.min(MAX_PAUSE);
+    }
+    let intervals = elapsed.as_micros() / interval.as_micros().max(1);
+    let pauses = intervals.saturating_add(1).ilog2().min(31);
+    let longest = max_wait.unwrap_or(MAX_PAUSE).min(MAX_PAUSE);
+    interval.saturating_mul(1 << pauses).min(longest)
+}
+
+impl Sensor {
+    fn pause(&self, elapsed: Duration) -> Duration {
+        let backoff = self.exponential_backoff;
+        pause(self.poke_interval, backoff, self.max_wait, elapsed)
+    }
+
+    /// What a sensor does whose time is over.
+    fn over(&self) -> Result<Outcome> {
+        self.end(fail(format_args!(
+            "what it waits for was not there within {:#}",
+            jiff::SignedDuration::try_from(self.timeout).unwrap_or_default()
+        )))
+    }
+
+    /// What a look that went wrong makes of the try.
+    fn end(&self, error: Error) -> Result<Outcome> {
+        match error.is_skip() || self.soft_fail && !error.is_retryable() {
+            true => Ok(Outcome::Skipped(format!("{error:#}"))),
+            false => Err(error),
+        }
+    }
 }
 
 /// An answer that cannot fail, as one that can.
 #[doc(hidden)]
-pub fn poked<A: SensorAnswer>(answer: A) -> Result<Poke<A::Value>> {
-    Ok(answer.into_poke())
+#[track_caller]
+pub fn poked<A: SensorAnswer<Value: Serialize>>(answer: A) -> Result<Poke<String>> {
+    match answer.into_poke() {
+        Poke::NotYet => Ok(Poke::NotYet),
+        Poke::Done(value) => match serde_json::to_string(&value) {
+            Ok(json) => Ok(Poke::Done(json)),
+            Err(error) => Err(fail(format_args!(
+                "what the sensor returned has no JSON form: {error}"
+            ))),
+        },
+    }
 }
 
 /// An answer that can fail.
 #[doc(hidden)]
 #[track_caller]
-pub fn poked_result<A: SensorAnswer, E: Into<Error>>(
+pub fn poked_result<A: SensorAnswer<Value: Serialize>, E: Into<Error>>(
     answer: Result<A, E>,
-) -> Result<Poke<A::Value>> {
+) -> Result<Poke<String>> {
     match answer {
-        Ok(answer) => Ok(answer.into_poke()),
+        Ok(answer) => poked(answer),
         Err(error) => Err(error.into()),
     }
 }
 
-#[track_caller]
-pub(crate) fn wait<T: Serialize>(
-    sensor: &Sensor,
-    context: &Context,
-    mut poke: impl FnMut() -> Result<Poke<T>>,
-    clock: &mut dyn Clock,
-) -> Result<Outcome> {
+/// Looks until what it waits for is there, or gives the slot back.
+#[doc(hidden)]
+pub fn run(code: &SensorCode, context: &Context, arguments: Vec<String>) -> Result<Outcome> {
+    let settings = &code.settings;
     let started = context.first_started_at;
     loop {
-        match poke() {
-            Ok(Poke::Done(value)) => return finish_value(&value),
+        match (code.look)(context, arguments.clone()) {
+            Ok(Poke::Done(value)) => return Ok(done(value)),
             Ok(Poke::NotYet) => {}
-            Err(error) if error.is_skip() => return Ok(Outcome::Skipped(error.to_string())),
-            Err(error) if sensor.soft_fail && !error.is_retryable() => {
-                return Ok(Outcome::Skipped(format!("{error:#}")));
-            }
-            Err(error) => return Err(error),
+            Err(error) => return settings.end(error),
         }
-        let now = clock.now();
+        let now = Timestamp::now();
         let elapsed = Duration::try_from(now.duration_since(started)).unwrap_or_default();
-        if elapsed > sensor.timeout {
-            let over = fail(format_args!(
-                "what it waits for was not there within {:#}",
-                jiff::SignedDuration::try_from(sensor.timeout).unwrap_or_default()
-            ));
-            return match sensor.soft_fail {
-                true => Ok(Outcome::Skipped(over.to_string())),
-                false => Err(over),
-            };
+        if elapsed > settings.timeout {
+            return settings.over();
         }
-        let pause = sensor.pause(elapsed);
-        match sensor.mode {
-            PokeMode::Poke => clock.sleep(pause),
-            PokeMode::Reschedule => {
-                let at = now.checked_add(pause).unwrap_or(Timestamp::MAX);
-                return Ok(Outcome::Rescheduled(at));
+        let pause = settings.pause(elapsed);
+        match settings.mode {
+            PokeMode::Poke => thread::sleep(pause),
+            PokeMode::Reschedule => return Ok(Outcome::Rescheduled(later(now, pause))),
+            PokeMode::Defer => {
+                let left = settings.timeout.saturating_sub(elapsed);
+                return deferred::defer(code, context, arguments, left);
             }
         }
+    }
+}
+
+fn done(value: String) -> Outcome {
+    Outcome::Success {
+        value: Some(value).filter(|json| json != "null"),
+        downstream: Downstream::Free,
     }
 }

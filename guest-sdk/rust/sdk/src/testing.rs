@@ -16,18 +16,22 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+mod polling;
+
 use std::{cell::RefCell, collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
+pub use self::polling::Polling;
 pub use crate::outcome::{Downstream, Failure, Outcome};
 use crate::{
-    Context, Result,
+    CallbackContext, Context, IntoCallback, Result, callback,
     capability::{
         Connection, Directory, Mode,
         http::{HttpError, Request, Response},
         xcom::Address,
     },
+    deferral::{self, Deferral, Waited},
     definition::{Dag, DagSource, DefinitionError, TaskSource},
     graph, registry,
 };
@@ -113,4 +117,34 @@ pub fn run<T: TaskSource>(ctx: &Context, arguments: impl Serialize) -> Result<Ou
         Err(error) => return Err(Failure::from(crate::Error::from(error))),
     };
     registry::run(T::spec().entry, ctx, arguments)
+}
+
+/// Goes on with a deferred task as the host does it, with what came of its wait:
+/// `testing::resume(&ctx, &deferral, Ok(JobResult { rows: 3 }))`, or `Err::<(), _>(WaitError::TimedOut)`. It may be
+/// deferred again.
+///
+/// # Errors
+/// What the host would hear.
+pub fn resume(
+    ctx: &Context,
+    deferral: &Deferral,
+    event: Waited<impl Serialize>,
+) -> Result<Outcome, Failure> {
+    let waited = match event {
+        Err(error) => Err(error),
+        Ok(event) => match serde_json::to_string(&event) {
+            Ok(json) => Ok(json),
+            Err(error) => return Err(Failure::from(crate::Error::from(error))),
+        },
+    };
+    deferral::run(&deferral.method, ctx, waited, &deferral.arguments)
+}
+
+/// Runs a callback as the host does it, from JSON: `testing::call(tell("#data"), &what)`.
+///
+/// # Errors
+/// What the host would hear.
+pub fn call(callback: impl IntoCallback, what: &CallbackContext) -> Result<(), Failure> {
+    let callback = callback.into_callback();
+    callback::run(callback.entry(), &callback.arguments()?, what)
 }

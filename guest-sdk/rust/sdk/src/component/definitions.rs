@@ -2,18 +2,18 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{asset_ref, location};
+use super::{asset_ref, location, triggers::awaited};
 use crate::{
-    Result,
+    Result, ResultExt as _,
     asset::{Asset, AssetCondition},
     bindings::airlock::bundle::definitions as wit,
     definition::{
-        Argument, Dag, Delta, Group, Mapping, Role, RunImmediately, Schedule, Source, Task,
-        TriggerRule, WeightRule,
+        Argument, CallbackKind, CallbackSpec, Dag, Deadline, DeadlineReference, Delta, Group,
+        Mapping, Role, RunImmediately, Schedule, Source, Task, TriggerRule, WeightRule,
     },
 };
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -22,7 +22,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 }
 
 /// # Errors
-/// Where a timetable has no JSON form.
+/// Where a timetable, a trigger or a callback has no JSON form.
 pub(super) fn dag(dag: Dag) -> Result<wit::Dag> {
     let spec = dag.spec;
     let mut condition = Vec::new();
@@ -53,10 +53,16 @@ pub(super) fn dag(dag: Dag) -> Result<wit::Dag> {
             .collect(),
         fail_fast: spec.fail_fast,
         max_consecutive_failed_dag_runs: spec.max_consecutive_failed_dag_runs,
-        assets: dag.assets.iter().map(asset).collect(),
+        assets: dag.assets.iter().map(asset).collect::<Result<_>>()?,
         asset_condition: condition,
+        callbacks: callbacks(spec.callbacks)?,
+        deadlines: dag
+            .deadlines
+            .into_iter()
+            .map(deadline)
+            .collect::<Result<_>>()?,
         groups: dag.groups.into_iter().map(group).collect(),
-        tasks: dag.tasks.into_iter().map(task).collect(),
+        tasks: dag.tasks.into_iter().map(task).collect::<Result<_>>()?,
         location: Some(location(spec.location)),
     })
 }
@@ -95,7 +101,7 @@ fn schedule(schedule: &Schedule) -> Result<wit::Schedule> {
         }
         Schedule::DeltaInterval(every) => wit::Schedule::DeltaInterval(delta(*every)),
         Schedule::Custom(timetable) => {
-            let (arguments, description) = (timetable.describe)()?;
+            let (arguments, description) = (timetable.describe)().context("timetable")?;
             wit::Schedule::Custom(wit::CustomTimetable {
                 entry: timetable.entry.to_owned(),
                 arguments,
@@ -112,13 +118,59 @@ fn delta(Delta { months, time }: Delta) -> wit::Delta {
     }
 }
 
-fn asset(asset: &Asset) -> wit::Asset {
-    wit::Asset {
+fn asset(asset: &Asset) -> Result<wit::Asset> {
+    let watchers = asset.watchers().map(|watcher| {
+        Ok(wit::Watcher {
+            name: watcher.name.to_owned(),
+            trigger: awaited(watcher.awaited()?),
+        })
+    });
+    Ok(wit::Asset {
         name: asset.name.to_owned(),
         uri: asset.uri.map(str::to_owned),
         group: asset.group.map(str::to_owned),
         extra: asset.extra.map(str::to_owned),
-    }
+        watchers: watchers.collect::<Result<_>>()?,
+    })
+}
+
+fn callbacks(specs: &[CallbackSpec]) -> Result<Vec<wit::Callback>> {
+    let each = specs.iter().map(|spec| {
+        let callback = (spec.callback)();
+        Ok(wit::Callback {
+            on: match spec.on {
+                CallbackKind::TaskExecute => wit::CallbackKind::TaskExecute,
+                CallbackKind::TaskSuccess => wit::CallbackKind::TaskSuccess,
+                CallbackKind::TaskFailure => wit::CallbackKind::TaskFailure,
+                CallbackKind::TaskRetry => wit::CallbackKind::TaskRetry,
+                CallbackKind::TaskSkipped => wit::CallbackKind::TaskSkipped,
+                CallbackKind::DagSuccess => wit::CallbackKind::DagSuccess,
+                CallbackKind::DagFailure => wit::CallbackKind::DagFailure,
+                CallbackKind::Deadline => wit::CallbackKind::Deadline,
+            },
+            entry: callback.entry().to_owned(),
+            arguments: callback.arguments()?,
+        })
+    });
+    each.collect()
+}
+
+fn deadline(deadline: Deadline) -> Result<wit::Deadline> {
+    Ok(wit::Deadline {
+        reference: match deadline.time.reference {
+            DeadlineReference::LogicalDate => wit::DeadlineReference::LogicalDate,
+            DeadlineReference::QueuedAt => wit::DeadlineReference::QueuedAt,
+            DeadlineReference::StartedAt => wit::DeadlineReference::StartedAt,
+            DeadlineReference::Fixed(time) => wit::DeadlineReference::Fixed(time.as_microsecond()),
+            DeadlineReference::Average { runs, at_least } => {
+                wit::DeadlineReference::Average(wit::AverageRuntime { runs, at_least })
+            }
+        },
+        interval: micros(deadline.time.interval),
+        entry: deadline.callback.entry().to_owned(),
+        arguments: deadline.callback.arguments()?,
+        name: deadline.name,
+    })
 }
 
 /// Adds a condition to the list, after what is below it; gives its place.
@@ -173,9 +225,9 @@ fn simple(source: Source) -> Option<wit::SimpleSource> {
     }
 }
 
-fn task(task: Task) -> wit::Task {
+fn task(task: Task) -> Result<wit::Task> {
     let spec = &*task.spec;
-    wit::Task {
+    Ok(wit::Task {
         task_id: task.task_id.into_owned(),
         entry: spec.entry.to_owned(),
         arguments: task
@@ -237,7 +289,8 @@ fn task(task: Task) -> wit::Task {
         max_active_tis_per_dagrun: spec.max_active_tis_per_dagrun,
         inlets: spec.inlets.iter().map(asset_ref).collect(),
         outlets: spec.outlets.iter().map(asset_ref).collect(),
+        callbacks: callbacks(spec.callbacks)?,
         doc: spec.doc.map(str::to_owned),
         location: Some(location(task.location)),
-    }
+    })
 }

@@ -8,6 +8,7 @@ use super::{Call, CallMapping, Graph, GroupNode, Node, Parameters, Site, name};
 use crate::{
     argument::Wire,
     asset::{Asset, AssetRef},
+    callback::Deadline,
     definition::{self, Argument, Dag, DefinitionError, Group, Mapping, Source, Task},
     mapping::SourceWire,
     registry,
@@ -62,10 +63,14 @@ impl Graph {
             tasks.push(self.task(call, task_id.clone(), mapped, &names));
         }
         let assets = self.assets(&tasks);
+        self.check_watchers(&assets);
+        self.check_callbacks(&tasks);
+        let deadlines = self.deadlines();
         match self.errors.is_empty() {
             true => Ok(Dag {
                 spec: self.spec,
                 assets,
+                deadlines,
                 groups,
                 tasks,
             }),
@@ -292,6 +297,81 @@ impl Graph {
         }
     }
 
+    /// Watchers of one name, and those whose trigger is none.
+    fn check_watchers(&mut self, assets: &[Asset]) {
+        for asset in assets {
+            let mut seen = Vec::new();
+            for watcher in asset.watchers() {
+                let name = watcher.name;
+                if seen.contains(&name) {
+                    let what = format!(
+                        "asset `{}` has two watchers `{name}`; give one of the two another name",
+                        asset.name
+                    );
+                    self.mistake_of_the_dag(what);
+                }
+                seen.push(name);
+                if let Err(error) = watcher.awaited() {
+                    self.mistake_of_the_dag(format!("asset `{}`: {error:#}", asset.name));
+                }
+            }
+        }
+    }
+
+    /// Callbacks whose arguments have no JSON form, or whose code would not be found.
+    fn check_callbacks(&mut self, tasks: &[Task]) {
+        for spec in self.spec.callbacks {
+            if let Err(error) = (spec.callback)().arguments() {
+                self.mistake_of_the_dag(format!("{}: {error:#}", spec.on.name()));
+            }
+        }
+        for task in tasks {
+            for spec in task.spec.callbacks {
+                if let Err(error) = (spec.callback)().arguments() {
+                    self.errors.push(DefinitionError {
+                        dag_id: self.spec.dag_id,
+                        message: format!("task `{}`, {}: {error:#}", task.task_id, spec.on.name()),
+                        location: task.location,
+                    });
+                }
+            }
+        }
+    }
+
+    fn deadlines(&mut self) -> Vec<Deadline> {
+        let deadlines = match (self.spec.deadlines)() {
+            Ok(deadlines) => deadlines,
+            Err(error) => {
+                self.errors.push(DefinitionError {
+                    dag_id: self.spec.dag_id,
+                    message: format!("deadlines: {error:#}"),
+                    location: error.location(),
+                });
+                return Vec::new();
+            }
+        };
+        for (at, deadline) in deadlines.iter().enumerate() {
+            let name = &deadline.name;
+            if deadlines.iter().take(at).any(|other| other.name == *name) {
+                let what =
+                    format!("there are two deadlines `{name}`; give one of the two another name");
+                self.mistake_of_the_dag(what);
+            }
+            if let Err(error) = deadline.callback.arguments() {
+                self.mistake_of_the_dag(format!("deadline `{name}`: {error:#}"));
+            }
+        }
+        deadlines
+    }
+
+    fn mistake_of_the_dag(&mut self, message: String) {
+        self.errors.push(DefinitionError {
+            dag_id: self.spec.dag_id,
+            message,
+            location: self.spec.location,
+        });
+    }
+
     /// The assets that the definition describes.
     fn assets(&mut self, tasks: &[Task]) -> Vec<Asset> {
         let condition = self.spec.asset_condition;
@@ -312,13 +392,9 @@ impl Graph {
             }
         }
         for name in errors {
-            self.errors.push(DefinitionError {
-                dag_id: self.spec.dag_id,
-                message: format!(
-                    "asset `{name}` is described in two ways; make it one constant, and name that everywhere"
-                ),
-                location: self.spec.location,
-            });
+            self.mistake_of_the_dag(format!(
+                "asset `{name}` is described in two ways; make it one constant, and name that everywhere"
+            ));
         }
         found
     }
