@@ -45,6 +45,7 @@ pub fn task(task_id: &str, entry: &str, upstream: &[&str]) -> Task {
         max_active_tis_per_dagrun: None,
         inlets: Vec::new(),
         outlets: Vec::new(),
+        callbacks: Vec::new(),
         doc: None,
         location: None,
     }
@@ -70,6 +71,8 @@ pub fn dag(dag_id: &str, tasks: Vec<Task>) -> Dag {
         max_consecutive_failed_dag_runs: 0,
         assets: Vec::new(),
         asset_condition: Vec::new(),
+        callbacks: Vec::new(),
+        deadlines: Vec::new(),
         groups: Vec::new(),
         tasks,
         location: None,
