@@ -55,10 +55,12 @@ pub(crate) fn named(
 pub(crate) fn specs(all: &[Named]) -> TokenStream {
     let all = all.iter().map(|Named { on, callback }| {
         let on = Ident::new(on, Span::call_site());
+        // A name alone is a call, so that a missing argument is told as one.
+        let call = matches!(callback, Expr::Path(_)).then(|| quote_spanned!(callback.span()=> ()));
         quote_spanned! {callback.span()=>
             ::airlock_sdk::__private::CallbackSpec {
                 on: ::airlock_sdk::CallbackKind::#on,
-                callback: || ::airlock_sdk::IntoCallback::into_callback(#callback),
+                callback: || ::airlock_sdk::IntoCallback::into_callback(#callback #call),
             }
         }
     });

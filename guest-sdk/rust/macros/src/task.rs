@@ -271,7 +271,10 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> Result<Token
     let docs: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("doc")).collect();
     let task_id = settings.task_id.clone().unwrap_or_else(|| unraw(name));
     let (answer, fallible, deferred) = output(&sig.output);
-    let deferred = deferred && matches!(settings.kind, Kind::Plain);
+    if deferred && !matches!(settings.kind, Kind::Plain) {
+        let message = "a branch, a short circuit or a sensor does not defer; defer in a task before it, or give a sensor `mode = \"defer\"`";
+        return Err(syn::Error::new(sig.output.span(), message));
+    }
     let value = settings.kind.value(&answer);
 
     let names: Vec<&Ident> = arguments.iter().map(|argument| &argument.name).collect();

@@ -45,10 +45,10 @@ pub enum Poke<T> {
     Done(T),
 }
 
-/// What a function that bears `#[task(sensor)]` may return: a `bool`, or a [`Poke`] with a value.
+/// What a function may return that bears `#[task(sensor)]`, or `#[trigger]`: a `bool`, or a [`Poke`] with a value.
 #[diagnostic::on_unimplemented(
-    message = "a sensor cannot return `{Self}`",
-    note = "return a `bool`, or a `Poke<T>` whose value the task returns"
+    message = "what looks for something cannot return `{Self}`",
+    note = "return a `bool`, or a `Poke<T>` with what was found"
 )]
 pub trait SensorAnswer {
     /// What the task returns in the end.

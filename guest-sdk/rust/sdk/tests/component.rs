@@ -16,9 +16,10 @@ const NAME: &str = "first-steps";
 const DAG: &str = "first_steps";
 
 /// What the standard library drags in: streams for the try's log, and nothing that reaches anywhere.
-const INERT: [&str; 11] = [
+const INERT: [&str; 12] = [
     "airlock:bundle/definitions",
     "airlock:bundle/units",
+    "airlock:bundle/waits",
     "airlock:capability/log",
     "wasi:cli/stderr",
     "wasi:cli/stdin",
