@@ -5,7 +5,7 @@
 //! What is found is held until the claim is written: on SQLite by the one writer's transaction, on PostgreSQL
 //! row by row, where what another claimant holds is passed over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ pub(crate) fn lost<K: Copy>(
     id: impl Fn(K) -> Uuid,
     written: &[Uuid],
 ) -> Vec<K> {
-    let written: std::collections::HashSet<&Uuid> = written.iter().collect();
+    let written: HashSet<&Uuid> = written.iter().collect();
     given
         .into_iter()
         .filter(|key| !written.contains(&id(*key)))

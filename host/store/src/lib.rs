@@ -1,5 +1,5 @@
-//! What is kept: runs, DAGs, bundles, XComs, variables, connections and pools in SQLite or PostgreSQL; task
-//! logs and large contents in files.
+//! What is kept: runs, DAGs, bundles, XComs, triggers, callbacks, variables, connections and pools in SQLite or
+//! PostgreSQL; task logs and large contents in files.
 //!
 //! Two databases, one meaning: every port is implemented once over both, with the same suite of tests. The
 //! heart is [`RunStore::commit`](airlock_model::port::RunStore::commit): one batch is one transaction of a

@@ -1,8 +1,8 @@
 //! Runs and task instances.
 //!
 //! Writing is one batch at a time ([`encode`] turns it into JSON parameters, [`sqlite`] and [`postgres`] hold
-//! the statements), reading is for people
-//! ([`list`]), for a restart ([`read`]), and for the rules that look beyond one run ([`around`]).
+//! the statements), reading is for people ([`list`], [`past`]), for a restart ([`read`], [`deadlines`]), and for the
+//! rules that look beyond one run ([`around`]).
 
 mod around;
 mod deadlines;

@@ -18,6 +18,7 @@ mod dags;
 mod expansion;
 mod fixture;
 mod lost_connection;
+mod migration;
 mod ownership;
 mod reading;
 mod schema;
