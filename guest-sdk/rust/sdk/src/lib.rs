@@ -54,6 +54,8 @@
 //! | `params` | `params(city = "Seattle", limit(default = 10, schema = r#"{"type": "integer"}"#, description = "rows"), must_be_given)` | none |
 //! | `fail_fast` | alone: the first failure ends the run | `false` |
 //! | `max_consecutive_failed_dag_runs` | number: after so many failed runs in a row the DAG is paused | never |
+//! | `on_success`, `on_failure` | a [`Callback`], or a list of them | none |
+//! | `deadlines` | a list of [`deadline`]s | none |
 //!
 //! # Tasks
 //! `#[task(…)]` on a function makes it a task of that name. It may take `&Context` first; its other
@@ -79,9 +81,10 @@
 //! | `ignore_downstream_trigger_rules` | of a short circuit: whether it skips all that comes after | `true` |
 //! | `sensor` | alone: the answer is a `bool` or a [`Poke`] | |
 //! | `poke_interval`, `timeout` | of a sensor: durations | `"1m"`, `"7d"` |
-//! | `mode` | of a sensor: `"poke"`, or `"reschedule"`, which gives the slot back | `"poke"` |
+//! | `mode` | of a sensor: `"poke"`, or `"reschedule"` or `"defer"`, which give the slot back | `"poke"` |
 //! | `soft_fail`, `exponential_backoff`, `max_wait` | of a sensor: skipped instead of failed; pauses that double, up to a bound | |
 //! | `inlets`, `outlets` | `outlets(PRICES, RATES)`: [`Asset`]s that it wants to see, or changes | none |
+//! | `on_execute`, `on_success`, `on_failure`, `on_retry`, `on_skip` | a [`Callback`], or a list of them | none |
 //! | `doc` | text | the doc comment |
 //!
 //! A duration is a text of numbers with units (`ms`, `s`, `m`, `h`, `d`, `w`): `"30s"`, `"1h30m"`.
@@ -101,6 +104,11 @@
 //! Order without data is said with [`Tasks::before`] and [`Tasks::after`]. Tasks that belong together stand in a
 //! [`group`]. What holds for one call only is said of its output: [`Output::id`], [`Output::with`],
 //! [`Output::as_teardown`].
+//!
+//! # Waiting and reacting
+//! A task that returns a [`Deferred`] may give its slot back until something happens ([`defer`]): what the host sees by
+//! itself ([`wait`]), or what a [`Trigger`] of the bundle says. An asset may be watched by either ([`Asset::watch`]).
+//! A [`Callback`] hears of what became of tasks and runs.
 //!
 //! # What a task may reach
 //! Nothing, until `bundle.toml` asks for it and the team grants it: [`variable`], [`connection`],
