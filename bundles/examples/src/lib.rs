@@ -2,6 +2,9 @@
 
 mod assets;
 mod branch;
+mod callbacks;
+mod deadline;
+mod deferral;
 mod depends_on_past;
 mod fail_fast;
 mod latest_only;
@@ -11,15 +14,23 @@ mod params;
 mod pools_priority;
 mod retries;
 mod sensor;
+mod sensor_deferred;
 mod setup_teardown;
 mod short_circuit;
 mod timetable_custom;
+mod wait_for_time;
+mod watch_files;
+mod watch_http;
 
 airlock_sdk::bundle!(
     assets::produce,
     assets::consume,
     assets::either_or_daily,
     branch::branch,
+    callbacks::callbacks,
+    callbacks::callbacks_of_success,
+    deadline::deadline_example,
+    deferral::deferral,
     depends_on_past::balance,
     fail_fast::fail_fast,
     latest_only::latest_only_example,
@@ -30,8 +41,12 @@ airlock_sdk::bundle!(
     pools_priority::pools_priority,
     retries::retries,
     sensor::sensor,
+    sensor_deferred::sensor_deferred,
     setup_teardown::setup_teardown,
     short_circuit::short_circuit,
     timetable_custom::month_end,
     timetable_custom::office_hours,
+    wait_for_time::wait_for_time,
+    watch_files::watch_files,
+    watch_http::watch_http,
 );
