@@ -72,7 +72,7 @@ pub struct Deferred<T>(Answer<T>);
 
 enum Answer<T> {
     Now(T),
-    Later(Deferral),
+    Later(Box<Deferral>),
 }
 
 impl<T> Deferred<T> {
@@ -83,7 +83,7 @@ impl<T> Deferred<T> {
 
     /// What it waits for, unless it is done.
     #[must_use]
-    pub const fn deferral(&self) -> Option<&Deferral> {
+    pub fn deferral(&self) -> Option<&Deferral> {
         match &self.0 {
             Answer::Now(_) => None,
             Answer::Later(deferral) => Some(deferral),
@@ -152,12 +152,12 @@ impl<W: WaitFor> Defer<W> {
             }
         };
         registry::only_resume(at.code)?;
-        Ok(Deferred(Answer::Later(Deferral {
+        Ok(Deferred(Answer::Later(Box::new(Deferral {
             awaited: self.wait.awaited()?,
             method: at.code.method.to_owned(),
             arguments,
             timeout: self.timeout,
-        })))
+        }))))
     }
 }
 

@@ -246,6 +246,10 @@ macro_rules! bundle {
             const DAGS: &[&$crate::definition::DagSpec] =
                 &[$(<$dag as $crate::definition::DagSource>::SPEC),+];
 
+            // A test of the bundle's code knows its DAGs, too: what only they use is used.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: usize = DAGS.len();
+
             #[cfg(target_arch = "wasm32")]
             struct Bundle;
             #[cfg(target_arch = "wasm32")]

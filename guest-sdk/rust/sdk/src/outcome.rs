@@ -26,7 +26,7 @@ pub enum Outcome {
     /// A sensor gave its slot back, and looks again not before this time.
     Rescheduled(Timestamp),
     /// It gave its slot back, and goes on when what it waits for has happened.
-    Deferred(Deferral),
+    Deferred(Box<Deferral>),
 }
 
 /// What a task decided about the tasks directly after it.

@@ -116,7 +116,7 @@ fn exports() {
 
 fn deferred(outcome: Result<Outcome, Failure>) -> Deferral {
     match outcome.unwrap() {
-        Outcome::Deferred(deferral) => deferral,
+        Outcome::Deferred(deferral) => *deferral,
         other => panic!("{other:?}"),
     }
 }

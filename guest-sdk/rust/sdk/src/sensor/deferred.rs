@@ -119,7 +119,7 @@ pub(super) fn defer(
 ) -> Result<Outcome> {
     let arguments = serde_json::to_string(&Arguments::new(context, arguments))
         .context("the sensor's context has no JSON form")?;
-    Ok(Outcome::Deferred(Deferral {
+    Ok(Outcome::Deferred(Box::new(Deferral {
         awaited: Awaited::Own {
             kind: code.entry.to_owned(),
             arguments,
@@ -127,7 +127,7 @@ pub(super) fn defer(
         method: code.entry.to_owned(),
         arguments: "null".to_owned(),
         timeout: Some(left),
-    }))
+    })))
 }
 
 /// One poll. The first only waits, since the task has looked just before.
