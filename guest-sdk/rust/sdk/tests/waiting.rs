@@ -1,6 +1,10 @@
 //! Triggers, deferral, deferred sensors and watchers, run as the host runs them.
 
-#![expect(clippy::panic, reason = "a test that gets another outcome has failed")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that gets another outcome has failed"
+)]
 
 use std::{cell::Cell, time::Duration};
 
