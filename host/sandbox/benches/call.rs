@@ -209,6 +209,7 @@ fn context() -> bindings::exports::airlock::bundle::tasks::Context {
         is_latest: true,
         triggering_asset_events: Vec::new(),
         inlet_events: Vec::new(),
+        resume: None,
     }
 }
 
@@ -401,6 +402,7 @@ fn work(effective: &Effective) -> Work {
         is_latest: true,
         triggering_events: Vec::new(),
         inlet_events: Vec::new(),
+        resume: None,
     }
 }
 

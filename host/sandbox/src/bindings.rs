@@ -29,7 +29,11 @@ mod tasks {
         path: ["../../wit/capability", "../../wit/bundle"],
         world: "airlock:bundle/task-bundle",
         exports: { default: async },
-        with: { "airlock:capability": super::imports::airlock::capability },
+        with: {
+            "airlock:capability": super::imports::airlock::capability,
+            "airlock:bundle/units": super::dags::airlock::bundle::units,
+            "airlock:bundle/waits": super::dags::airlock::bundle::waits,
+        },
     });
 }
 
@@ -39,21 +43,55 @@ mod timetables {
         path: ["../../wit/capability", "../../wit/bundle"],
         world: "airlock:bundle/timetable-bundle",
         exports: { default: async },
-        with: { "airlock:capability": super::imports::airlock::capability },
+        with: {
+            "airlock:capability": super::imports::airlock::capability,
+            "airlock:bundle/units": super::dags::airlock::bundle::units,
+        },
     });
 }
 
+/// A guest that has triggers.
+mod triggers {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/capability", "../../wit/bundle"],
+        world: "airlock:bundle/trigger-bundle",
+        exports: { default: async },
+        with: {
+            "airlock:capability": super::imports::airlock::capability,
+            "airlock:bundle/units": super::dags::airlock::bundle::units,
+            "airlock:bundle/waits": super::dags::airlock::bundle::waits,
+        },
+    });
+}
+
+/// A guest that has callbacks. They fail as tasks do, so that the interface of tasks comes along.
+mod callbacks {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/capability", "../../wit/bundle"],
+        world: "airlock:bundle/callback-bundle",
+        exports: { default: async },
+        with: {
+            "airlock:capability": super::imports::airlock::capability,
+            "airlock:bundle/units": super::dags::airlock::bundle::units,
+            "airlock:bundle/waits": super::dags::airlock::bundle::waits,
+            "airlock:bundle/definitions": super::dags::airlock::bundle::definitions,
+        },
+    });
+}
+
+pub(crate) use callbacks::{
+    CallbackBundlePre, airlock::bundle::tasks::Failure as CallbackFailure,
+    exports::airlock::bundle::callbacks as callback_phase,
+};
 pub(crate) use dags::{
-    DagBundlePre, airlock::bundle::definitions, airlock::bundle::units as parse_units,
+    DagBundlePre,
+    airlock::bundle::{definitions, units, waits},
 };
 pub(crate) use imports::airlock::capability::{
     connections, directories, errors, log, variables, xcom,
 };
-pub(crate) use tasks::{
-    TaskBundlePre, airlock::bundle::units as task_units,
-    exports::airlock::bundle::tasks as task_phase,
-};
+pub(crate) use tasks::{TaskBundlePre, exports::airlock::bundle::tasks as task_phase};
 pub(crate) use timetables::{
-    TimetableBundlePre, airlock::bundle::units as timetable_units,
-    exports::airlock::bundle::timetables as timetable_phase,
+    TimetableBundlePre, exports::airlock::bundle::timetables as timetable_phase,
 };
+pub(crate) use triggers::{TriggerBundlePre, exports::airlock::bundle::triggers as trigger_phase};

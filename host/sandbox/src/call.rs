@@ -84,6 +84,19 @@ pub(crate) async fn run<R>(
     timeout: Option<Duration>,
     call: impl AsyncFnOnce(&mut Store<Context>) -> wasmtime::Result<R>,
 ) -> Result<R, End> {
+    let mut used = Duration::ZERO;
+    run_counted(room, standing, files, timeout, &mut used, call).await
+}
+
+/// The same, with what it took of a processor counted into `used`.
+pub(crate) async fn run_counted<R>(
+    room: &Room<'_>,
+    standing: &Arc<Standing>,
+    files: bool,
+    timeout: Option<Duration>,
+    used: &mut Duration,
+    call: impl AsyncFnOnce(&mut Store<Context>) -> wasmtime::Result<R>,
+) -> Result<R, End> {
     let errand = standing.errand;
     let context =
         Context::new(standing, room.limits, room.memory, files).map_err(End::Directory)?;
@@ -97,11 +110,10 @@ pub(crate) async fn run<R>(
 
     let wall_time = room.limits.wall_time(errand);
     let own = timeout.filter(|timeout| *timeout <= wall_time.0);
-    let mut used = Duration::ZERO;
-    let metered = cpu::metered(call(&mut store), &mut used, || standing.log.hand_on());
+    let metered = cpu::metered(call(&mut store), used, || standing.log.hand_on());
     let ended = tokio::time::timeout(own.unwrap_or(wall_time.0), metered).await;
     drop(store);
-    standing.metrics.used(used);
+    standing.metrics.used(*used);
     match ended {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(explain(&error, standing, border)),

@@ -102,12 +102,12 @@ fn wasi(standing: &Arc<Standing>, files: bool) -> Result<WasiCtx, DirectoryError
                 .insecure_random(Deterministic::new(PARSE_RANDOM.clone()))
                 .insecure_random_seed(PARSE_SEED);
         }
-        Errand::Task if files => {
+        Errand::Task | Errand::Trigger | Errand::Callback if files => {
             for permit in standing.effective.directories(&standing.caller) {
                 show(&mut wasi, standing, permit)?;
             }
         }
-        Errand::Task => {}
+        Errand::Task | Errand::Trigger | Errand::Callback => {}
     }
     Ok(wasi.build())
 }

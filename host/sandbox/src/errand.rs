@@ -10,6 +10,10 @@ pub(crate) enum Errand {
     Timetable,
     /// It runs one try of a task.
     Task,
+    /// It polls a trigger.
+    Trigger,
+    /// It hears of what became of a task or a run.
+    Callback,
 }
 
 impl Errand {

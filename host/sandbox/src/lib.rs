@@ -2,16 +2,19 @@
 //!
 //! A team has an engine, a pool of instances and threads of its own ([`Sandbox::add_team`]). A bundle is
 //! loaded with what it may reach ([`Sandbox::load`]), compiled in a child process when it is first needed,
-//! and linked interface by interface. Each call (a parse, a timetable's answer, a try) gets a fresh instance, which lives as long
-//! as the call and has limits ([`TeamLimits`]) of memory, tables, stack, CPU time, wall time, and of what it
-//! hands to the host. The scheduler meets all this as the model's ports [`airlock_model::port::Executor`],
-//! [`airlock_model::port::Parser`] and [`airlock_model::port::Timetables`].
+//! and linked interface by interface. Each call (a parse, a timetable's answer, a try, a poll of a trigger, a
+//! callback) gets a fresh instance, which lives as long as the call and has limits ([`TeamLimits`]) of memory,
+//! tables, stack, CPU time, wall time, and of what it hands to the host. The scheduler meets all this as the
+//! model's ports [`airlock_model::port::Executor`], [`airlock_model::port::Parser`],
+//! [`airlock_model::port::Timetables`], [`airlock_model::port::Poller`] and
+//! [`airlock_model::port::CallbackRunner`].
 
 mod adapter;
 mod bindings;
 mod budget;
 mod cache;
 mod call;
+mod callback;
 mod code;
 mod compile;
 mod config;
@@ -33,6 +36,8 @@ mod team;
 mod telling;
 mod ticker;
 mod timetable;
+mod trigger;
+mod waits;
 
 pub use adapter::Ports;
 pub use cache::CacheError;

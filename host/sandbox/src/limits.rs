@@ -35,11 +35,22 @@ pub struct TeamLimits {
     pub task_cpu_time: Duration,
     /// Wall time of one try, also where the task has no `execution_timeout`.
     pub task_wall_time: Duration,
+    /// CPU time of one poll of a trigger.
+    pub trigger_cpu_time: Duration,
+    /// Wall time of one poll of a trigger.
+    pub trigger_wall_time: Duration,
+    /// What a wait may keep, in bytes of text: a trigger's state with what it listens to, or a deferral with all
+    /// that it says.
+    pub trigger_state_bytes: usize,
+    /// CPU time of one callback.
+    pub callback_cpu_time: Duration,
+    /// Wall time of one callback.
+    pub callback_wall_time: Duration,
     /// Table elements of one instance, over all its tables.
     pub table_elements: usize,
     /// What one call of the guest into the host, or a try's answer, may hand over, in bytes of the host.
     pub host_call_bytes: usize,
-    /// Log of one try, in bytes of text; what is beyond is dropped, and the log says so.
+    /// Log of one call, in bytes of text; what is beyond is dropped, and the log says so.
     pub log_bytes: u64,
     /// XComs of one try, in bytes of keys and values together.
     pub xcom_bytes: usize,
@@ -65,6 +76,11 @@ impl Default for TeamLimits {
             timetable_wall_time: Duration::from_secs(5),
             task_cpu_time: Duration::from_secs(60),
             task_wall_time: Duration::from_secs(3600),
+            trigger_cpu_time: Duration::from_secs(1),
+            trigger_wall_time: Duration::from_secs(5),
+            trigger_state_bytes: 64 << 10,
+            callback_cpu_time: Duration::from_secs(10),
+            callback_wall_time: Duration::from_secs(30),
             table_elements: 20_000,
             host_call_bytes: 8 << 20,
             log_bytes: 10 << 20,
@@ -83,6 +99,8 @@ impl TeamLimits {
             Errand::Parse => (self.parse_cpu_time, "parse_cpu_time"),
             Errand::Timetable => (self.timetable_cpu_time, "timetable_cpu_time"),
             Errand::Task => (self.task_cpu_time, "task_cpu_time"),
+            Errand::Trigger => (self.trigger_cpu_time, "trigger_cpu_time"),
+            Errand::Callback => (self.callback_cpu_time, "callback_cpu_time"),
         }
     }
 
@@ -92,6 +110,8 @@ impl TeamLimits {
             Errand::Parse => (self.parse_wall_time, "parse_wall_time"),
             Errand::Timetable => (self.timetable_wall_time, "timetable_wall_time"),
             Errand::Task => (self.task_wall_time, "task_wall_time"),
+            Errand::Trigger => (self.trigger_wall_time, "trigger_wall_time"),
+            Errand::Callback => (self.callback_wall_time, "callback_wall_time"),
         }
     }
 
@@ -99,7 +119,7 @@ impl TeamLimits {
     pub(crate) const fn border(&self, errand: Errand) -> (usize, &'static str) {
         match errand {
             Errand::Parse => (self.definition_bytes, "definition_bytes"),
-            Errand::Timetable | Errand::Task => (self.host_call_bytes, "host_call_bytes"),
+            _ => (self.host_call_bytes, "host_call_bytes"),
         }
     }
 }
@@ -182,6 +202,37 @@ impl Reached {
     pub(crate) fn outlet_events(bytes_at_most: usize, events: usize) -> Self {
         let message = format!(
             "AL-0508: it told more than {events} asset events, or more than {} about them; keep large data in a file and tell its name, or raise `xcom_bytes` of the team's pool",
+            bytes(bytes_at_most)
+        );
+        Self::new(Limit::Xcom, message)
+    }
+
+    pub(crate) fn wait(most: usize) -> Self {
+        let message = format!(
+            "AL-0555: its wait keeps more than {}; keep large data in a file and its name in the state, or raise `trigger_state_bytes` of the team's pool",
+            bytes(most)
+        );
+        Self::new(Limit::HostCall, message)
+    }
+
+    pub(crate) fn listening(most: usize) -> Self {
+        let message = format!(
+            "AL-0556: it listens to more than {most} events at once; listen to fewer, or to a pattern"
+        );
+        Self::new(Limit::HostCall, message)
+    }
+
+    pub(crate) fn fired(most: usize) -> Self {
+        let message = format!(
+            "AL-0557: what it fired with has more than {}; keep large data in a file and tell its name, or raise `xcom_bytes` of the team's pool",
+            bytes(most)
+        );
+        Self::new(Limit::Xcom, message)
+    }
+
+    pub(crate) fn sightings(bytes_at_most: usize, events: usize) -> Self {
+        let message = format!(
+            "AL-0558: one poll told more than {events} changes, or more than {} about them; tell the rest at the next poll, or raise `xcom_bytes` of the team's pool",
             bytes(bytes_at_most)
         );
         Self::new(Limit::Xcom, message)

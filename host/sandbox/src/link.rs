@@ -51,7 +51,8 @@ fn link(linker: &mut Linker<Context>, interface: &Interface) -> wasmtime::Result
         ("airlock:capability", "connections") => connections::add_to_linker::<_, Own>(l, call),
         ("airlock:capability", "directories") => directories::add_to_linker::<_, Own>(l, call),
         // Types have no functions: there is nothing to link.
-        ("airlock:capability", "errors") | ("airlock:bundle", "units" | "definitions") => Ok(()),
+        ("airlock:capability", "errors")
+        | ("airlock:bundle", "units" | "waits" | "definitions") => Ok(()),
         ("wasi:io", "error") => io::error::add_to_linker::<_, Io>(l, table),
         ("wasi:io", "poll") => io::poll::add_to_linker::<_, Io>(l, table),
         ("wasi:io", "streams") => io::streams::add_to_linker::<_, Io>(l, table),

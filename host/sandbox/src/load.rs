@@ -17,7 +17,9 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::{
-    bindings::{DagBundlePre, TaskBundlePre, TimetableBundlePre},
+    bindings::{
+        CallbackBundlePre, DagBundlePre, TaskBundlePre, TimetableBundlePre, TriggerBundlePre,
+    },
     cache::{CacheError, CodeCache},
     code,
     compile::{CompileError, Compiler},
@@ -71,6 +73,16 @@ pub enum LoadError {
         "AL-0554: a DAG of this component has a timetable of its own, but the component does not export `airlock:bundle/timetables`; build it with an Airlock SDK"
     )]
     NoTimetables,
+    /// It is to poll a trigger that it does not have.
+    #[error(
+        "AL-0559: a trigger of this component is to be polled, but the component does not export `airlock:bundle/triggers`; build it with an Airlock SDK"
+    )]
+    NoTriggers,
+    /// It is to hear of something and has no ear.
+    #[error(
+        "AL-0560: a callback of this component is to be called, but the component does not export `airlock:bundle/callbacks`; build it with an Airlock SDK"
+    )]
+    NoCallbacks,
     /// It has the right names with other types.
     #[error(
         "AL-0537: this component does not fit this host's interfaces: {0:#}; build it with a version of the SDK that fits"
@@ -152,6 +164,8 @@ pub(crate) struct Prepared {
     pub(crate) dags: Option<DagBundlePre<Context>>,
     pub(crate) timetables: Option<TimetableBundlePre<Context>>,
     pub(crate) tasks: Option<TaskBundlePre<Context>>,
+    pub(crate) triggers: Option<TriggerBundlePre<Context>>,
+    pub(crate) callbacks: Option<CallbackBundlePre<Context>>,
 }
 
 /// What preparing needs of the team and of the house.
@@ -246,6 +260,14 @@ impl Loaded {
                 .map_err(LoadError::Contract)?,
             tasks: export(Errand::Task)
                 .map(TaskBundlePre::new)
+                .transpose()
+                .map_err(LoadError::Contract)?,
+            triggers: export(Errand::Trigger)
+                .map(TriggerBundlePre::new)
+                .transpose()
+                .map_err(LoadError::Contract)?,
+            callbacks: export(Errand::Callback)
+                .map(CallbackBundlePre::new)
                 .transpose()
                 .map_err(LoadError::Contract)?,
         };

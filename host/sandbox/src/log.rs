@@ -2,9 +2,13 @@
 //!
 //! Lines are masked, counted against the team's limit, and handed on in batches: when the instance waits or
 //! ends, or when there are many. Nothing is escaped here; whoever shows a line escapes it for where it is
-//! shown. While a bundle is parsed there is no try, and what it says goes to the host's own log, escaped.
+//! shown. Where there is no try (while a bundle is parsed, a trigger polled, a callback run), what the instance
+//! says goes to the host's own log, escaped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use airlock_model::{
     dag::Location,
@@ -38,7 +42,7 @@ pub(crate) enum Destination {
     /// Into the log of a try.
     Try(Arc<dyn TaskLogs>, TryKey),
     /// Into the host's log, with what the instance is there for.
-    House(TeamName, BundleName, &'static str),
+    House(TeamName, BundleName, Cow<'static, str>),
 }
 
 /// The log of one instance.

@@ -45,6 +45,10 @@ pub struct TeamMetrics {
     pub timetables: AtomicU64,
     /// Tries that got an instance.
     pub tries: AtomicU64,
+    /// Polls of triggers that got an instance.
+    pub polls: AtomicU64,
+    /// Callbacks that got an instance.
+    pub callbacks: AtomicU64,
     /// CPU time of instances, in microseconds.
     pub cpu_micros: AtomicU64,
     /// Components that were compiled.
@@ -63,6 +67,8 @@ impl TeamMetrics {
             Errand::Parse => self.parses.fetch_add(1, Relaxed),
             Errand::Timetable => self.timetables.fetch_add(1, Relaxed),
             Errand::Task => self.tries.fetch_add(1, Relaxed),
+            Errand::Trigger => self.polls.fetch_add(1, Relaxed),
+            Errand::Callback => self.callbacks.fetch_add(1, Relaxed),
         };
     }
 

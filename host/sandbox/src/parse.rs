@@ -2,17 +2,19 @@
 //!
 //! Nothing is judged here but how much it is. Whether a definition makes sense is for the model to say,
 //! which reports all mistakes of all DAGs at once. What the model has no room for becomes an error of its
-//! DAG: a time that no calendar can show, and an asset condition that is no tree.
+//! DAG: a time that no calendar can show, an asset condition that is no tree, and a watcher that waits for what
+//! cannot be.
 
 mod condition;
 
 use std::{sync::Arc, time::Duration};
 
 use airlock_model::{
+    callback::{CallbackKind, CallbackSpec, DeadlineReference, DeadlineSpec},
     dag::{
-        Argument, AssetRef, AssetSpec, CronLine, CustomSchedule, DagSpec, Delta, GroupSpec,
-        Location, MappedParameter, Mapping, ParamSpec, Role, RunImmediately, Schedule, Source,
-        TaskSpec, WeightRule,
+        Argument, AssetSpec, CronLine, CustomSchedule, DagSpec, Delta, GroupSpec, Location,
+        MappedParameter, Mapping, ParamSpec, Role, RunImmediately, Schedule, Source, TaskSpec,
+        WatcherSpec, WeightRule,
     },
     port::{ParsedBundle, SpecError},
     time::{TimeError, Timestamp},
@@ -21,10 +23,11 @@ use airlock_model::{
 
 use crate::{
     adapter::Standing,
-    bindings::{DagBundlePre, definitions as wit, parse_units as units},
+    bindings::{DagBundlePre, definitions as wit, units},
     call::{self, End, MESSAGE_BYTES, Room, bounded},
     context::Context,
     limits::Reached,
+    waits::{self, WaitError},
 };
 
 /// Runs a parse to its end.
@@ -90,6 +93,13 @@ enum Unfit {
     Time(#[from] TimeError),
     #[error(transparent)]
     Condition(#[from] condition::ConditionError),
+    #[error("the watcher `{}` of the asset `{}`: {why}", watcher.escape_debug(), asset.escape_debug())]
+    Watcher {
+        asset: String,
+        watcher: String,
+        #[source]
+        why: WaitError,
+    },
 }
 
 fn dag(dag: wit::Dag) -> Result<DagSpec, Unfit> {
@@ -120,17 +130,82 @@ fn dag(dag: wit::Dag) -> Result<DagSpec, Unfit> {
         assets: dag
             .assets
             .into_iter()
-            .map(|asset| AssetSpec {
-                name: asset.name,
-                uri: asset.uri,
-                group: asset.group,
-                extra: asset.extra,
-            })
-            .collect(),
+            .map(declared)
+            .collect::<Result<_, _>>()?,
         asset_condition: condition::tree(dag.asset_condition)?,
+        callbacks: dag.callbacks.into_iter().map(callback).collect(),
+        deadlines: dag
+            .deadlines
+            .into_iter()
+            .map(deadline)
+            .collect::<Result<_, _>>()?,
         groups: dag.groups.into_iter().map(group).collect(),
         tasks: dag.tasks.into_iter().map(task).collect(),
         location: dag.location.map(location),
+    })
+}
+
+fn declared(asset: wit::Asset) -> Result<AssetSpec, Unfit> {
+    let name = asset.name;
+    let watchers = asset
+        .watchers
+        .into_iter()
+        .map(|watcher| match waits::trigger(watcher.trigger) {
+            Ok(trigger) => Ok(WatcherSpec {
+                name: watcher.name,
+                trigger,
+            }),
+            Err(why) => Err(Unfit::Watcher {
+                asset: name.clone(),
+                watcher: watcher.name,
+                why,
+            }),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(AssetSpec {
+        name,
+        uri: asset.uri,
+        group: asset.group,
+        extra: asset.extra,
+        watchers,
+    })
+}
+
+fn callback(callback: wit::Callback) -> CallbackSpec {
+    CallbackSpec {
+        on: match callback.on {
+            wit::CallbackKind::TaskExecute => CallbackKind::TaskExecute,
+            wit::CallbackKind::TaskSuccess => CallbackKind::TaskSuccess,
+            wit::CallbackKind::TaskFailure => CallbackKind::TaskFailure,
+            wit::CallbackKind::TaskRetry => CallbackKind::TaskRetry,
+            wit::CallbackKind::TaskSkipped => CallbackKind::TaskSkipped,
+            wit::CallbackKind::DagSuccess => CallbackKind::DagSuccess,
+            wit::CallbackKind::DagFailure => CallbackKind::DagFailure,
+            wit::CallbackKind::Deadline => CallbackKind::Deadline,
+        },
+        entry: callback.entry,
+        arguments: callback.arguments,
+    }
+}
+
+fn deadline(deadline: wit::Deadline) -> Result<DeadlineSpec, TimeError> {
+    Ok(DeadlineSpec {
+        name: deadline.name,
+        reference: match deadline.reference {
+            wit::DeadlineReference::LogicalDate => DeadlineReference::LogicalDate,
+            wit::DeadlineReference::QueuedAt => DeadlineReference::QueuedAt,
+            wit::DeadlineReference::StartedAt => DeadlineReference::StartedAt,
+            wit::DeadlineReference::Fixed(at) => {
+                DeadlineReference::Fixed(Timestamp::from_micros(at)?)
+            }
+            wit::DeadlineReference::Average(average) => DeadlineReference::Average {
+                runs: average.runs,
+                at_least: average.at_least,
+            },
+        },
+        interval: duration(deadline.interval),
+        entry: deadline.entry,
+        arguments: deadline.arguments,
     })
 }
 
@@ -210,14 +285,6 @@ fn source(source: wit::Source) -> Source {
     }
 }
 
-fn asset(asset: units::AssetRef) -> AssetRef {
-    match asset {
-        units::AssetRef::Name(name) => AssetRef::Name(name),
-        units::AssetRef::Uri(uri) => AssetRef::Uri(uri),
-        units::AssetRef::Alias(alias) => AssetRef::Alias(alias),
-    }
-}
-
 fn task(task: wit::Task) -> TaskSpec {
     TaskSpec {
         task_id: task.task_id,
@@ -265,8 +332,9 @@ fn task(task: wit::Task) -> TaskSpec {
             wit::WeightRule::Upstream => WeightRule::Upstream,
             wit::WeightRule::Absolute => WeightRule::Absolute,
         },
-        inlets: task.inlets.into_iter().map(asset).collect(),
-        outlets: task.outlets.into_iter().map(asset).collect(),
+        inlets: task.inlets.into_iter().map(waits::asset).collect(),
+        outlets: task.outlets.into_iter().map(waits::asset).collect(),
+        callbacks: task.callbacks.into_iter().map(callback).collect(),
         doc: task.doc,
         location: task.location.map(location),
     }

@@ -7,14 +7,15 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
-    outcome::Outcome,
+    outcome::{Failure, FailureKind, Outcome},
     port::{
-        Executor, ParseError, ParsedBundle, Parser, TimetableCode, TimetableFailure, Timetables,
-        TryEvents, Work,
+        CallbackRunner, CallbackWork, Executor, ParseError, ParsedBundle, Parser, Poll, PollReport,
+        Poller, TimetableCode, TimetableFailure, Timetables, TryEvents, Work,
     },
     time::Timestamp,
     timetable::{Interval, NextRun, Restriction},
@@ -296,6 +297,53 @@ impl Timetables for Sandbox {
         run_after: Timestamp,
     ) -> Result<Interval, TimetableFailure> {
         self.ask(of, Manual { run_after }).await
+    }
+}
+
+/// A panic of the host's own: another attempt may end otherwise.
+fn host_failed() -> Failure {
+    Failure {
+        kind: FailureKind::Killed,
+        message: format!("AL-0515: {HOST_FAILED}"),
+        causes: Vec::new(),
+        location: None,
+    }
+}
+
+#[async_trait]
+impl Poller for Sandbox {
+    async fn poll(&self, poll: Poll) -> PollReport {
+        let unpolled = |failure| PollReport {
+            answer: Err(failure),
+            cpu: Duration::ZERO,
+        };
+        let team = match self.known(&poll.trigger.team) {
+            Ok(team) => team,
+            Err(error) => return unpolled(load_failure(&error)),
+        };
+        let house = Arc::clone(&self.house);
+        let threads = team.engine().threads().clone();
+        let job = threads.spawn(async move { team.poll(&house, &poll.trigger).await });
+        match Job(job).ended().await {
+            Some(report) => report,
+            None => unpolled(host_failed()),
+        }
+    }
+}
+
+#[async_trait]
+impl CallbackRunner for Sandbox {
+    async fn call(&self, work: CallbackWork) -> Result<(), Failure> {
+        let team = self
+            .known(&work.row.team)
+            .map_err(|error| load_failure(&error))?;
+        let house = Arc::clone(&self.house);
+        let threads = team.engine().threads().clone();
+        let job = threads.spawn(async move { team.call(&house, &work.row).await });
+        match Job(job).ended().await {
+            Some(ended) => ended,
+            None => Err(host_failed()),
+        }
     }
 }
 

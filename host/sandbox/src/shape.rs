@@ -14,6 +14,8 @@ const fn export(errand: Errand) -> &'static str {
         Errand::Parse => "airlock:bundle/dags",
         Errand::Timetable => "airlock:bundle/timetables",
         Errand::Task => "airlock:bundle/tasks",
+        Errand::Trigger => "airlock:bundle/triggers",
+        Errand::Callback => "airlock:bundle/callbacks",
     }
 }
 

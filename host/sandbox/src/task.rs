@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use airlock_grant::Caller;
 use airlock_model::{
-    dag::{AssetRef, Location},
+    dag::Location,
     outcome::{Downstream, Failure, FailureKind, Outcome, OutletEvent},
     port::{EventSource, SeenEvent, Work},
     time::Timestamp,
+    trigger::{Deferral, Deferred, Resume, Trigger, TriggerEvent},
 };
 
 use crate::{
@@ -15,11 +16,12 @@ use crate::{
     bindings::{
         TaskBundlePre,
         task_phase::{self, Context as Names},
-        task_units,
+        waits as wit,
     },
     call::{self, MESSAGE_BYTES, Room, bounded},
     context::Context,
     limits::Reached,
+    waits,
 };
 
 /// Causes that are kept of a guest's error.
@@ -65,6 +67,10 @@ pub(crate) async fn run(
                 "AL-0519: the time to which it rescheduled itself is none: {error}"
             ))),
         },
+        Ok((Ok(task_phase::Outcome::Deferred(deferral)), _)) => {
+            let most = room.limits.trigger_state_bytes;
+            deferred(standing, deferral, most).unwrap_or_else(Outcome::Failed)
+        }
         Ok((Ok(task_phase::Outcome::Skipped(reason)), _)) => Outcome::Skipped {
             reason: text(standing, &reason),
         },
@@ -92,6 +98,22 @@ fn names(work: &Work, now: Timestamp) -> Names {
         is_latest: work.is_latest,
         triggering_asset_events: work.triggering_events.iter().map(seen).collect(),
         inlet_events: work.inlet_events.iter().map(seen).collect(),
+        resumed: work.resume.as_deref().map(resumed),
+    }
+}
+
+fn resumed(deferred: &Deferred) -> task_phase::Resumed {
+    let Resume { method, arguments } = &deferred.resume;
+    task_phase::Resumed {
+        method: method.clone(),
+        arguments: arguments.clone(),
+        event: match &deferred.event {
+            Some(TriggerEvent::Fired(value)) => wit::Event::Fired(value.as_ref().into()),
+            Some(TriggerEvent::TimedOut) => wit::Event::TimedOut,
+            Some(TriggerEvent::Failed(why)) => wit::Event::Failed(why.as_ref().into()),
+            // It must not begin anew as if it had never waited.
+            None => wit::Event::Failed("the wait was ended before anything happened".to_owned()),
+        },
     }
 }
 
@@ -169,7 +191,7 @@ fn succeeded(
         .into_iter()
         .map(|event| {
             Ok(OutletEvent {
-                asset: asset(event.asset),
+                asset: waits::asset(event.asset),
                 alias: event.alias,
                 extra: masked(&event.extra, "the extra of an outlet event")?
                     .as_ref()
@@ -193,15 +215,50 @@ fn succeeded(
     })
 }
 
-fn asset(asset: task_units::AssetRef) -> AssetRef {
-    match asset {
-        task_units::AssetRef::Name(name) => AssetRef::Name(name),
-        task_units::AssetRef::Uri(uri) => AssetRef::Uri(uri),
-        task_units::AssetRef::Alias(alias) => AssetRef::Alias(alias),
+fn deferred(
+    standing: &Standing,
+    deferral: task_phase::Deferral,
+    most: usize,
+) -> Result<Outcome, Failure> {
+    let not_json = |what: &str| {
+        wrong(format!(
+            "AL-0517: {what} are not JSON; let the SDK serialise them"
+        ))
+    };
+    let task_phase::Deferral {
+        trigger,
+        method,
+        arguments,
+        timeout,
+    } = deferral;
+    let mut trigger = waits::trigger(trigger).map_err(|error| wrong(error.to_string()))?;
+    if waits::bytes(&trigger) + method.len() + arguments.len() > most {
+        let reached = Reached::wait(most);
+        return Err(Failure {
+            kind: FailureKind::Limit(reached.limit),
+            ..wrong(reached.message)
+        });
     }
+    // What a try has learned in confidence is kept no more than what it returns.
+    let masked = |json: &str, what| standing.log.mask_json(json).ok_or_else(|| not_json(what));
+    if let Trigger::Own(own) = &mut trigger {
+        own.arguments = masked(&own.arguments, "the arguments of its trigger")?
+            .as_ref()
+            .into();
+    }
+    let arguments = masked(&arguments, "the arguments with which it goes on")?;
+    Ok(Outcome::Deferred(Box::new(Deferral {
+        trigger,
+        resume: Resume {
+            method: standing.log.mask(&method),
+            arguments: arguments.as_ref().into(),
+        },
+        timeout: timeout.map(Duration::from_micros),
+    })))
 }
 
-fn failed(standing: &Standing, failure: task_phase::Failure) -> Failure {
+/// What a guest says of its failure.
+pub(crate) fn failed(standing: &Standing, failure: task_phase::Failure) -> Failure {
     Failure {
         kind: if failure.retry {
             FailureKind::Error

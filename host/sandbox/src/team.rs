@@ -4,6 +4,7 @@
 //! queue is theirs to stand in.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -12,13 +13,17 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
+    time::Duration,
 };
 
 use airlock_grant::Caller;
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
-    outcome::{FailureKind, Outcome},
-    port::{ParseError, ParsedBundle, TimetableCode, TimetableFailure, TryEvents, Work},
+    outcome::{Failure, FailureKind, Outcome},
+    port::{
+        CallbackRow, ParseError, ParsedBundle, PollReport, Polled, TimetableCode, TimetableFailure,
+        TriggerRow, TryEvents, Work,
+    },
 };
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
@@ -27,6 +32,7 @@ use crate::{
     budget::TeamMemory,
     cache::CodeCache,
     call::{End, Room},
+    callback,
     compile::Compiler,
     engine::{TeamEngine, TeamError},
     errand::Errand,
@@ -38,6 +44,7 @@ use crate::{
     telling::{Telling, killed_failure, load_failure},
     ticker::Ticker,
     timetable::{self, Question},
+    trigger,
 };
 
 /// What all teams share.
@@ -197,7 +204,7 @@ impl Team {
     }
 
     fn standing(&self, house: &House, prepared: &Prepared, at: At<'_>) -> Arc<Standing> {
-        let house_log = |why| {
+        let house_log = |why: Cow<'static, str>| {
             let bundle = prepared.effective.bundle().name.clone();
             Destination::House(self.name.clone(), bundle, why)
         };
@@ -211,14 +218,24 @@ impl Team {
                     destination,
                 )
             }
-            At::Parse => (Caller::parse(), None, house_log("while parsing")),
+            At::Parse => (Caller::parse(), None, house_log("while parsing".into())),
             // To a grant, a timetable is part of what a parse tells.
-            At::Timetable => (Caller::parse(), None, house_log("from a timetable")),
+            At::Timetable => (Caller::parse(), None, house_log("from a timetable".into())),
+            At::Trigger(row) => {
+                let log = house_log(trigger::speaker(row).into());
+                (trigger::caller(row), None, log)
+            }
+            At::Callback(row) => {
+                let log = house_log(callback::speaker(row).into());
+                (callback::caller(row), None, log)
+            }
         };
         let errand = match at {
             At::Parse => Errand::Parse,
             At::Timetable => Errand::Timetable,
             At::Task(_) => Errand::Task,
+            At::Trigger(_) => Errand::Trigger,
+            At::Callback(_) => Errand::Callback,
         };
         let clock = Arc::clone(&house.ports.clock);
         Arc::new(Standing {
@@ -373,6 +390,68 @@ impl Team {
         answer
     }
 
+    /// Waits for an instance of this version.
+    async fn turn(
+        &self,
+        house: &House,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<Turn<'_>, Failure> {
+        let prepared = self.prepared(house, bundle, hash).await;
+        let prepared = prepared.map_err(|error| load_failure(&error))?;
+        let instance = self.instance().await;
+        Ok(Turn {
+            prepared,
+            _instance: instance.ok_or_else(|| killed_failure("the pool is closed"))?,
+            _active: Gauge::of(&self.metrics.active),
+        })
+    }
+
+    /// Polls a trigger, on the team's threads.
+    pub(crate) async fn poll(&self, house: &House, row: &TriggerRow) -> PollReport {
+        let mut cpu = Duration::ZERO;
+        let answer = self.polled(house, row, &mut cpu).await;
+        PollReport { answer, cpu }
+    }
+
+    async fn polled(
+        &self,
+        house: &House,
+        row: &TriggerRow,
+        cpu: &mut Duration,
+    ) -> Result<Polled, Failure> {
+        let turn = self.turn(house, &row.bundle, &row.hash).await?;
+        let Some(triggers) = &turn.prepared.triggers else {
+            return Err(load_failure(&LoadError::NoTriggers));
+        };
+        let standing = self.standing(house, &turn.prepared, At::Trigger(row));
+        self.metrics.started(Errand::Trigger);
+        let finishing = Finishing(&standing.log);
+        let (room, files) = (self.room(house), turn.prepared.files);
+        let answer = trigger::run(&room, &standing, triggers, files, row, cpu).await;
+        drop(finishing);
+        self.metrics
+            .ended(answer.as_ref().err().map(|failure| failure.kind));
+        answer
+    }
+
+    /// Runs a callback, on the team's threads.
+    pub(crate) async fn call(&self, house: &House, row: &CallbackRow) -> Result<(), Failure> {
+        let turn = self.turn(house, &row.bundle, &row.hash).await?;
+        let Some(callbacks) = &turn.prepared.callbacks else {
+            return Err(load_failure(&LoadError::NoCallbacks));
+        };
+        let standing = self.standing(house, &turn.prepared, At::Callback(row));
+        self.metrics.started(Errand::Callback);
+        let finishing = Finishing(&standing.log);
+        let (room, files) = (self.room(house), turn.prepared.files);
+        let answer = callback::run(&room, &standing, callbacks, files, row).await;
+        drop(finishing);
+        self.metrics
+            .ended(answer.as_ref().err().map(|failure| failure.kind));
+        answer
+    }
+
     /// Ends a try, if it is still there.
     pub(crate) fn kill(&self, key: TaskInstanceKey, token: Token) {
         let kill = self.tries().get_mut(&(key, token)).and_then(Option::take);
@@ -419,6 +498,15 @@ enum At<'a> {
     Parse,
     Timetable,
     Task(&'a Work),
+    Trigger(&'a TriggerRow),
+    Callback(&'a CallbackRow),
+}
+
+/// A call whose turn has come.
+struct Turn<'a> {
+    prepared: Arc<Prepared>,
+    _instance: SemaphorePermit<'a>,
+    _active: Gauge<'a>,
 }
 
 /// Hands the rest of a log on, however the call ends.

@@ -86,7 +86,10 @@ impl Telling {
         let started = self.started.unwrap_or(ended);
         let failure = match &outcome {
             Outcome::Failed(failure) => Some(failure.kind),
-            Outcome::Success { .. } | Outcome::Skipped { .. } | Outcome::Rescheduled { .. } => None,
+            Outcome::Success { .. }
+            | Outcome::Skipped { .. }
+            | Outcome::Rescheduled { .. }
+            | Outcome::Deferred(_) => None,
         };
         let report = Report {
             outcome,

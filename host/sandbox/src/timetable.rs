@@ -18,7 +18,7 @@ use crate::{
     bindings::{
         TimetableBundlePre,
         timetable_phase::{self as wit, Guest},
-        timetable_units as units,
+        units,
     },
     call::{self, End, MESSAGE_BYTES, Room, bounded},
     context::Context,

@@ -81,6 +81,12 @@ fn only_in_tasks(standing: &Standing) -> Result<(), Error> {
         Errand::Parse | Errand::Timetable => Err(Error::Denied(
             "AL-0518: there are no XComs while a bundle is parsed; leave this to a task".to_owned(),
         )),
+        Errand::Trigger => Err(Error::Denied(
+            "AL-0518: a trigger has no XComs; give it what it needs when it is made, and leave the rest to the task that goes on".to_owned(),
+        )),
+        Errand::Callback => Err(Error::Denied(
+            "AL-0518: a callback has no XComs; leave this to a task".to_owned(),
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use airlock_model::dag::AssetCondition;
 
-use crate::bindings::definitions::ConditionNode;
+use crate::{bindings::definitions::ConditionNode, waits};
 
 /// How deep conditions may be nested. The model walks them by recursion, and their text is JSON, whose
 /// readers nest no deeper than 128.
@@ -35,7 +35,7 @@ pub(super) fn tree(nodes: Vec<ConditionNode>) -> Result<Option<AssetCondition>, 
     let mut made: Vec<Option<(AssetCondition, usize)>> = Vec::with_capacity(nodes.len());
     for (at, node) in nodes.into_iter().enumerate() {
         let next = match node {
-            ConditionNode::Of(asset) => (AssetCondition::Of(super::asset(asset)), 1),
+            ConditionNode::Of(asset) => (AssetCondition::Of(waits::asset(asset)), 1),
             ConditionNode::All(below) => {
                 let (of, depth) = take(&mut made, at, &below)?;
                 (AssetCondition::All(of), depth + 1)
@@ -82,10 +82,10 @@ mod tests {
     use airlock_model::dag::AssetRef;
 
     use super::*;
-    use crate::bindings::parse_units;
+    use crate::bindings::units;
 
     fn of(name: &str) -> ConditionNode {
-        ConditionNode::Of(parse_units::AssetRef::Name(name.to_owned()))
+        ConditionNode::Of(units::AssetRef::Name(name.to_owned()))
     }
 
     fn model(name: &str) -> AssetCondition {

@@ -50,7 +50,12 @@ fn interfaces(resolve: &Resolve, package: PackageId) -> Vec<(String, String)> {
 fn components_built_with_the_sdk_speak_the_published_interfaces() {
     let published = published();
     let both = ["airlock:bundle/dags@0.1.0", "airlock:bundle/tasks@0.1.0"];
-    let all = [&both[..], &["airlock:bundle/timetables@0.1.0"]].concat();
+    let others = [
+        "airlock:bundle/timetables@0.1.0",
+        "airlock:bundle/triggers@0.1.0",
+        "airlock:bundle/callbacks@0.1.0",
+    ];
+    let all = [&both[..], &others].concat();
     for (name, phases) in [("noop", &all[..]), ("hostile_tasks", &both[..])] {
         let DecodedWasm::Component(built, world) = wit_component::decode(&guest(name)).unwrap()
         else {
@@ -95,7 +100,7 @@ async fn the_host_links_every_interface_of_the_published_world() {
     let world = published
         .worlds
         .iter()
-        .find(|(_, world)| world.name == "bundle")
+        .find(|(_, world)| world.name == "full-bundle")
         .map(|(_, world)| world)
         .unwrap();
     let effective = effective(&team, b"", &request, &grant);

@@ -2,6 +2,8 @@
 
 // Marked as tests, so that the lints take them for what they are.
 #[cfg(test)]
+mod callbacks;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod capabilities;
@@ -23,3 +25,5 @@ mod stage;
 mod synthetic;
 #[cfg(test)]
 mod timetables;
+#[cfg(test)]
+mod triggers;

@@ -229,6 +229,8 @@ pub(crate) fn small() -> TeamLimits {
         parse_cpu_time: Duration::from_millis(200),
         task_cpu_time: Duration::from_millis(200),
         task_wall_time: Duration::from_secs(20),
+        trigger_cpu_time: Duration::from_millis(200),
+        callback_cpu_time: Duration::from_millis(200),
         log_bytes: 64 << 10,
         ..TeamLimits::default()
     }
@@ -423,6 +425,7 @@ impl Stage {
             is_latest: true,
             triggering_events: Vec::new(),
             inlet_events: Vec::new(),
+            resume: None,
         }
     }
 
