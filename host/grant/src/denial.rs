@@ -197,9 +197,14 @@ impl fmt::Display for Denial {
         }
         write!(f, "\n  bundle   {bundle}, team {team}\n  phase    ")?;
         match (caller.phase, &caller.task_id, &caller.dag_id) {
-            (Phase::Parse, ..) => f.write_str("parse")?,
             (Phase::Task, Some(task), Some(dag)) => write!(f, "task `{task}` of DAG `{dag}`")?,
-            (Phase::Task, ..) => f.write_str("task")?,
+            (phase @ (Phase::Trigger | Phase::Callback), Some(task), Some(dag)) => {
+                write!(f, "{}, for task `{task}` of DAG `{dag}`", phase.as_str())?;
+            }
+            (phase @ (Phase::Trigger | Phase::Callback), None, Some(dag)) => {
+                write!(f, "{}, for DAG `{dag}`", phase.as_str())?;
+            }
+            (phase, ..) => f.write_str(phase.as_str())?,
         }
         write!(f, "\n  wanted   {item}")?;
         if self.is_malformed() {

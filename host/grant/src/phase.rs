@@ -11,11 +11,15 @@ pub enum Phase {
     Parse,
     /// It runs one try of a task.
     Task,
+    /// It polls a trigger, for a deferred task or for a watcher.
+    Trigger,
+    /// It hears of what became of a task or a run.
+    Callback,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 2] = [Self::Parse, Self::Task];
+    pub const ALL: [Self; 4] = [Self::Parse, Self::Task, Self::Trigger, Self::Callback];
 
     /// The word for it in `bundle.toml` and `airlock.toml`.
     #[must_use]
@@ -23,6 +27,8 @@ impl Phase {
         match self {
             Self::Parse => "parse",
             Self::Task => "task",
+            Self::Trigger => "trigger",
+            Self::Callback => "callback",
         }
     }
 
@@ -40,7 +46,9 @@ impl Phases {
     /// No phase at all.
     pub(crate) const NONE: Self = Self(0);
     /// Every phase.
-    pub const ALL: Self = Self(Phase::Parse.bit() | Phase::Task.bit());
+    pub const ALL: Self = Self(
+        Phase::Parse.bit() | Phase::Task.bit() | Phase::Trigger.bit() | Phase::Callback.bit(),
+    );
 
     /// The set of one phase.
     #[must_use]
@@ -113,14 +121,14 @@ impl From<Phases> for Vec<Phase> {
     }
 }
 
-/// Who is asking: the phase, and in the task phase for which task of which DAG.
+/// Who is asking: the phase, and outside of the parse phase for which DAG, and which task of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Why the component is running.
     pub phase: Phase,
-    /// The DAG of the try; none while parsing.
+    /// The DAG that it runs for; none while parsing.
     pub dag_id: Option<DagId>,
-    /// The task of the try; none while parsing.
+    /// The task that it runs for; none while parsing, for a watcher and for a callback of a run.
     pub task_id: Option<TaskId>,
 }
 
@@ -142,6 +150,26 @@ impl Caller {
             phase: Phase::Task,
             dag_id: Some(dag_id),
             task_id: Some(task_id),
+        }
+    }
+
+    /// A component that polls a trigger: of this deferred task, or of a watcher that this DAG declares.
+    #[must_use]
+    pub const fn trigger(dag_id: DagId, task_id: Option<TaskId>) -> Self {
+        Self {
+            phase: Phase::Trigger,
+            dag_id: Some(dag_id),
+            task_id,
+        }
+    }
+
+    /// A component that hears of this task, or of a run of this DAG.
+    #[must_use]
+    pub const fn callback(dag_id: DagId, task_id: Option<TaskId>) -> Self {
+        Self {
+            phase: Phase::Callback,
+            dag_id: Some(dag_id),
+            task_id,
         }
     }
 }

@@ -103,6 +103,14 @@ pub(super) static TABLE: &[Interface] = {
         ),
         row(
             "airlock:bundle",
+            "waits",
+            AIRLOCK,
+            Inert,
+            "types only",
+            NONE,
+        ),
+        row(
+            "airlock:bundle",
             "definitions",
             AIRLOCK,
             Inert,

@@ -22,7 +22,7 @@ pub use mistake::{DefinitionError, Mistake};
 pub use schedule::{CronLine, CustomSchedule, Delta, RunImmediately, Schedule};
 pub use spec::{
     Argument, AssetCondition, AssetRef, AssetSpec, DagSpec, GroupSpec, Location, MappedParameter,
-    Mapping, ParamSpec, Role, Source, TaskSpec, WeightRule,
+    Mapping, ParamSpec, Role, Source, TaskSpec, WatcherSpec, WeightRule,
 };
 pub use valid::{Dag, GroupIndex, Input, MappedGroup, Task};
 

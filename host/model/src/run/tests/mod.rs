@@ -1,3 +1,4 @@
+mod deferral;
 mod features;
 mod reference;
 mod repairs;
