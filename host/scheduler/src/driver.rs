@@ -351,10 +351,8 @@ impl Scheduler {
                 Some(self.write(batch, after, Duration::ZERO))
             }
             Err(CommitError::BackfillExists(ids)) => {
-                let runs = self.engine.refuse_backfills(&ids).into_iter().collect();
-                batch
-                    .new_backfills
-                    .retain(|(new, _)| !ids.contains(&new.id));
+                let runs = self.engine.refuse_backfills(&ids, &mut batch, &mut after);
+                let runs = runs.into_iter().collect();
                 self.evict(&runs, &mut batch, &mut after, now);
                 Some(self.write(batch, after, Duration::ZERO))
             }
@@ -424,6 +422,10 @@ impl Scheduler {
             }
         }
         after.answers.into_iter().for_each(Answer::tell);
+        for (told, reply) in after.backfills {
+            // Nobody may be waiting any more, which is their right.
+            let _ = reply.send(Ok(told));
+        }
         for (_, row, reply) in after.replies {
             // Nobody may be waiting any more, which is their right.
             let _ = reply.send(Ok(row));

@@ -8,14 +8,15 @@ use std::collections::VecDeque;
 use airlock_model::{
     id::{BackfillId, DagId, RunId, RunKey},
     port::{
-        Backfill, BackfillChange, BackfillOrder, BackfillRun, ControlError, NewBackfill, RunRow,
+        Backfill, BackfillChange, BackfillOrder, BackfillRun, Batch, ControlError, NewBackfill,
+        RunRow,
     },
     state::{Reprocess, RunState, RunType},
     time::Timestamp,
     timetable::Answer,
 };
 
-use super::{Engine, Loaded, event::Reply};
+use super::{AfterCommit, Engine, Loaded, event::Reply};
 
 /// The most runs that one backfill may make.
 const MAX_RUNS: usize = 20_000;
@@ -44,7 +45,7 @@ pub struct BackfillRequest {
 }
 
 /// What somebody hears of their backfill.
-type Told = (Backfill, Vec<BackfillRun>);
+pub type Told = (Backfill, Vec<BackfillRun>);
 
 impl Engine {
     /// Backfills that were not completed when the host stopped, and the id that the next one gets. To be told
@@ -70,7 +71,7 @@ impl Engine {
     ) {
         match self.backfilled(request, now) {
             Ok((told, true)) => drop(reply.send(Ok(told))),
-            Ok((told, false)) => self.pending.answer(reply, told),
+            Ok(((row, told), false)) => self.pending.new_backfill(row, told, reply),
             Err(error) => drop(reply.send(Err(error))),
         }
     }
@@ -143,7 +144,6 @@ impl Engine {
             told.push(line);
         }
         if !dry_run {
-            self.pending.new_backfill(row.clone(), told.clone());
             if let Some(state) = self.backfills.get_mut(&row.id) {
                 state.first = first;
             }
@@ -182,10 +182,7 @@ impl Engine {
             return fail("max_active_runs is 0; it must be at least 1".into());
         }
         if let Some(active) = self.backfills.values().find(|b| b.row.dag_id == *id) {
-            return fail(format!(
-                "DAG `{id}` has backfill {} already, and one at a time is allowed; wait for it, or cancel it",
-                active.row.id.0
-            ));
+            return Err(one_at_a_time(id, Some(active.row.id)));
         }
         let past = live
             .dag
@@ -318,11 +315,32 @@ impl Engine {
         });
     }
 
-    /// The store refused these backfills: their runs go with them.
-    pub fn refuse_backfills(&mut self, ids: &[BackfillId]) -> Vec<RunKey> {
+    /// The store refused these backfills, since others of their DAGs are there. They leave the memory, what is
+    /// pending and the refused batch, and whoever wanted them hears of it. Their runs, which are to be
+    /// [evicted](Engine::evict), go with them.
+    pub fn refuse_backfills(
+        &mut self,
+        ids: &[BackfillId],
+        batch: &mut Batch,
+        after: &mut AfterCommit,
+    ) -> Vec<RunKey> {
         for id in ids {
             self.backfills.remove(id);
         }
+        let (gone, kept) = std::mem::take(&mut after.backfills)
+            .into_iter()
+            .partition(|((new, _), _)| ids.contains(&new.id));
+        after.backfills = kept;
+        let gone: Vec<(Told, Reply<Told>)> = gone;
+        for ((new, _), reply) in gone {
+            // Nobody may be waiting any more, which is their right.
+            drop(reply.send(Err(one_at_a_time(&new.dag_id, None))));
+        }
+        batch
+            .new_backfills
+            .retain(|(new, _)| !ids.contains(&new.id));
+        batch.backfills.retain(|change| !ids.contains(&change.id));
+        self.pending.forget_backfills(ids);
         let of = |run: &&super::Active| run.row.backfill.is_some_and(|id| ids.contains(&id));
         self.runs
             .values()
@@ -361,6 +379,13 @@ fn skipped(run: &RunRow, reprocess: Reprocess) -> Option<String> {
             "there is a run `{name}` of that time, in state {state}"
         )),
     }
+}
+
+fn one_at_a_time(dag: &DagId, known: Option<BackfillId>) -> ControlError {
+    let known = known.map_or_else(|| "a backfill".into(), |id| format!("backfill {}", id.0));
+    refused(&format!(
+        "DAG `{dag}` has {known} already, and one at a time is allowed; wait for it, or cancel it"
+    ))
 }
 
 fn refused(text: &str) -> ControlError {

@@ -17,7 +17,7 @@ use airlock_model::{
     time::Timestamp,
 };
 
-use super::{Active, Engine, event::Reply};
+use super::{Active, Engine, backfill::Told, event::Reply};
 
 /// How long a change that nothing is built on (a try has started) may wait for company.
 const LAZY: Duration = Duration::from_millis(500);
@@ -60,6 +60,8 @@ pub struct AfterCommit {
     pub failed: Vec<DagId>,
     /// What people are to hear.
     pub answers: Vec<Answer>,
+    /// People who wait for their backfill.
+    pub backfills: Vec<(Told, Reply<Told>)>,
     /// People who wait for their run.
     pub replies: Vec<(
         RunKey,
@@ -80,7 +82,9 @@ pub(super) struct Pending {
     ended: Vec<RunKey>,
     failed: Vec<DagId>,
     repinned: Vec<Repin>,
-    new_backfills: Vec<(Backfill, Vec<BackfillRun>)>,
+    new_backfills: Vec<Told>,
+    /// Who wanted each of them.
+    backfill_replies: Vec<Reply<Told>>,
     backfills: HashMap<BackfillId, BackfillChange>,
     asset_events: Vec<AssetEvent>,
     asset_queue: Vec<QueueChange>,
@@ -158,8 +162,47 @@ impl Pending {
         self.urgent = true;
     }
 
-    pub(super) fn new_backfill(&mut self, backfill: Backfill, runs: Vec<BackfillRun>) {
+    /// A run's tasks stand elsewhere: what is noted of them goes with them.
+    pub(super) fn placed(&mut self, run: RunKey, place: impl Fn(InstanceIndex) -> InstanceIndex) {
+        let tasks = std::mem::take(&mut self.tasks).into_iter();
+        self.tasks = tasks
+            .map(|(key, at)| (key, if key == run { place(at) } else { at }))
+            .collect();
+        let to = |key: &mut TaskInstanceKey| {
+            if key.run == run {
+                let at = InstanceIndex {
+                    task: key.task,
+                    map_index: key.map_index,
+                };
+                key.task = place(at).task;
+            }
+        };
+        self.forget.iter_mut().for_each(to);
+        self.xcoms.iter_mut().for_each(|xcom| to(&mut xcom.key));
+        let expanded = std::mem::take(&mut self.expanded).into_iter();
+        self.expanded = expanded
+            .map(|((key, task), from)| {
+                let moved = place(InstanceIndex::unmapped(task)).task;
+                ((key, if key == run { moved } else { task }), from)
+            })
+            .collect();
+    }
+
+    /// Rows of a run that are to be written.
+    pub(super) fn task_rows(&mut self, run: RunKey, which: Vec<InstanceIndex>) {
+        self.urgent |= !which.is_empty();
+        self.tasks.extend(which.into_iter().map(|at| (run, at)));
+    }
+
+    /// A backfill begins; whoever wanted it hears of it when that is durable.
+    pub(super) fn new_backfill(
+        &mut self,
+        backfill: Backfill,
+        runs: Vec<BackfillRun>,
+        reply: Reply<Told>,
+    ) {
         self.new_backfills.push((backfill, runs));
+        self.backfill_replies.push(reply);
         self.urgent = true;
     }
 
@@ -193,6 +236,10 @@ impl Pending {
     /// A run of this DAG has failed, of which it may be one too many.
     pub(super) fn failed_run(&mut self, dag: DagId) {
         self.failed.push(dag);
+    }
+
+    pub(super) fn forget_backfills(&mut self, ids: &[BackfillId]) {
+        self.backfills.retain(|id, _| !ids.contains(id));
     }
 
     fn forget_run(&mut self, run: RunKey) {
@@ -299,6 +346,8 @@ impl Engine {
         after.ended = pending.ended;
         after.failed = pending.failed;
         after.answers = pending.answers;
+        let told = batch.new_backfills.iter().cloned();
+        after.backfills = told.zip(pending.backfill_replies).collect();
         (batch, after)
     }
 
@@ -435,7 +484,8 @@ impl Active {
 
     /// What has become of an instance since it was written.
     fn change(&mut self, at: InstanceIndex) -> Option<TaskChange> {
-        let fields = self.run.fields(at)?.clone();
+        let gone = || self.gone.get(&at).map(|gone| &gone.fields);
+        let fields = self.run.fields(at).or_else(gone)?.clone();
         let expected = match fields.token.get() {
             0 => None,
             _ => self.stored.insert(at, fields.token),

@@ -114,6 +114,7 @@ impl Engine {
             inside: HashSet::new(),
             has_turn: false,
             has_gates,
+            gone: HashMap::new(),
             stored,
         };
         self.admission
