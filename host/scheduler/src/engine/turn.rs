@@ -101,7 +101,9 @@ impl Engine {
         let paused = self.dags.get(dag)?.live.paused;
         let backfill = self.backfills.get_mut(&id)?;
         let full = backfill.running >= backfill.row.max_active_runs;
-        if paused || backfill.row.is_paused || full || self.draining {
+        // Of one that was cancelled only what somebody cleared since waits, and nobody can unpause that one.
+        let held = backfill.row.is_paused && backfill.row.completed_at.is_none();
+        if paused || held || full || self.draining {
             return None;
         }
         let run = backfill.waiting.pop_front()?;
@@ -138,6 +140,7 @@ impl Engine {
         if answer.is_ok() {
             self.dags.remove(dag);
             self.progress.remove(dag);
+            self.assets.forget(dag);
         }
         // Nobody may be waiting any more, which is their right.
         drop(reply.send(answer));
