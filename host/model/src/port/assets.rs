@@ -164,6 +164,8 @@ pub struct EventFilter {
     pub run_id: Option<RunId>,
     /// Caused by tasks of this name only.
     pub task_id: Option<TaskId>,
+    /// Caused by instances of this map index only; -1 is that of tasks that are not mapped.
+    pub map_index: Option<MapIndex>,
     /// At this time or later.
     pub from: Option<Timestamp>,
     /// At this time or earlier.

@@ -26,8 +26,8 @@ use super::{Engine, event::Reply, runs::Wanted};
 struct Waiting {
     /// Since when, of each asset that changed.
     queued: BTreeMap<AssetKey, Timestamp>,
-    /// The events that its next run consumes, oldest first.
-    events: Vec<AssetEventId>,
+    /// The events that its next run consumes, oldest first, and of which asset.
+    events: Vec<(AssetEventId, AssetKey)>,
 }
 
 /// All that is known of assets.
@@ -74,6 +74,20 @@ impl Assets {
         })
     }
 
+    /// Whether a condition may mean this asset: a URI may be that of an asset that is declared later.
+    fn may_mention(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
+        match condition {
+            AssetCondition::Of(reference @ AssetRef::Uri(uri)) => {
+                let known = self.uris.contains_key(&(key.team.clone(), uri.clone()));
+                !known || self.means(reference, key)
+            }
+            AssetCondition::Of(reference) => self.means(reference, key),
+            AssetCondition::All(parts) | AssetCondition::Any(parts) => {
+                parts.iter().any(|part| self.may_mention(part, key))
+            }
+        }
+    }
+
     fn mentions(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
         match condition {
             AssetCondition::Of(reference) => self.means(reference, key),
@@ -111,8 +125,9 @@ impl Engine {
         }
         for (dag, asset, at, events) in queued {
             let waiting = self.assets.waiting.entry(dag).or_default();
-            waiting.queued.insert(asset, at);
+            let events = events.into_iter().map(|id| (id, asset.clone()));
             waiting.events.extend(events);
+            waiting.queued.insert(asset, at);
             waiting.events.sort_unstable();
             waiting.events.dedup();
         }
@@ -130,6 +145,39 @@ impl Engine {
                     .uris
                     .insert((live.team.clone(), uri.clone()), name);
             }
+        }
+        self.unwait(dag);
+    }
+
+    /// Forgets what a DAG has queued of assets that it no longer waits for. Should it wait for them again, events
+    /// count from then on (Airflow 3.3.2: the queue goes with the reference).
+    pub(super) fn unwait(&mut self, dag: &DagId) {
+        let Some(mut waiting) = self.assets.waiting.remove(dag) else {
+            return;
+        };
+        let live = self.dags.get(dag).map(|state| &state.live);
+        let condition = live.and_then(|live| live.dag.spec().asset_condition.as_ref());
+        let waits = |key: &AssetKey| {
+            let own = live.is_some_and(|live| live.team == key.team);
+            own && condition.is_some_and(|condition| self.assets.may_mention(condition, key))
+        };
+        let gone: Vec<AssetKey> = waiting
+            .queued
+            .keys()
+            .filter(|key| !waits(key))
+            .cloned()
+            .collect();
+        waiting.events.retain(|(_, key)| waits(key));
+        for asset in gone {
+            waiting.queued.remove(&asset);
+            self.pending.queue(QueueChange {
+                dag_id: dag.clone(),
+                asset,
+                queued_at: None,
+            });
+        }
+        if !waiting.queued.is_empty() {
+            self.assets.waiting.insert(dag.clone(), waiting);
         }
     }
 
@@ -253,7 +301,7 @@ impl Engine {
         dags.sort_unstable();
         for dag in dags {
             let waiting = self.assets.waiting.entry(dag.clone()).or_default();
-            waiting.events.push(event.id);
+            waiting.events.push((event.id, asset.clone()));
             if !waiting.queued.contains_key(&asset) {
                 waiting.queued.insert(asset.clone(), now);
                 self.pending.queue(QueueChange {
@@ -281,7 +329,7 @@ impl Engine {
             return;
         }
         let met = |waiting: &&Waiting| self.assets.met(condition, &waiting.queued);
-        let Some(last) = self
+        let Some((last, _)) = self
             .assets
             .waiting
             .get(dag)
@@ -319,7 +367,8 @@ impl Engine {
             note: None,
         };
         let run = self.create_run(dag, wanted, now);
-        self.pending.consumed(run, waiting.events);
+        let events = waiting.events.into_iter().map(|(id, _)| id);
+        self.pending.consumed(run, events.collect());
     }
 
     /// Forgets what a DAG has queued of an asset, or of all.
@@ -335,6 +384,7 @@ impl Engine {
                 .collect();
             for key in keys {
                 waiting.queued.remove(&key);
+                waiting.events.retain(|(_, of)| *of != key);
                 count += 1;
                 self.pending.queue(QueueChange {
                     dag_id: dag.clone(),

@@ -407,6 +407,44 @@ async fn for_one_team_nothing_of_another_is_there_and_nothing_happens_to_it() {
         (Method::PUT, "/api/v2/backfills/1/pause".to_owned(), None),
         (Method::PUT, "/api/v2/backfills/1/unpause".to_owned(), None),
         (Method::PUT, "/api/v2/backfills/1/cancel".to_owned(), None),
+        (Method::GET, "/api/v2/dags/weather".to_owned(), None),
+        (Method::GET, "/api/v2/dags/weather/details".to_owned(), None),
+        (Method::GET, "/api/v2/dags/weather/tasks".to_owned(), None),
+        (
+            Method::GET,
+            "/api/v2/dags/weather/nextRuns".to_owned(),
+            None,
+        ),
+        (
+            Method::PATCH,
+            "/api/v2/dags/weather".to_owned(),
+            Some(json!({"is_paused": true})),
+        ),
+        (
+            Method::GET,
+            format!("{run}/taskInstances/observe/logs/1"),
+            None,
+        ),
+        (
+            Method::GET,
+            format!("{run}/taskInstances/observe/xcomEntries"),
+            None,
+        ),
+        (
+            Method::GET,
+            format!("{run}/taskInstances/observe/xcomEntries/return_value"),
+            None,
+        ),
+        (
+            Method::GET,
+            "/api/v2/bundles/weather/versions".to_owned(),
+            None,
+        ),
+        (
+            Method::GET,
+            "/api/v2/bundles/weather/review".to_owned(),
+            None,
+        ),
         (Method::GET, asset.to_owned(), None),
         (Method::POST, format!("{asset}/materialize"), None),
         (Method::POST, "/api/v2/assets/events".to_owned(), event()),
@@ -440,6 +478,14 @@ async fn for_one_team_nothing_of_another_is_there_and_nothing_happens_to_it() {
     assert_eq!(api.world.runs.lock().unwrap().len(), 1);
     assert_eq!(api.world.queue.lock().unwrap().len(), 1);
     assert!(!api.world.backfills.lock().unwrap()[0].is_paused);
+    assert!(
+        api.world
+            .dags
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|dag| !dag.is_paused)
+    );
     let (_, none) = api.get("/api/v2/dags/~/dagRuns?team=payments").await;
     assert_eq!(none["total_entries"], 0);
     // And a run is looked for in its own DAG only.

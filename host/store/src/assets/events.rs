@@ -115,6 +115,9 @@ macro_rules! filtered {
                 query.push(column).push_bind(wanted);
             }
         }
+        if let Some(index) = filter.map_index {
+            query.push(" AND map_index = ").push_bind(index.0);
+        }
         for (bound, at) in [(" AND at >= ", filter.from), (" AND at <= ", filter.to)] {
             if let Some(at) = at {
                 query.push(bound).push_bind(at.micros());

@@ -438,6 +438,15 @@ async fn events_are_listed_by_filter_and_page(fresh: Fresh) {
         ..of_task
     };
     assert_eq!(list(of_another, 0, 9).await, (vec![], 0));
+    for (map_index, expected) in [(MapIndex(2), vec![1, 2]), (MapIndex::UNMAPPED, vec![])] {
+        let of_instance = EventFilter {
+            map_index: Some(map_index),
+            asset: Some("a".into()),
+            ..ours.clone()
+        };
+        let total = expected.len() as u64;
+        assert_eq!(list(of_instance, 0, 9).await, (expected, total));
+    }
     let between = EventFilter {
         from: Some(at(2)),
         to: Some(at(3)),

@@ -1,5 +1,6 @@
 //! The engine by itself: what it is told, what it would write, and what people hear.
 
+mod assets;
 mod backfills;
 mod covers;
 mod repairs;

@@ -121,6 +121,9 @@ impl AssetStore for World {
                     .as_ref()
                     .is_none_or(|name| event.asset.name == *name)
                 && filter.from.is_none_or(|from| event.at >= from)
+                && filter.map_index.is_none_or(|wanted| {
+                    matches!(event.source, EventSource::Task { map_index, .. } if map_index == wanted)
+                })
         });
         if filter.newest_first {
             events.reverse();
