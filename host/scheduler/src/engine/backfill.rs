@@ -123,20 +123,21 @@ impl Engine {
         for (ordinal, due) in (1_u32..).zip(due) {
             let known = existing
                 .iter()
-                .find(|run| run.logical_date == Some(due.interval.0));
+                .find(|run| run.logical_date == Some(due.interval.0))
+                .map(|run| self.newest(run));
             let mut line = BackfillRun {
                 backfill: row.id,
                 ordinal,
                 logical_date: due.interval.0,
                 interval: due.interval,
-                run: known.map(|run| run.key),
-                skipped: known.and_then(|run| skipped(run, new.reprocess)),
+                run: known.as_ref().map(|run| run.key),
+                skipped: known.as_ref().and_then(|run| skipped(run, new.reprocess)),
             };
             if line.skipped.is_some() {
                 line.run = None;
             } else if !dry_run {
-                line.run = match known.and_then(|run| again.remove(&run.key)) {
-                    Some(loaded) => Some(self.run_again(loaded, row.id, now)),
+                line.run = match known.map(|run| (run.key, again.remove(&run.key))) {
+                    Some((key, loaded)) => Some(self.run_again(key, loaded, row.id, now)),
                     None => self.backfill_run(&row, due.interval, due.run_after, now),
                 };
                 first = first.or(line.run);
@@ -240,10 +241,27 @@ impl Engine {
         Some(self.create_run(&backfill.dag_id, run, now))
     }
 
+    /// A run as it stands now: what is in memory counts instead of what was read, as that may have been cleared
+    /// or have ended since.
+    fn newest(&self, read: &RunRow) -> RunRow {
+        match self.runs.get(&read.key) {
+            Some(active) => RunRow {
+                state: active.run.state(),
+                ..active.row.clone()
+            },
+            None => read.clone(),
+        }
+    }
+
     /// A run that has ended belongs to the backfill now, and runs again.
-    fn run_again(&mut self, loaded: Loaded, backfill: BackfillId, now: Timestamp) -> RunKey {
-        let key = loaded.stored.run.key;
-        if !self.runs.contains_key(&key) {
+    fn run_again(
+        &mut self,
+        key: RunKey,
+        loaded: Option<Loaded>,
+        backfill: BackfillId,
+        now: Timestamp,
+    ) -> RunKey {
+        if let (false, Some(loaded)) = (self.runs.contains_key(&key), loaded) {
             self.take_back(loaded);
         }
         if let Some(active) = self.runs.get_mut(&key) {
