@@ -354,6 +354,10 @@ impl Scheduler {
                 let runs = self.engine.refuse_backfills(&ids, &mut batch, &mut after);
                 let runs = runs.into_iter().collect();
                 self.evict(&runs, &mut batch, &mut after, now);
+                // Those that it took over are as they were before.
+                for run in runs {
+                    self.read_again(run, now).await;
+                }
                 Some(self.write(batch, after, Duration::ZERO))
             }
             Err(CommitError::RunExists(keys)) => {

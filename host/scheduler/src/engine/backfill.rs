@@ -31,6 +31,8 @@ pub(super) struct BackfillState {
     pub(super) waiting: VecDeque<RunKey>,
     /// The first of its runs, which waits for no past (Airflow's semantics, 3.4).
     pub(super) first: Option<RunKey>,
+    /// All its runs are made: it is completed when none of them is left to run.
+    whole: bool,
 }
 
 /// A backfill that somebody wants, with the runs that are there already.
@@ -58,6 +60,7 @@ impl Engine {
                 running: 0,
                 waiting: VecDeque::new(),
                 first: None,
+                whole: true,
             };
             self.backfills.insert(state.row.id, state);
         }
@@ -113,6 +116,7 @@ impl Engine {
                 running: 0,
                 waiting: VecDeque::new(),
                 first: None,
+                whole: false,
             };
             self.backfills.insert(row.id, state);
         }
@@ -147,6 +151,7 @@ impl Engine {
         if !dry_run {
             if let Some(state) = self.backfills.get_mut(&row.id) {
                 state.first = first;
+                state.whole = true;
             }
             self.complete(row.id, now);
             self.start_waiting(&new.dag_id, now);
@@ -321,7 +326,7 @@ impl Engine {
         let Some(state) = self.backfills.get_mut(&id) else {
             return;
         };
-        if state.running > 0 || !state.waiting.is_empty() {
+        if state.running > 0 || !state.waiting.is_empty() || !state.whole {
             return;
         }
         let (is_paused, completed_at) = (state.row.is_paused, state.row.completed_at.or(Some(now)));

@@ -151,6 +151,8 @@ struct Active {
     inside: HashSet<InstanceIndex>,
     /// It has started, and counts against what may run at once.
     has_turn: bool,
+    /// The backfill against whose limit it counts; none: against its DAG's.
+    turn_of: Option<BackfillId>,
     /// Some task of it has a gate.
     has_gates: bool,
     /// Instances of tasks that its version does not have: they are kept as removed.

@@ -41,6 +41,14 @@ impl Engine {
                 Timer::RunTimeout(key),
             )));
         }
+        let dag_id = active.row.dag_id.clone();
+        // One that comes back while its DAG is there has its place counted again.
+        if self.dags.contains_key(&dag_id) {
+            self.count_run(&dag_id, key);
+        }
+        let Some(active) = self.runs.get_mut(&key) else {
+            return;
+        };
         let mut moves = Moves::default();
         active.run.adopt(now, &mut moves);
         self.after_moves(key, &moves, now);

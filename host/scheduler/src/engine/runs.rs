@@ -113,6 +113,7 @@ impl Engine {
             in_flight: HashMap::new(),
             inside: HashSet::new(),
             has_turn: false,
+            turn_of: None,
             has_gates,
             gone: HashMap::new(),
             stored,
