@@ -200,7 +200,33 @@ impl Importer {
         hash: Option<BundleHash>,
         message: &str,
     ) -> Result<(), StoreError> {
-        let error = ImportError {
+        let live = self.live(bundle).await?;
+        let error = self.of_bundle(team, bundle, hash, message);
+        self.dags.replace(team, bundle, &live, &[error]).await
+    }
+
+    /// Notes at a start that a bundle is not there at all. Its DAGs are stale until it is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn missing(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let error = self.of_bundle(team, bundle, None, message);
+        self.dags.replace(team, bundle, &[], &[error]).await
+    }
+
+    fn of_bundle(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        hash: Option<BundleHash>,
+        message: &str,
+    ) -> ImportError {
+        ImportError {
             team: team.clone(),
             bundle: bundle.clone(),
             hash,
@@ -208,9 +234,7 @@ impl Importer {
             code: code_of(message),
             message: message.to_owned(),
             at: self.clock.now(),
-        };
-        let live = self.live(bundle).await?;
-        self.dags.replace(team, bundle, &live, &[error]).await
+        }
     }
 
     async fn live(&self, bundle: &BundleName) -> Result<Vec<StoredDag>, StoreError> {

@@ -14,6 +14,7 @@ mod column;
 mod connections;
 mod dags;
 mod database;
+mod dropped;
 mod error;
 mod home;
 mod logs;

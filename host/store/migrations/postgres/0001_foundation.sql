@@ -167,6 +167,13 @@ CREATE TABLE xcom (
 );
 -- Those over which something is mapped: a restart needs their lengths and not their values.
 CREATE INDEX xcom_length ON xcom (run, task, map_index, name, length) WHERE length IS NOT NULL;
+-- Whether anything still needs a content of which something was deleted.
+CREATE INDEX xcom_spilled ON xcom (spilled) WHERE spilled IS NOT NULL;
+
+-- Contents of XComs that went with their run. A start removes those that nothing else needs.
+CREATE TABLE dropped_content (
+    hash BYTEA NOT NULL PRIMARY KEY
+);
 
 CREATE TABLE backfill (
     id              BIGINT NOT NULL PRIMARY KEY,

@@ -8,7 +8,10 @@ use airlock_model::{
 use crate::{Store, database::write};
 
 /// What hangs on a run, and what points to it.
-const OF_RUN: [&str; 5] = [
+const OF_RUN: [&str; 6] = [
+    "INSERT INTO dropped_content (hash)
+         SELECT spilled FROM xcom WHERE run = $1 AND spilled IS NOT NULL
+         ON CONFLICT (hash) DO NOTHING",
     "DELETE FROM xcom WHERE run = $1",
     "DELETE FROM task_try WHERE run = $1",
     "DELETE FROM task_instance WHERE run = $1",
