@@ -8,7 +8,7 @@ use airlock_model::{
     port::{
         AssetEvent, AssetKey, Backfill, Batch, CommitError, DagProgress, RunRow, StoredRun, TaskRow,
     },
-    state::{RunState, RunType, TaskState},
+    state::{RunType, TaskState},
     time::Timestamp,
 };
 use airlock_scheduler::engine::{Past, PastQuestion};

@@ -122,12 +122,12 @@ impl Executor {
                 location: None,
             })
         };
-        if spec.entry == "sensor" && luck % 4 > 0 && of.work.token.get() < 12 {
+        if spec.entry == "sensor" && !luck.is_multiple_of(4) && of.work.token.get() < 12 {
             let at = now.after(Duration::from_secs(300));
             return Outcome::Rescheduled { at };
         }
         if spec.depends_on_past {
-            return match of.work.names.try_number > 1 || luck % 4 > 0 {
+            return match of.work.names.try_number > 1 || !luck.is_multiple_of(4) {
                 true => success(Downstream::Free),
                 false => failed(FailureKind::Error),
             };

@@ -285,7 +285,7 @@ impl Year {
         else {
             return;
         };
-        if luck % 8 == 0 {
+        if luck.is_multiple_of(8) {
             let n = 10 * usize::try_from(luck >> 16 & 7).unwrap()
                 + [1, 5][usize::try_from(luck >> 20 & 1).unwrap()];
             let to = self.world.now;
@@ -326,8 +326,8 @@ impl Year {
         };
         let selection = Selection {
             run_ids: vec![loaded.stored.run.run_id.clone()],
-            downstream: luck % 2 == 0,
-            only_failed: luck % 5 > 0,
+            downstream: luck.is_multiple_of(2),
+            only_failed: !luck.is_multiple_of(5),
             ..Selection::default()
         };
         self.world.database.repaired.insert(key);
@@ -342,7 +342,7 @@ impl Year {
 
     fn check(&self) {
         let database = &self.world.database;
-        for key in &database.active {
+        if let Some(key) = database.active.first() {
             let kept = &database.runs[key];
             let tasks = kept
                 .tasks
