@@ -14,6 +14,7 @@
     reason = "a test that cannot go on is to fail"
 )]
 
+mod bounds;
 mod chaos;
 mod dags;
 mod database;
