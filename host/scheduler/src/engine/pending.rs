@@ -327,6 +327,7 @@ impl Engine {
                     queued_at: Some(row.queued_at),
                     started_at: row.started_at,
                     ended_at: row.ended_at,
+                    ends_as: active.run.ends_as(),
                     clear_number: row.clear_number,
                     backfill: row.backfill,
                     run_type: row.run_type,

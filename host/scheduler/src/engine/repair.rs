@@ -334,9 +334,9 @@ impl Engine {
         let was = active.run.state();
         active.run.mark_run(success, now, &mut moves);
         active.row.started_at.get_or_insert(now);
+        self.pending.run(run);
         if was.is_terminal() {
             active.row.state = active.run.state();
-            self.pending.run(run);
             self.pending.left(run);
             moves.ended = None;
         }

@@ -98,7 +98,8 @@ pub(super) fn rebuilt(stored: StoredRun, dag: Arc<Dag>) -> Rebuilt {
     let claimed = fields.iter().filter(|(_, fields)| fields.token.get() > 0);
     let tokens = claimed.map(|(at, fields)| (*at, fields.token)).collect();
     let returned = returned.into_iter().collect();
-    let run = Run::restore(dag, row.key, row.logical_date, row.state, fields, returned);
+    let mut run = Run::restore(dag, row.key, row.logical_date, row.state, fields, returned);
+    run.end_as(row.ends_as);
     Rebuilt {
         row,
         run,

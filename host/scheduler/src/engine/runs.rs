@@ -65,6 +65,7 @@ impl Engine {
             started_at: None,
             ended_at: None,
             conf: wanted.conf,
+            ends_as: None,
             clear_number: 0,
             backfill: wanted.backfill,
             note: wanted.note,

@@ -244,6 +244,7 @@ pub(super) fn run_row(dag_id: &str, owner: &str, run_id: &str, key: RunKey) -> R
         started_at: Some(at("2024-01-01")),
         ended_at: None,
         conf: "{}".into(),
+        ends_as: None,
         clear_number: 0,
         backfill: None,
         note: None,

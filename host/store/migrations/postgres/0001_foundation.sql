@@ -94,6 +94,7 @@ CREATE TABLE dag_run (
     started_at     BIGINT,
     ended_at       BIGINT,
     conf           TEXT COLLATE "C" NOT NULL,
+    ends_as        TEXT,
     clear_number   BIGINT NOT NULL,
     backfill       BIGINT,
     note           TEXT

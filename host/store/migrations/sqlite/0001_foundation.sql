@@ -94,6 +94,7 @@ CREATE TABLE dag_run (
     started_at     INTEGER,
     ended_at       INTEGER,
     conf           TEXT NOT NULL,
+    ends_as        TEXT,
     clear_number   INTEGER NOT NULL,
     backfill       INTEGER,
     note           TEXT

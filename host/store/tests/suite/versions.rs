@@ -232,6 +232,7 @@ async fn a_cleared_run_is_queued_again(fresh: Fresh) {
     let cleared = RunRow {
         state: RunState::Queued,
         queued_at: at(77),
+        ends_as: None,
         clear_number: 1,
         ..run.run.clone()
     };

@@ -131,6 +131,7 @@ fn loaded(spec: DagSpec, version: u8, state: RunState, rows: &[(&str, i32, TaskS
         started_at: Some(at("2024-01-01")),
         ended_at: Some(at("2024-01-01")),
         conf: "{}".into(),
+        ends_as: None,
         clear_number: 0,
         backfill: None,
         note: None,

@@ -109,6 +109,7 @@ pub(super) fn new_runs(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.clear_number,
             run.backfill,
             run.note.as_deref().map(plain),
+            run.ends_as,
         )
     })
 }
@@ -374,6 +375,7 @@ pub(super) fn run_changes(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.clear_number,
             run.backfill,
             run.run_type,
+            run.ends_as,
         )
     })
 }
