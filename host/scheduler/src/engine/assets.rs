@@ -14,7 +14,7 @@ use airlock_model::{
     dag::{AssetCondition, AssetRef},
     id::{AssetEventId, DagId, InstanceIndex, RunId, RunKey, TeamName},
     outcome::OutletEvent,
-    port::{AssetEvent, AssetKey, ControlError, EventSource, NewAssetEvent, QueueChange},
+    port::{AssetEvent, AssetKey, ControlError, EventSource, NewAssetEvent, QueueChange, QueueRow},
     state::RunType,
     time::Timestamp,
 };
@@ -108,12 +108,13 @@ impl Assets {
 }
 
 impl Engine {
-    /// What the database knows at a start: which aliases were resolved, and what DAGs have queued, each with
-    /// the events since.
+    /// What the database knows at a start: which aliases were resolved, what DAGs have queued, and the events that
+    /// their next runs consume.
     pub fn restore_assets(
         &mut self,
         aliases: Vec<(String, AssetKey)>,
-        queued: Vec<(DagId, AssetKey, Timestamp, Vec<AssetEventId>)>,
+        queued: Vec<QueueRow>,
+        unconsumed: Vec<(DagId, AssetKey, AssetEventId)>,
     ) {
         for (alias, key) in aliases {
             let known = self
@@ -123,13 +124,13 @@ impl Engine {
                 .or_default();
             known.insert(key);
         }
-        for (dag, asset, at, events) in queued {
+        for row in queued {
+            let waiting = self.assets.waiting.entry(row.dag_id).or_default();
+            waiting.queued.insert(row.asset, row.queued_at);
+        }
+        for (dag, asset, id) in unconsumed {
             let waiting = self.assets.waiting.entry(dag).or_default();
-            let events = events.into_iter().map(|id| (id, asset.clone()));
-            waiting.events.extend(events);
-            waiting.queued.insert(asset, at);
-            waiting.events.sort_unstable();
-            waiting.events.dedup();
+            waiting.events.push((id, asset));
         }
     }
 
@@ -176,7 +177,7 @@ impl Engine {
                 queued_at: None,
             });
         }
-        if !waiting.queued.is_empty() {
+        if !waiting.events.is_empty() || !waiting.queued.is_empty() {
             self.assets.waiting.insert(dag.clone(), waiting);
         }
     }
@@ -291,18 +292,20 @@ impl Engine {
             aliases,
         };
         self.pending.asset_event(event.clone());
-        // Paused DAGs get none (Airflow's semantics, 3.9).
         let waits = |(id, state): (&DagId, &super::DagState)| {
             let condition = state.live.dag.spec().asset_condition.as_ref()?;
-            let reached = state.live.team == asset.team && !state.live.paused;
-            (reached && self.assets.mentions(condition, &asset)).then(|| id.clone())
+            let reached = state.live.team == asset.team;
+            let waits = reached && self.assets.mentions(condition, &asset);
+            waits.then(|| (id.clone(), state.live.paused))
         };
-        let mut dags: Vec<DagId> = self.dags.iter().filter_map(waits).collect();
+        let mut dags: Vec<(DagId, bool)> = self.dags.iter().filter_map(waits).collect();
         dags.sort_unstable();
-        for dag in dags {
+        for (dag, paused) in dags {
             let waiting = self.assets.waiting.entry(dag.clone()).or_default();
             waiting.events.push((event.id, asset.clone()));
-            if !waiting.queued.contains_key(&asset) {
+            // For a paused DAG nothing is queued; its next run consumes the event nevertheless (Airflow's
+            // semantics, 3.9).
+            if !paused && !waiting.queued.contains_key(&asset) {
                 waiting.queued.insert(asset.clone(), now);
                 self.pending.queue(QueueChange {
                     dag_id: dag.clone(),
@@ -371,7 +374,8 @@ impl Engine {
         self.pending.consumed(run, events.collect());
     }
 
-    /// Forgets what a DAG has queued of an asset, or of all.
+    /// Forgets what a DAG has queued of an asset, or of all. The events are there, and its next run consumes them
+    /// with the one that makes it.
     pub(super) fn unqueue(&mut self, dag: &DagId, asset: Option<AssetKey>, reply: Reply<u32>) {
         let mut count = 0;
         if let Some(waiting) = self.assets.waiting.get_mut(dag) {
@@ -384,16 +388,12 @@ impl Engine {
                 .collect();
             for key in keys {
                 waiting.queued.remove(&key);
-                waiting.events.retain(|(_, of)| *of != key);
                 count += 1;
                 self.pending.queue(QueueChange {
                     dag_id: dag.clone(),
                     asset: key,
                     queued_at: None,
                 });
-            }
-            if waiting.queued.is_empty() {
-                self.assets.waiting.remove(dag);
             }
         }
         self.pending.answer(reply, count);

@@ -4,9 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use airlock_model::{
-    id::{AssetEventId, BackfillId, DagId, InstanceIndex, RunId, RunKey, TaskInstanceKey, Token},
+    dag::{AssetCondition, AssetRef, Dag},
+    id::{
+        AssetEventId, BackfillId, DagId, InstanceIndex, RunId, RunKey, TaskInstanceKey, TeamName,
+        Token,
+    },
     port::{
-        AssetEvent, AssetKey, Backfill, Batch, CommitError, DagProgress, RunRow, StoredRun, TaskRow,
+        AssetEvent, AssetKey, Backfill, Batch, CommitError, DagProgress, QueueRow, RunRow,
+        StoredRun, TaskRow,
     },
     state::{RunType, TaskState},
     time::Timestamp,
@@ -263,5 +268,47 @@ impl Database {
         self.progress.remove(dag);
         self.queue.retain(|(of, _), _| of != dag);
         self.backfills.retain(|_, backfill| backfill.dag_id != *dag);
+    }
+
+    pub(crate) fn queue_rows(&self) -> Vec<QueueRow> {
+        let row = |((dag_id, asset), at): (&(DagId, AssetKey), &Timestamp)| QueueRow {
+            dag_id: dag_id.clone(),
+            asset: asset.clone(),
+            queued_at: *at,
+        };
+        self.queue.iter().map(row).collect()
+    }
+
+    /// The events that the next run of a DAG consumes, oldest first.
+    pub(crate) fn unconsumed(
+        &self,
+        dag: &Dag,
+        team: &TeamName,
+    ) -> Vec<(DagId, AssetKey, AssetEventId)> {
+        let mut names = vec![];
+        if let Some(condition) = &dag.spec().asset_condition {
+            names_in(condition, &mut names);
+        }
+        let of = |event: &&AssetEvent| {
+            let key = &event.asset;
+            key.team == *team && names.iter().any(|name| **name == *key.name)
+        };
+        let new = |event: &&AssetEvent| !self.consumed.contains_key(&(dag.id().clone(), event.id));
+        let newest_first = self.events.iter().rev().filter(of).take_while(new);
+        let mut found: Vec<_> = newest_first
+            .map(|event| (dag.id().clone(), event.asset.clone(), event.id))
+            .collect();
+        found.reverse();
+        found
+    }
+}
+
+fn names_in<'a>(condition: &'a AssetCondition, names: &mut Vec<&'a str>) {
+    match condition {
+        AssetCondition::Of(AssetRef::Name(name)) => names.push(name),
+        AssetCondition::Of(_) => {}
+        AssetCondition::All(parts) | AssetCondition::Any(parts) => {
+            parts.iter().for_each(|part| names_in(part, names));
+        }
     }
 }

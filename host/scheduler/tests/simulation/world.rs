@@ -183,22 +183,11 @@ impl World {
             .map_or(1, |id| id.0 + 1);
         self.engine
             .restore_backfills(open.cloned().collect(), BackfillId(next));
-        let mut queued = vec![];
-        for ((dag, asset), &at) in &self.database.queue {
-            let since = self
-                .database
-                .events
-                .iter()
-                .rev()
-                .take_while(|event| event.at >= at);
-            let ids = since
-                .filter(|event| event.asset == *asset)
-                .map(|event| event.id);
-            let mut ids: Vec<_> = ids.collect();
-            ids.reverse();
-            queued.push((dag.clone(), asset.clone(), at, ids));
-        }
-        self.engine.restore_assets(vec![], queued);
+        let unconsumed = self.setup.dags.iter();
+        let unconsumed = unconsumed.flat_map(|(dag, team)| self.database.unconsumed(dag, team));
+        let unconsumed = unconsumed.collect();
+        self.engine
+            .restore_assets(vec![], self.database.queue_rows(), unconsumed);
         let active: Vec<RunKey> = self.database.active.iter().copied().collect();
         active.into_iter().for_each(|run| self.restore(run));
         self.import();

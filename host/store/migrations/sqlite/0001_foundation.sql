@@ -109,6 +109,7 @@ CREATE INDEX dag_run_of_backfill ON dag_run (backfill, key) WHERE backfill IS NO
 -- The run before, for who depends on a past that the clock made.
 CREATE INDEX dag_run_by_clock ON dag_run (dag_id, logical_date) WHERE run_type NOT IN ('manual', 'asset_triggered');
 -- How the last runs ended, for who gives up after too many failures.
+CREATE INDEX dag_run_by_assets ON dag_run (dag_id, run_after) WHERE run_type = 'asset_triggered';
 CREATE INDEX dag_run_ended ON dag_run (dag_id, COALESCE(logical_date, run_after), key, state)
     WHERE state IN ('success', 'failed') AND run_type <> 'backfill' AND backfill IS NULL;
 -- What a restart asks for. It holds the unfinished runs only, so it stays small whatever the table grows to.
@@ -275,6 +276,7 @@ CREATE TABLE run_asset_event (
     event BLOB NOT NULL,
     PRIMARY KEY (run, event)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX run_asset_event_of_event ON run_asset_event (event);
 
 CREATE TABLE variable (
     team        TEXT NOT NULL,

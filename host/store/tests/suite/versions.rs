@@ -218,6 +218,7 @@ async fn a_cleared_run_is_queued_again(fresh: Fresh) {
             started_at: None,
             ended_at: None,
             queued_at,
+            ends_as: None,
             clear_number,
             backfill: None,
             run_type: RunType::Scheduled,

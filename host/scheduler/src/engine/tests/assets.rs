@@ -2,7 +2,7 @@
 
 use airlock_model::{
     dag::{AssetCondition, AssetRef},
-    port::{AssetEvent, AssetKey, NewAssetEvent},
+    port::{AssetEvent, AssetKey, NewAssetEvent, QueueRow},
 };
 
 use super::*;
@@ -80,8 +80,12 @@ fn an_asset_that_is_waited_for_by_a_uri_nobody_has_declared_yet_stays_queued() {
         team: TeamName::default_team(),
         name: "a".into(),
     };
-    let queued = (id("d"), key, now, vec![]);
-    engine.restore_assets(vec![], vec![queued]);
+    let queued = QueueRow {
+        dag_id: id("d"),
+        asset: key,
+        queued_at: now,
+    };
+    engine.restore_assets(vec![], vec![queued], vec![]);
     let by_uri = DagSpec {
         asset_condition: Some(AssetCondition::Of(AssetRef::Uri("s3://a".into()))),
         ..spec("d", &["t"])
@@ -91,4 +95,34 @@ fn an_asset_that_is_waited_for_by_a_uri_nobody_has_declared_yet_stays_queued() {
         commit(&mut engine).asset_queue.is_empty(),
         "the bundle that declares it may be imported later"
     );
+}
+
+#[test]
+fn what_changed_while_a_dag_was_paused_makes_no_run_and_is_consumed_by_the_next() {
+    let (mut engine, now) = (engine(), at("2024-01-10"));
+    import(&mut engine, 1, vec![waits_for(&["a"])], now);
+    engine.handle(Event::Paused(id("d"), true), now);
+    let (first, batch) = tell_of(&mut engine, "a", now);
+    assert!(batch.asset_queue.is_empty() && batch.new_runs.is_empty());
+    engine.handle(Event::Paused(id("d"), false), now);
+    assert!(commit(&mut engine).new_runs.is_empty());
+    let (second, batch) = tell_of(&mut engine, "a", now);
+    let run = batch.new_runs[0].run.key;
+    assert_eq!(batch.consumed, [(run, vec![first.id, second.id])]);
+}
+
+#[test]
+fn a_queue_that_was_cleared_makes_no_run_and_its_events_are_consumed_by_the_next() {
+    let (mut engine, now) = (engine(), at("2024-01-10"));
+    import(&mut engine, 1, vec![waits_for(&["a", "b"])], now);
+    let (first, _) = tell_of(&mut engine, "a", now);
+    let (reply, mut heard): (_, Heard<u32>) = oneshot::channel();
+    engine.handle(Event::Unqueue(id("d"), None, reply), now);
+    commit(&mut engine);
+    assert_eq!(heard.try_recv().unwrap().unwrap(), 1);
+    let (b, batch) = tell_of(&mut engine, "b", now);
+    assert!(batch.new_runs.is_empty());
+    let (a, batch) = tell_of(&mut engine, "a", now);
+    let run = batch.new_runs[0].run.key;
+    assert_eq!(batch.consumed, [(run, vec![first.id, b.id, a.id])]);
 }

@@ -130,12 +130,7 @@ impl AssetStore for World {
         }
         Ok(part(events, page))
     }
-    async fn events_between(
-        &self,
-        _: &[AssetKey],
-        _: Option<airlock_model::time::Timestamp>,
-        _: airlock_model::time::Timestamp,
-    ) -> Result<Vec<AssetEvent>, StoreError> {
+    async fn unconsumed(&self) -> Result<Vec<(DagId, AssetKey, AssetEventId)>, StoreError> {
         unreachable!("the API asks the scheduler")
     }
     async fn consumed_by(&self, _: RunKey) -> Result<Vec<AssetEvent>, StoreError> {

@@ -84,6 +84,7 @@ struct Run<'a>(
     u32,
     Option<BackfillId>,
     Option<Cow<'a, str>>,
+    Option<RunState>,
 );
 
 /// `dag_run` rows.
