@@ -83,8 +83,8 @@ fn copies(home: &Path, name: &str, count: usize) -> String {
 /// What a host takes that has nothing to do.
 pub(crate) fn idle(report: &mut Report) {
     let host = Host::start(&noop());
-    wait_for_dags(&host, 6);
-    resident(report, &host, "idle, six DAGs");
+    wait_for_dags(&host, 5);
+    resident(report, &host, "idle, five DAGs");
 }
 
 /// What it takes to wait for ten thousand schedules.
