@@ -466,6 +466,9 @@ impl BundleStore for World {
     async fn version(&self, _: &BundleHash) -> Result<Option<BundleVersion>, StoreError> {
         unreachable!("the API knows bundles by name")
     }
+    async fn is_parsed(&self, _: &ParseKey) -> Result<bool, StoreError> {
+        unreachable!("the API does not parse")
+    }
     async fn parse_result(&self, _: &ParseKey) -> Result<Option<ParseResult>, StoreError> {
         unreachable!("the API does not import")
     }
