@@ -76,25 +76,15 @@ impl Assets {
 
     /// Whether a condition may mean this asset: a URI may be that of an asset that is declared later.
     fn may_mention(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
-        match condition {
-            AssetCondition::Of(reference @ AssetRef::Uri(uri)) => {
-                let known = self.uris.contains_key(&(key.team.clone(), uri.clone()));
-                !known || self.means(reference, key)
-            }
-            AssetCondition::Of(reference) => self.means(reference, key),
-            AssetCondition::All(parts) | AssetCondition::Any(parts) => {
-                parts.iter().any(|part| self.may_mention(part, key))
-            }
-        }
+        let known = |uri: &String| self.uris.contains_key(&(key.team.clone(), uri.clone()));
+        names_any(condition, &|reference| match reference {
+            AssetRef::Uri(uri) if !known(uri) => true,
+            _ => self.means(reference, key),
+        })
     }
 
     fn mentions(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
-        match condition {
-            AssetCondition::Of(reference) => self.means(reference, key),
-            AssetCondition::All(parts) | AssetCondition::Any(parts) => {
-                parts.iter().any(|part| self.mentions(part, key))
-            }
-        }
+        names_any(condition, &|reference| self.means(reference, key))
     }
 
     /// Whether what has changed meets a condition. A reference that nothing stands behind is not met.
@@ -103,6 +93,16 @@ impl Assets {
             AssetCondition::Of(reference) => queued.keys().any(|key| self.means(reference, key)),
             AssetCondition::All(parts) => parts.iter().all(|part| self.met(part, queued)),
             AssetCondition::Any(parts) => parts.iter().any(|part| self.met(part, queued)),
+        }
+    }
+}
+
+/// Whether any reference of a condition is one of these.
+fn names_any(condition: &AssetCondition, is: &impl Fn(&AssetRef) -> bool) -> bool {
+    match condition {
+        AssetCondition::Of(reference) => is(reference),
+        AssetCondition::All(parts) | AssetCondition::Any(parts) => {
+            parts.iter().any(|part| names_any(part, is))
         }
     }
 }

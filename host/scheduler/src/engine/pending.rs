@@ -82,9 +82,8 @@ pub(super) struct Pending {
     ended: Vec<RunKey>,
     failed: Vec<DagId>,
     repinned: Vec<Repin>,
-    new_backfills: Vec<Told>,
-    /// Who wanted each of them.
-    backfill_replies: Vec<Reply<Told>>,
+    /// Each with whoever wanted it.
+    new_backfills: Vec<(Told, Reply<Told>)>,
     backfills: HashMap<BackfillId, BackfillChange>,
     asset_events: Vec<AssetEvent>,
     asset_queue: Vec<QueueChange>,
@@ -201,8 +200,7 @@ impl Pending {
         runs: Vec<BackfillRun>,
         reply: Reply<Told>,
     ) {
-        self.new_backfills.push((backfill, runs));
-        self.backfill_replies.push(reply);
+        self.new_backfills.push(((backfill, runs), reply));
         self.urgent = true;
     }
 
@@ -276,7 +274,11 @@ impl Engine {
             forget_xcoms: pending.forget,
             xcoms: pending.xcoms,
             repinned: pending.repinned,
-            new_backfills: pending.new_backfills,
+            new_backfills: pending
+                .new_backfills
+                .iter()
+                .map(|(told, _)| told.clone())
+                .collect(),
             asset_events: pending.asset_events,
             asset_queue: pending.asset_queue,
             consumed: pending.consumed,
@@ -347,8 +349,7 @@ impl Engine {
         after.ended = pending.ended;
         after.failed = pending.failed;
         after.answers = pending.answers;
-        let told = batch.new_backfills.iter().cloned();
-        after.backfills = told.zip(pending.backfill_replies).collect();
+        after.backfills = pending.new_backfills;
         (batch, after)
     }
 
@@ -427,7 +428,7 @@ impl Active {
     fn new_run(&mut self) -> NewRun {
         let all = self.run.instances();
         let tasks = self.rows(&all);
-        self.row.state = self.run.state();
+        (self.row.state, self.row.ends_as) = (self.run.state(), self.run.ends_as());
         NewRun {
             run: self.row.clone(),
             tasks,

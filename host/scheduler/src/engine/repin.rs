@@ -122,7 +122,7 @@ impl Engine {
             .returned_lengths()
             .map(|(at, n)| (place(at), n))
             .collect();
-        let logical_date = active.row.logical_date;
+        let (logical_date, ends_as) = (active.row.logical_date, active.run.ends_as());
         active.run = Run::restore(
             Arc::clone(&live.dag),
             run,
@@ -131,6 +131,7 @@ impl Engine {
             kept,
             returned,
         );
+        active.run.end_as(ends_as);
         active.stored = std::mem::take(&mut active.stored)
             .into_iter()
             .map(|(at, t)| (place(at), t))

@@ -1,8 +1,8 @@
 //! What people clear and mark, and the versions that runs are moved to.
 
 use airlock_model::{
-    dag::Argument,
-    port::{Repair, Repaired, Selection, TaskChange},
+    dag::{Argument, Role},
+    port::{Repair, Repaired, Selection, TaskChange, TriggerRun},
     run::Mark,
 };
 
@@ -234,4 +234,30 @@ fn a_run_with_tries_on_their_way_is_not_moved_to_where_its_tasks_are_others() {
         assert!(text.contains("AL-0706") && text.contains("`r`"), "{text}");
     }
     assert_eq!(refused(&["a", "b", "c"]), None, "each stays where it is");
+}
+
+#[test]
+fn as_what_a_run_ends_that_somebody_has_ended_is_written_until_its_teardown_is_through() {
+    let mut spec = chain("d", &["work", "put_away"]);
+    spec.tasks[1].role = Role::Teardown {
+        on_failure_fail_dagrun: false,
+    };
+    for written_before in [true, false] {
+        let (mut engine, now) = (engine(), at("2024-01-10"));
+        import(&mut engine, 1, vec![spec.clone()], now);
+        let (reply, _heard) = oneshot::channel();
+        let wanted = Box::new(TriggerRun::now(id("d")));
+        engine.handle(Event::Trigger(wanted, reply), now);
+        let key = *engine.runs.keys().next().unwrap();
+        if written_before {
+            commit(&mut engine);
+        }
+        engine.end_by_hand(key, true, now);
+        let batch = commit(&mut engine);
+        let written = batch.new_runs.iter().map(|new| new.run.ends_as);
+        let changed = batch.runs.iter().map(|change| change.ends_as);
+        let told: Vec<_> = written.chain(changed).collect();
+        assert_eq!(told, [Some(RunState::Success)], "{written_before}");
+        assert_eq!(engine.runs[&key].run.state(), RunState::Running);
+    }
 }
