@@ -154,3 +154,36 @@ async fn a_task_of_a_paused_dag_says_why_it_waits() {
     let told = host.get(&path).await;
     assert!(told.to_string().contains("is paused"), "{told}");
 }
+
+#[tokio::test]
+async fn a_bundles_own_timetable_is_asked_by_whoever_triggers_and_by_whoever_looks_ahead() {
+    let host = Host::start(&examples());
+    host.dag("month_end").await;
+    let coming = host.cli_json(&["dags", "next-execution", "month_end", "-n", "3"]);
+    let coming = coming.as_array().unwrap();
+    assert_eq!(coming.len(), 3, "{coming:?}");
+    assert!(
+        coming
+            .iter()
+            .all(|run| run["run_after"].as_str().unwrap().contains("T18:00:00")),
+        "{coming:?}"
+    );
+    let day = "2012-01-15T00:00:00+00:00";
+    let note = "the auditors asked";
+    let run = host.cli_json(&[
+        "dags",
+        "trigger",
+        "month_end",
+        "--logical-date",
+        day,
+        "--note",
+        note,
+    ]);
+    assert_eq!(run["note"], note, "{run}");
+    assert_eq!(
+        (&run["data_interval_start"], &run["data_interval_end"]),
+        (&json!(day), &json!(day))
+    );
+    let run_id = run["dag_run_id"].as_str().unwrap();
+    assert_eq!(host.ended("month_end", run_id).await, "success");
+}

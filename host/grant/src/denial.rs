@@ -11,7 +11,7 @@ use crate::{
     item::Access,
     phase::{Caller, Phase, Phases},
     quote::shown,
-    snippet::{self, Entry},
+    snippet::{self, Entry, Listed},
 };
 
 /// What a bundle wanted, in its own words.
@@ -82,9 +82,9 @@ pub(crate) struct Details {
     pub(crate) item: Item,
     pub(crate) why: Why,
     /// All that the bundle asks for, of this kind.
-    pub(crate) asks: Vec<Entry>,
+    pub(crate) asks: Vec<Listed>,
     /// All that it is granted, of this kind.
-    pub(crate) grants: Vec<Entry>,
+    pub(crate) grants: Vec<Listed>,
 }
 
 /// The decision that this bundle may not reach this item. Shown, it is the error's whole text, which a guest

@@ -17,7 +17,7 @@ use crate::{
     phase::{Caller, Phase, Phases},
     quote::shown,
     request::Request,
-    rule::HttpRule,
+    rule::{HttpRule, Narrowing},
     snippet::Entry,
 };
 
@@ -207,8 +207,8 @@ impl Effective {
         if let (Some(asked), Some(held)) = (asked, held) {
             return Ok(self.permit(side::both(asked, held)));
         }
-        let mode_of = |entries: Vec<Entry>| {
-            entries.into_iter().find_map(|entry| match entry {
+        let mode_of = |entries: Vec<(Entry, &Narrowing)>| {
+            entries.into_iter().find_map(|(entry, _)| match entry {
                 Entry::Directory { path, mode } if path == name => Some(mode),
                 _ => None,
             })
@@ -282,8 +282,21 @@ impl Effective {
             caller: caller.clone(),
             item,
             why,
-            asks: self.asked.entries(kind),
-            grants: self.held.entries(kind),
+            asks: self
+                .asked
+                .entries(kind)
+                .into_iter()
+                .map(|(entry, narrowing)| {
+                    let apart = !narrowing.admits(caller);
+                    (entry, narrowing.label().filter(|_| apart))
+                })
+                .collect(),
+            grants: self
+                .held
+                .entries(kind)
+                .into_iter()
+                .map(|(entry, narrowing)| (entry, narrowing.label()))
+                .collect(),
         }))
     }
 
@@ -333,7 +346,11 @@ impl InForce for Effective {
     }
 
     fn missing(&self, kind: Kind) -> (Option<String>, Option<String>) {
-        let (mut asked, held) = (self.asked.entries(kind), self.held.entries(kind));
+        let plain = |all: Vec<(Entry, &Narrowing)>| -> Vec<Entry> {
+            all.into_iter().map(|(entry, _)| entry).collect()
+        };
+        let mut asked = plain(self.asked.entries(kind));
+        let held = plain(self.held.entries(kind));
         let request = asked.is_empty().then(|| {
             asked.push(
                 held.first()

@@ -56,6 +56,40 @@ impl Narrowing {
             || self.tasks.as_ref().is_some_and(Vec::is_empty)
     }
 
+    /// In a few words, where it counts for some only.
+    pub(crate) fn label(&self) -> Option<String> {
+        /// How many names are listed.
+        const LISTED: usize = 6;
+        fn names<T: std::fmt::Display>(what: &str, set: Option<&Vec<T>>) -> Option<String> {
+            let set = set?;
+            let mut names: Vec<String> =
+                set.iter().take(LISTED).map(|n| format!("`{n}`")).collect();
+            if set.len() > LISTED {
+                names.push(format!("{} more", set.len() - LISTED));
+            }
+            let plural = if set.len() == 1 { "" } else { "s" };
+            Some(format!("{what}{plural} {}", names.join(", ")))
+        }
+        if self.is_empty() {
+            return Some("for nobody".to_owned());
+        }
+        let named = [
+            names("task", self.tasks.as_ref()),
+            names("DAG", self.dags.as_ref()),
+        ];
+        let mut parts: Vec<String> = named.into_iter().flatten().collect();
+        // What is narrowed by name never counts while parsing: that need not be said.
+        let whole = match parts.is_empty() {
+            true => Phases::ALL,
+            false => Phases::ALL.without(Phase::Parse),
+        };
+        if self.phases != whole {
+            let phases: Vec<&str> = self.phases.iter().map(Phase::as_str).collect();
+            parts.push(format!("phase {}", phases.join(", ")));
+        }
+        (!parts.is_empty()).then(|| format!("only for {}", parts.join(" of ")))
+    }
+
     pub(crate) fn admits(&self, caller: &Caller) -> bool {
         fn named<T: PartialEq>(set: Option<&Vec<T>>, id: Option<&T>) -> bool {
             set.is_none_or(|set| id.is_some_and(|id| set.contains(id)))

@@ -91,15 +91,22 @@ impl Entry {
     }
 }
 
+/// An item, and whom it counts for, where that is to be said.
+pub(crate) type Listed = (Entry, Option<String>);
+
 /// How many items are listed.
 const LISTED: usize = 6;
 
-/// The labels of several entries on one line.
-pub(crate) fn list(entries: &[Entry], plural: &str) -> String {
+/// The labels of several entries on one line, each with whom it counts for, where that is not everybody.
+pub(crate) fn list(entries: &[Listed], plural: &str) -> String {
     if entries.is_empty() {
         return format!("(no {plural})");
     }
-    let mut labels: Vec<String> = entries.iter().take(LISTED).map(Entry::label).collect();
+    let label = |(entry, narrowing): &Listed| match narrowing {
+        Some(narrowing) => format!("{} ({narrowing})", entry.label()),
+        None => entry.label(),
+    };
+    let mut labels: Vec<String> = entries.iter().take(LISTED).map(label).collect();
     if entries.len() > LISTED {
         labels.push(format!("and {} more", entries.len() - LISTED));
     }

@@ -3,8 +3,18 @@
 //! A ready task instance stands in the *lane* of its run, pool and number of slots, most important first. A team's lanes are
 //! ordered by their heads, so that the best candidate of a team is found without looking at the others, and
 //! a lane that cannot move (its run is at its limit, its DAG is paused) leaves the order until it can.
-//! Between teams the one that holds the smallest share of slots for its weight goes first: a team with a
-//! hundred thousand ready tasks gets a free slot only when no lighter-loaded team has a use for it.
+//! Between teams the one that holds the smallest share of slots for its weight goes first, and of equals the one
+//! that was served longest ago: a team with a hundred thousand ready tasks gets a free slot only when no
+//! lighter-loaded team has a use for it.
+//!
+//! The bounds of that, for teams of weights `w` that sum up to `W`, of which `T` have something to start that may
+//! start (its pool and the limits of its run and its team leave it room):
+//!
+//! - A ready task of a team that holds no slot starts at the latest when `T` tries have ended, whatever the
+//!   weights and however much the others have ready: each of the others goes before it at most once, and only
+//!   if it holds no slot either. If all others hold two or more, it starts when the first try ends.
+//! - No team is given a slot while another waits that holds less for its weight. So of `P` free slots
+//!   that all of them want, each gets at least `(P − T + 1) · w / W`.
 //!
 //! Every operation costs the logarithm of the lanes, not of the tasks.
 
@@ -86,9 +96,21 @@ struct Team {
     weight: u32,
     capacity: u32,
     running: u32,
+    /// When it was last served, counted in admissions; zero: never.
+    served: u64,
     /// Ready task instances in all its lanes, also those that cannot move.
     ready: u64,
     lanes: HashMap<Want, BTreeSet<LaneRank>>,
+}
+
+impl Team {
+    /// Whether it is to be served before another: it holds fewer slots for its weight, or as many and was served
+    /// longer ago.
+    fn goes_before(&self, other: &Self) -> bool {
+        let own = u64::from(self.running) * u64::from(other.weight);
+        let others = u64::from(other.running) * u64::from(self.weight);
+        (own, self.served) < (others, other.served)
+    }
 }
 
 #[derive(Debug)]
@@ -110,6 +132,7 @@ impl RunLanes {
 pub struct Admission {
     parallelism: u32,
     running: u32,
+    admissions: u64,
     pools: Vec<PoolSlots>,
     teams: Vec<Team>,
     runs: HashMap<RunKey, RunLanes>,
@@ -224,17 +247,16 @@ impl Admission {
         if self.running >= self.parallelism {
             return None;
         }
-        let mut best: Option<(u64, usize, Want, LaneRank)> = None;
+        let mut best: Option<(&Team, usize, Want, LaneRank)> = None;
         for (index, team) in self.teams.iter().enumerate() {
             if team.running >= team.capacity {
                 continue;
             }
-            let share = u64::from(team.running) * 1_000_000 / u64::from(team.weight);
-            if best.is_some_and(|(least, ..)| least <= share) {
+            if best.is_some_and(|(least, ..)| !team.goes_before(least)) {
                 continue;
             }
             if let Some((want, rank)) = self.candidate(team) {
-                best = Some((share, index, want, rank));
+                best = Some((team, index, want, rank));
             }
         }
         let (_, team, want, (.., run)) = best?;
@@ -254,9 +276,11 @@ impl Admission {
         if let Some(pool) = self.pools.get_mut(pool.0) {
             pool.used += slots;
         }
+        self.admissions += 1;
         if let Some(team) = self.teams.get_mut(team) {
             team.running += 1;
             team.ready -= 1;
+            team.served = self.admissions;
         }
         self.running += 1;
         Some(Admitted {
@@ -360,5 +384,7 @@ impl Admission {
     }
 }
 
+#[cfg(test)]
+mod fairness;
 #[cfg(test)]
 mod tests;

@@ -92,6 +92,16 @@ impl TaskState {
         )
     }
 
+    /// It has begun and has not ended, in an instance or waiting for something (Airflow 3.3.2,
+    /// `airflow/api/common/mark_tasks.py`).
+    #[must_use]
+    pub const fn is_working(self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::Deferred | Self::UpForReschedule | Self::AwaitingInput
+        )
+    }
+
     /// It occupies a slot of its pool.
     #[must_use]
     pub const fn holds_slot(self) -> bool {

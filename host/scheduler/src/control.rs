@@ -130,8 +130,8 @@ impl Control for Handle {
         for row in self.selected(dag_id, &selection).await? {
             runs.extend(self.load(&row).await?);
         }
-        let tasks = |task: &TaskId| runs.iter().any(|run| run.dag.index_of(task).is_some());
-        if let Some(stranger) = selection.task_ids.iter().find(|task| !tasks(task)) {
+        let known = |task: &TaskId| runs.iter().any(|run| run.dag.index_of(task).is_some());
+        if let Some((stranger, _)) = selection.tasks.iter().find(|(task, _)| !known(task)) {
             return Err(ControlError::Refused(format!(
                 "no run that is meant has a task `{stranger}`; `airlock tasks list {dag_id}` shows what there is"
             )));

@@ -351,11 +351,13 @@ impl Scheduler {
                 Some(self.write(batch, after, Duration::ZERO))
             }
             Err(CommitError::BackfillExists(ids)) => {
-                let runs = self.engine.refuse_backfills(&ids).into_iter().collect();
-                batch
-                    .new_backfills
-                    .retain(|(new, _)| !ids.contains(&new.id));
+                let runs = self.engine.refuse_backfills(&ids, &mut batch, &mut after);
+                let runs = runs.into_iter().collect();
                 self.evict(&runs, &mut batch, &mut after, now);
+                // Those that it took over are as they were before.
+                for run in runs {
+                    self.read_again(run, now).await;
+                }
                 Some(self.write(batch, after, Duration::ZERO))
             }
             Err(CommitError::RunExists(keys)) => {
@@ -424,6 +426,10 @@ impl Scheduler {
             }
         }
         after.answers.into_iter().for_each(Answer::tell);
+        for (told, reply) in after.backfills {
+            // Nobody may be waiting any more, which is their right.
+            let _ = reply.send(Ok(told));
+        }
         for (_, row, reply) in after.replies {
             // Nobody may be waiting any more, which is their right.
             let _ = reply.send(Ok(row));

@@ -5,7 +5,10 @@
 //! other DAGs live. A parse that failed for want of pool, time or memory is not an answer about the
 //! bundle: it is tried again and never kept.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use airlock_model::{
     connection::Pool,
@@ -132,16 +135,20 @@ impl Importer {
         let (mut dags, errors) = self.check(version, result, policy).await?;
         let stored: Vec<StoredDag> = dags.iter().map(|live| self.stored(live)).collect();
         let announcing = self.handle.announcing.write().await;
-        if !self.stands(version, &stored, &errors).await? {
-            self.bundles.activate(version).await?;
-            self.dags
-                .replace(&version.team, &version.bundle, &stored, &errors)
-                .await?;
-        }
-        let kept = self.live(&version.bundle).await?;
+        let kept = match self.standing(version, &stored, &errors).await? {
+            Some(kept) => kept,
+            None => {
+                self.bundles.activate(version).await?;
+                self.dags
+                    .replace(&version.team, &version.bundle, &stored, &errors)
+                    .await?;
+                self.live(&version.bundle).await?
+            }
+        };
+        let paused = kept.iter().filter(|kept| kept.is_paused);
+        let paused: HashSet<&DagId> = paused.map(|kept| &kept.dag_id).collect();
         for live in &mut dags {
-            let kept = kept.iter().find(|kept| kept.dag_id == *live.dag.id());
-            live.paused = kept.is_some_and(|kept| kept.is_paused);
+            live.paused = paused.contains(live.dag.id());
         }
         self.handle.imported(version.bundle.clone(), dags.clone());
         drop(announcing);
@@ -152,30 +159,31 @@ impl Importer {
         })
     }
 
-    /// Whether all of this stands in the store already, as it does at each start but the first: then
-    /// nothing need be written.
-    async fn stands(
+    /// What the store has of the bundle, if all of this stands there already, as it does at each start but the
+    /// first: then nothing need be written.
+    async fn standing(
         &self,
         version: &BundleVersion,
         dags: &[StoredDag],
         errors: &[ImportError],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Vec<StoredDag>>, StoreError> {
         let known = self.bundles.version(&version.hash).await?;
         let known = known.is_some_and(|known| {
             known.active && (&known.bundle, &known.team) == (&version.bundle, &version.team)
         });
         if !known {
-            return Ok(false);
+            return Ok(None);
         }
         let live = self.live(&version.bundle).await?;
+        let by_id: HashMap<&DagId, &StoredDag> =
+            live.iter().map(|kept| (&kept.dag_id, kept)).collect();
         let same = |dag: &StoredDag| {
-            live.iter().any(|kept| {
-                (&kept.dag_id, &kept.team, &kept.hash) == (&dag.dag_id, &dag.team, &dag.hash)
-                    && kept.spec == dag.spec
+            by_id.get(&dag.dag_id).is_some_and(|kept| {
+                (&kept.team, &kept.hash) == (&dag.team, &dag.hash) && kept.spec == dag.spec
             })
         };
         if live.len() != dags.len() || !dags.iter().all(same) {
-            return Ok(false);
+            return Ok(None);
         }
         let told = self.dags.import_errors(Some(&version.team)).await?;
         let told: Vec<_> = told
@@ -186,7 +194,8 @@ impl Importer {
             told.iter()
                 .any(|told| (&told.dag_id, &told.message) == (&error.dag_id, &error.message))
         };
-        Ok(told.len() == errors.len() && errors.iter().all(same))
+        let all = told.len() == errors.len() && errors.iter().all(same);
+        Ok(all.then_some(live))
     }
 
     /// Notes that a bundle could not be loaded at all. Its DAGs stay as they were.
@@ -200,7 +209,33 @@ impl Importer {
         hash: Option<BundleHash>,
         message: &str,
     ) -> Result<(), StoreError> {
-        let error = ImportError {
+        let live = self.live(bundle).await?;
+        let error = self.of_bundle(team, bundle, hash, message);
+        self.dags.replace(team, bundle, &live, &[error]).await
+    }
+
+    /// Notes at a start that a bundle is not there at all. Its DAGs are stale until it is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn missing(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let error = self.of_bundle(team, bundle, None, message);
+        self.dags.replace(team, bundle, &[], &[error]).await
+    }
+
+    fn of_bundle(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        hash: Option<BundleHash>,
+        message: &str,
+    ) -> ImportError {
+        ImportError {
             team: team.clone(),
             bundle: bundle.clone(),
             hash,
@@ -208,9 +243,7 @@ impl Importer {
             code: code_of(message),
             message: message.to_owned(),
             at: self.clock.now(),
-        };
-        let live = self.live(bundle).await?;
-        self.dags.replace(team, bundle, &live, &[error]).await
+        }
     }
 
     async fn live(&self, bundle: &BundleName) -> Result<Vec<StoredDag>, StoreError> {

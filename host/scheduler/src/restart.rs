@@ -1,9 +1,7 @@
 //! What a host before left unfinished: backfills, what waits for assets, and runs.
 
 use airlock_model::{
-    port::{
-        AssetStore, BackfillFilter, BackfillStore, DagStore, Page, QueueRow, RunStore, StoreError,
-    },
+    port::{AssetStore, BackfillFilter, BackfillStore, DagStore, Page, RunStore, StoreError},
     time::Timestamp,
 };
 use tracing::{error, info};
@@ -27,21 +25,12 @@ pub async fn adopt(
     };
     let backfills = store.backfills(&active, Page::ALL).await?.items;
     engine.restore_backfills(backfills, store.next_backfill_id().await?);
-    let mut queued = Vec::new();
-    for QueueRow {
-        dag_id,
-        asset,
-        queued_at,
-    } in store.queue().await?
-    {
-        let after = Timestamp::from_micros(queued_at.micros() - 1).ok();
-        let events = store
-            .events_between(std::slice::from_ref(&asset), after, now)
-            .await?;
-        let events = events.into_iter().map(|event| event.id).collect();
-        queued.push((dag_id, asset, queued_at, events));
-    }
-    engine.restore_assets(store.alias_assets().await?, queued);
+    let queued = store.queue().await?;
+    engine.restore_assets(
+        store.alias_assets().await?,
+        queued,
+        store.unconsumed().await?,
+    );
     let unfinished = store.unfinished().await?;
     if unfinished.is_empty() {
         return Ok(());

@@ -84,13 +84,16 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(next_runs::list))
         .routes(routes!(runs::list, runs::trigger))
         .routes(routes!(runs::get, repairs::patch_run, repairs::delete_run))
-        .routes(routes!(repairs::clear_run))
-        .routes(routes!(repairs::clear))
+        .routes(routes!(repairs::clear::clear_run))
+        .routes(routes!(repairs::clear::clear))
         .routes(routes!(task_instances::list))
-        .routes(routes!(task_instances::get, repairs::mark))
-        .routes(routes!(repairs::mark_dry_run))
-        .routes(routes!(task_instances::get_mapped, repairs::mark_mapped))
-        .routes(routes!(repairs::mark_mapped_dry_run))
+        .routes(routes!(task_instances::get, repairs::mark::mark))
+        .routes(routes!(repairs::mark::mark_dry_run))
+        .routes(routes!(
+            task_instances::get_mapped,
+            repairs::mark::mark_mapped
+        ))
+        .routes(routes!(repairs::mark::mark_mapped_dry_run))
         .routes(routes!(task_instances::list_mapped))
         .routes(routes!(task_instances::dependencies))
         .routes(routes!(task_instances::mapped_dependencies))

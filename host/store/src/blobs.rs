@@ -45,6 +45,18 @@ impl BlobFiles {
         Ok(Self { root })
     }
 
+    /// Removes a content; one that is not there is fine. Nobody may be about to write it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) async fn remove(&self, hash: &BundleHash) -> Result<(), StoreError> {
+        let path = self.path(hash);
+        match blocking(move || std::fs::remove_file(path)).await? {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(from_io(error)),
+            _ => Ok(()),
+        }
+    }
+
     fn path(&self, hash: &BundleHash) -> PathBuf {
         let name = hash.to_string();
         let (folder, file) = name.split_at(2);

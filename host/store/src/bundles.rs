@@ -101,6 +101,17 @@ impl BundleStore for Store {
         row.map(BundleVersion::try_from).transpose()
     }
 
+    async fn is_parsed(&self, key: &ParseKey) -> Result<bool, StoreError> {
+        let known: Option<i32> = read!(self, db => {
+            Ok(sqlx::query_scalar("SELECT 1 FROM parse_result WHERE hash = $1 AND inputs = $2")
+                .bind(key.hash.as_bytes().as_slice())
+                .bind(key.inputs.as_bytes().as_slice())
+                .fetch_optional(db)
+                .await?)
+        })?;
+        Ok(known.is_some())
+    }
+
     async fn parse_result(&self, key: &ParseKey) -> Result<Option<ParseResult>, StoreError> {
         let json: Option<String> = read!(self, db => {
             Ok(sqlx::query_scalar("SELECT result FROM parse_result WHERE hash = $1 AND inputs = $2")

@@ -15,6 +15,7 @@ mod column;
 mod connections;
 mod dags;
 mod database;
+mod dropped;
 mod error;
 mod home;
 mod leases;

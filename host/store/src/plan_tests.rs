@@ -25,15 +25,21 @@ fn is_slow(step: &str) -> bool {
     (step.starts_with("SCAN ") && !parameters && !all) || step.contains("TEMP B-TREE")
 }
 
-#[tokio::test]
-async fn nothing_that_the_scheduler_asks_scans_what_has_ended() {
+/// A database that nobody has used, in a folder of its own.
+async fn young() -> (tempfile::TempDir, Sqlite) {
     let home = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", home.path().join("airlock.db").display());
     let database = Database::open(&url).await.unwrap();
     database.migrate().await.unwrap();
-    let Database::Sqlite(file) = &database else {
-        unreachable!()
-    };
+    match database {
+        Database::Sqlite(file) => (home, file),
+        Database::Postgres { .. } => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_the_scheduler_asks_scans_what_has_ended() {
+    let (_home, file) = young().await;
     let statements = [
         runs::plans::sqlite(),
         xcoms::plans(),
@@ -43,10 +49,27 @@ async fn nothing_that_the_scheduler_asks_scans_what_has_ended() {
         callbacks::sqlite_plans(),
     ];
     for statement in statements.concat() {
-        let steps = plan(file, statement).await;
+        let steps = plan(&file, statement).await;
         let slow: Vec<&String> = steps.iter().filter(|step| is_slow(step)).collect();
         assert!(slow.is_empty(), "{statement}\n{steps:#?}");
     }
+}
+
+/// It looks at all that live DAGs wait for, and at no more of the events and runs than are new.
+#[tokio::test]
+async fn a_restart_asks_for_what_assets_have_new() {
+    let (_home, file) = young().await;
+    let steps = plan(&file, assets::UNCONSUMED).await;
+    for wanted in [
+        "SEARCH e USING COVERING INDEX asset_event_of_asset (team=? AND name=? AND at>?)",
+        "SEARCH r USING COVERING INDEX run_asset_event_of_event (event=?)",
+        "SEARCH d USING COVERING INDEX dag_run_by_assets (dag_id=?)",
+    ] {
+        assert!(steps.iter().any(|step| step == wanted), "{steps:#?}");
+    }
+    let scanned = |step: &&String| step.starts_with("SCAN") && !step.starts_with("SCAN u");
+    let scanned: Vec<_> = steps.iter().filter(scanned).collect();
+    assert_eq!(scanned, ["SCAN w"]);
 }
 
 /// PostgreSQL plans a prepared statement once, possibly while the tables are empty, and goes on with that plan

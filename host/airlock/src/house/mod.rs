@@ -116,6 +116,10 @@ impl House {
         let blobs = Arc::new(BlobFiles::open(home.join(CONTENT))?);
         let store = Arc::new(Store::open(config.database_url().reveal(), blobs.clone()).await?);
         store.migrate().await?;
+        let removed = store.remove_dropped_contents(&blobs).await?;
+        if removed > 0 {
+            info!(removed, "contents that only deleted runs needed are gone");
+        }
         let vault = Arc::new(settings::vault(&config, &home, &store)?);
         let logs = Arc::new(LogFiles::new(home.join("logs")));
         sync_pools(&config, &store).await?;

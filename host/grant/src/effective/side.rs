@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     grant::Grant,
     interface::Kind,
-    item::{Access, Directory, GuestPath, Mode},
+    item::{Access, Directory, GuestPath, Mode, VariablePattern},
     phase::Phases,
     request::Request,
     rule::{HttpRule, Narrowing, Table, Variables},
@@ -30,40 +30,43 @@ pub(super) struct Side<H> {
 }
 
 impl<H> Side<H> {
-    /// All of a kind, as both files write them.
-    pub(super) fn entries(&self, kind: Kind) -> Vec<Entry> {
+    /// All of a kind, as both files write them, and for whom each counts.
+    pub(super) fn entries(&self, kind: Kind) -> Vec<(Entry, &Narrowing)> {
         match kind {
-            Kind::Variable => self
-                .variables
-                .iter()
-                .map(|(pattern, _)| Entry::Variable {
+            Kind::Variable => {
+                let entry = |pattern: VariablePattern| Entry::Variable {
                     key: pattern.to_string(),
-                })
-                .collect(),
-            Kind::Connection => self
-                .connections
-                .iter()
-                .map(|(id, _, access)| Entry::Connection {
+                };
+                let all = self.variables.iter();
+                all.map(|(pattern, narrowing)| (entry(pattern), narrowing))
+                    .collect()
+            }
+            Kind::Connection => {
+                let entry = |id: &str, access: &Access| Entry::Connection {
                     id: id.to_owned(),
                     access: *access,
-                })
-                .collect(),
-            Kind::Directory => self
-                .directories
-                .iter()
-                .map(|(path, _, place)| Entry::Directory {
+                };
+                let all = self.connections.iter();
+                all.map(|(id, narrowing, access)| (entry(id, access), narrowing))
+                    .collect()
+            }
+            Kind::Directory => {
+                let entry = |path: &str, place: &Place<H>| Entry::Directory {
                     path: path.to_owned(),
                     mode: place.mode,
-                })
-                .collect(),
-            Kind::Http => self
-                .http
-                .iter()
-                .map(|rule| Entry::Http {
+                };
+                let all = self.directories.iter();
+                all.map(|(path, narrowing, place)| (entry(path, place), narrowing))
+                    .collect()
+            }
+            Kind::Http => {
+                let entry = |rule: &HttpRule| Entry::Http {
                     url: rule.url.to_string(),
                     methods: rule.methods.iter().map(ToString::to_string).collect(),
-                })
-                .collect(),
+                };
+                let all = self.http.iter();
+                all.map(|rule| (entry(rule), &rule.narrowing)).collect()
+            }
         }
     }
 }

@@ -93,6 +93,52 @@ AL-0412: this bundle uses a connection that it neither asks for nor is granted
 }
 
 #[test]
+fn a_denial_says_for_whom_its_grants_count() {
+    let asks = "
+[[request.connection]]
+id = \"warehouse\"
+[[request.variable]]
+key = \"rates.limit\"
+";
+    let grants = "
+[[team.bundle.grant.connection]]
+id = \"archive\"
+[[team.bundle.grant.connection]]
+id = \"warehouse\"
+dags = [\"weather\"]
+tasks = [\"read\", \"write\"]
+[[team.bundle.grant.variable]]
+key = \"rates.limit\"
+phases = [\"task\"]
+[[team.bundle.grant.variable]]
+key = \"rates.none\"
+dags = []
+";
+    let both = effective(asks, grants);
+    let denial = both
+        .connection(&task("weather", "check"), "warehouse", Access::Read)
+        .unwrap_err()
+        .to_string();
+    let line = "\n  granted  connection `archive`, read; \
+                connection `warehouse`, read (only for tasks `read`, `write` of DAG `weather`)\n";
+    assert!(denial.contains(line), "{denial}");
+    assert!(
+        denial.contains("\n  asks for connection `warehouse`, read\n"),
+        "that it counts for this task need not be said: {denial}"
+    );
+    let denial = both
+        .variable(&Caller::parse(), "rates.limit")
+        .unwrap_err()
+        .to_string();
+    for line in [
+        "\n  asks for variable `rates.limit` (only for phase task)\n",
+        "\n  granted  variable `rates.limit` (only for phase task); variable `rates.none` (for nobody)\n",
+    ] {
+        assert!(denial.contains(line), "{denial}");
+    }
+}
+
+#[test]
 fn both_sides_must_name_it() {
     let asks = "
 [[request.connection]]

@@ -164,6 +164,8 @@ pub struct EventFilter {
     pub run_id: Option<RunId>,
     /// Caused by tasks of this name only.
     pub task_id: Option<TaskId>,
+    /// Caused by instances of this map index only; -1 is that of tasks that are not mapped.
+    pub map_index: Option<MapIndex>,
     /// At this time or later.
     pub from: Option<Timestamp>,
     /// At this time or earlier.
@@ -196,14 +198,10 @@ pub trait AssetStore: Send + Sync {
         filter: &EventFilter,
         page: Page,
     ) -> Result<Paged<AssetEvent>, StoreError>;
-    /// The events of these assets after one time (none: from the first on) up to another, that one included;
-    /// oldest first.
-    async fn events_between(
-        &self,
-        assets: &[AssetKey],
-        after: Option<Timestamp>,
-        until: Timestamp,
-    ) -> Result<Vec<AssetEvent>, StoreError>;
+    /// The events that the next runs of DAGs would consume, for a restart: of each asset that a live DAG waits
+    /// for, those since it does and since the last run that assets made of it, less those that a run of it has
+    /// consumed. By DAG, the oldest first.
+    async fn unconsumed(&self) -> Result<Vec<(DagId, AssetKey, AssetEventId)>, StoreError>;
     /// The events that made a run, oldest first.
     async fn consumed_by(&self, run: RunKey) -> Result<Vec<AssetEvent>, StoreError>;
     /// Which DAGs have an event of which asset: all of it, for a restart.

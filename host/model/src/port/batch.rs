@@ -44,6 +44,8 @@ pub struct RunChange {
     pub ended_at: Option<Timestamp>,
     /// When it was queued again; none: that stays as it is.
     pub queued_at: Option<Timestamp>,
+    /// As what it ends when its teardowns have, because somebody said so.
+    pub ends_as: Option<RunState>,
     /// How many times it was cleared.
     pub clear_number: u32,
     /// The backfill that it belongs to now.

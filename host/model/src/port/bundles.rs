@@ -58,6 +58,8 @@ pub trait BundleStore: Send + Sync {
     async fn versions(&self, bundle: &BundleName) -> Result<Vec<BundleVersion>, StoreError>;
     /// The version with this content.
     async fn version(&self, hash: &BundleHash) -> Result<Option<BundleVersion>, StoreError>;
+    /// Whether it is known what this parse gives.
+    async fn is_parsed(&self, key: &ParseKey) -> Result<bool, StoreError>;
     /// What this parse gave before.
     async fn parse_result(&self, key: &ParseKey) -> Result<Option<ParseResult>, StoreError>;
     /// Keeps what a parse gave. Failures for want of pool, time or memory are never handed here.

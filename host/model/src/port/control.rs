@@ -70,13 +70,11 @@ pub struct Selection {
     pub from: Option<Timestamp>,
     /// The last logical date.
     pub to: Option<Timestamp>,
-    /// These tasks; empty: all.
-    pub task_ids: Vec<TaskId>,
-    /// Of mapped ones, these instances only; empty: all.
-    pub map_indexes: Vec<MapIndex>,
-    /// Also what they come after.
+    /// These tasks, each with one of its instances, or (none) with all; empty: all of all tasks.
+    pub tasks: Vec<(TaskId, Option<MapIndex>)>,
+    /// Also what they come after, all instances of it.
     pub upstream: bool,
-    /// Also what comes after them.
+    /// Also what comes after them, all instances of it.
     pub downstream: bool,
     /// Also the same tasks in all earlier runs.
     pub past: bool,

@@ -52,6 +52,8 @@ pub struct RunRow {
     pub ended_at: Option<Timestamp>,
     /// What it was triggered with: a JSON object, the params with it applied.
     pub conf: Arc<str>,
+    /// As what it ends when its teardowns have, because somebody said so.
+    pub ends_as: Option<RunState>,
     /// How many times it was cleared.
     pub clear_number: u32,
     /// The backfill that made it or took it over.

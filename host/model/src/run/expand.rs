@@ -144,6 +144,7 @@ impl Run {
         let from = match &mut instances.of {
             of @ Expansion::One(_) => {
                 *of = Expansion::Many(Vec::new());
+                instances.open = 0;
                 self.unfinished -= 1;
                 0
             }
@@ -158,6 +159,7 @@ impl Run {
             };
             many.resize_with(length as usize, fresh);
         }
+        instances.open += length - from;
         self.unfinished += length - from;
         moves.expanded.push(Expanded { task, from });
     }

@@ -123,6 +123,8 @@ impl Counts {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Instances {
     pub(super) shared: Counts,
+    /// Those that have not ended, or of whose end those after them have not heard.
+    pub(super) open: u32,
     pub(super) of: Expansion,
 }
 
@@ -168,6 +170,16 @@ impl Instances {
             Expansion::One(instance) => std::slice::from_mut(instance),
             Expansion::Many(instances) => instances,
         }
+    }
+
+    /// Counts anew how many are open, as if all ends had been heard of.
+    pub(super) fn recount_open(&mut self) {
+        let mut open = 0;
+        for instance in self.all_mut() {
+            instance.untold = false;
+            open += u32::from(!instance.fields.state.is_some_and(TaskState::is_terminal));
+        }
+        self.open = open;
     }
 
     /// The places of all instances.

@@ -172,11 +172,8 @@ impl Run {
 
     /// Whether all instances of these tasks have ended, and those after them have heard of it.
     pub(super) fn all_told(&self, tasks: &[TaskIndex]) -> bool {
-        tasks.iter().all(|task| {
-            let told = |i: &Instance| i.told().is_some_and(TaskState::is_terminal);
-            let instances = self.tasks.get(task.get());
-            instances.is_some_and(|instances| instances.all().iter().all(told))
-        })
+        let told = |task: &TaskIndex| self.tasks.get(task.get()).is_some_and(|t| t.open == 0);
+        tasks.iter().all(told)
     }
 
     /// Asks the rules about an instance that nobody has decided about, and does what they say.
@@ -223,9 +220,13 @@ impl Run {
         moves: &mut Moves,
         ends: &mut Ends,
     ) {
-        let Some(instance) = self.instance_mut(at) else {
+        let Some(instances) = self.tasks.get_mut(at.task.get()) else {
             return;
         };
+        let Some(instance) = instances.get_mut(at.map_index) else {
+            return;
+        };
+        let heard_of = instance.told().is_some_and(TaskState::is_terminal);
         let was_moving = instance.is_moving();
         let had_ended = instance.fields.state.is_some_and(TaskState::is_terminal);
         instance.past = Past::Unasked;
@@ -236,10 +237,22 @@ impl Run {
         if note.is_some() {
             instance.fields.note = note;
         }
+        instances.open += u32::from(heard_of);
         moves.changed.push(at);
         self.moving -= u32::from(was_moving);
         self.unfinished -= u32::from(!had_ended);
         ends.push((at, state));
+    }
+
+    /// Those after an instance hear of its end.
+    fn tell(&mut self, at: InstanceIndex) {
+        let Some(instances) = self.tasks.get_mut(at.task.get()) else {
+            return;
+        };
+        let untold = instances.get_mut(at.map_index).map(|i| &mut i.untold);
+        if untold.is_some_and(std::mem::take) {
+            instances.open -= 1;
+        }
     }
 
     /// Draws the consequences of ends until there are no more, in rounds: what ends in one is heard of by all
@@ -250,9 +263,7 @@ impl Run {
         while !ends.is_empty() {
             let (mut touched, mut sources) = (Vec::new(), Vec::new());
             for (at, state) in std::mem::take(ends) {
-                if let Some(instance) = self.instance_mut(at) {
-                    instance.untold = false;
-                }
+                self.tell(at);
                 for (down, how) in after(&dag, at.task) {
                     touched.extend(self.count_end(at, down, how, state));
                 }
@@ -348,9 +359,7 @@ impl Run {
 
     /// Counts anew all that can be counted.
     pub(super) fn recount(&mut self) {
-        for instance in self.tasks.iter_mut().flat_map(Instances::all_mut) {
-            instance.untold = false;
-        }
+        self.tasks.iter_mut().for_each(Instances::recount_open);
         for i in 0..self.tasks.len() {
             self.recount_task(crate::dag::index(i));
         }
@@ -380,7 +389,7 @@ impl Run {
         if self.state != RunState::Running || self.moving > 0 {
             return;
         }
-        self.state = self.end_state();
+        self.state = self.ends_as.take().unwrap_or_else(|| self.end_state());
         moves.ended = Some(self.state);
     }
 

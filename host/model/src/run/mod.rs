@@ -37,6 +37,8 @@ pub struct Run {
     key: RunKey,
     logical_date: Option<Timestamp>,
     state: RunState,
+    /// What it becomes when it ends, whatever its leaves say.
+    ends_as: Option<RunState>,
     tasks: Vec<Instances>,
     /// How many elements instances returned over which others are mapped.
     returned: HashMap<InstanceIndex, u32>,
@@ -99,6 +101,7 @@ impl Run {
     ) -> Self {
         let fresh = |retries| Instances {
             shared: Counts::default(),
+            open: 1,
             of: Expansion::One(Instance::new(TaskFields {
                 max_tries: retries,
                 ..TaskFields::untouched()
@@ -115,6 +118,7 @@ impl Run {
             key,
             logical_date,
             state,
+            ends_as: None,
             tasks,
             returned,
             lengths: HashMap::new(),
@@ -168,6 +172,17 @@ impl Run {
     #[must_use]
     pub const fn state(&self) -> RunState {
         self.state
+    }
+
+    /// As what it ends when its teardowns have, because somebody [said so](Run::mark_run).
+    #[must_use]
+    pub const fn ends_as(&self) -> Option<RunState> {
+        self.ends_as
+    }
+
+    /// Somebody has said as what it ends: of a restored run.
+    pub const fn end_as(&mut self, state: Option<RunState>) {
+        self.ends_as = state;
     }
 
     /// Where a task instance stands.

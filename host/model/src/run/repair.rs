@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Moves, Run, instance::Past, judge::Ends};
 use crate::{
+    dag::Role,
     id::InstanceIndex,
     port::TaskFields,
     state::{RunState, TaskState},
@@ -58,6 +59,9 @@ impl Run {
             moves.changed.push(at);
         }
         self.recount();
+        if !which.is_empty() {
+            self.ends_as = None;
+        }
         match self.state {
             _ if which.is_empty() => {}
             RunState::Running => self.judge_all(now, moves),
@@ -100,31 +104,40 @@ impl Run {
         }
     }
 
-    /// Ends a run by hand: as failed, what runs fails and what does not is skipped; as succeeded, the
-    /// same tasks succeed (Airflow 3.3.2, `airflow/api/common/mark_tasks.py`).
+    /// Ends a run by hand: what works on something ends so too, what has not begun is skipped, and what has ended
+    /// stays as it is. Teardowns of a run that has started still do their work, and the run ends after them
+    /// (Airflow 3.3.2, `airflow/api/common/mark_tasks.py`).
     pub fn mark_run(&mut self, success: bool, now: Timestamp, moves: &mut Moves) {
         let note: Arc<str> = "the run was ended by hand".into();
-        let end = if success {
-            RunState::Success
-        } else {
-            RunState::Failed
+        let (end, worked) = match success {
+            true => (RunState::Success, TaskState::Success),
+            false => (RunState::Failed, TaskState::Failed),
         };
         let mut ends = Ends::new();
         for at in self.instances() {
             let state = self.fields(at).and_then(|fields| fields.state);
             let to = match state {
-                Some(TaskState::Success) => continue,
-                _ if success => TaskState::Success,
                 Some(state) if state.is_terminal() => continue,
-                Some(state) if state.holds_slot() => TaskState::Failed,
+                _ if self.state == RunState::Running && self.is_teardown(at) => continue,
+                Some(state) if state.is_working() => worked,
                 _ => TaskState::Skipped,
             };
             self.supersede(at, moves);
             self.put(at, to, Some(Arc::clone(&note)), now, moves, &mut ends);
         }
         self.recount();
+        if self.unfinished > 0 && self.state == RunState::Running {
+            self.ends_as = Some(end);
+            return self.judge_all(now, moves);
+        }
         self.state = end;
         moves.ended = Some(end);
+    }
+
+    fn is_teardown(&self, at: InstanceIndex) -> bool {
+        self.dag
+            .task(at.task)
+            .is_some_and(|(_, spec)| matches!(spec.role, Role::Teardown { .. }))
     }
 
     /// The run took longer than its DAG allows: it fails, and what has not ended is skipped (Airflow's
@@ -151,7 +164,7 @@ impl Run {
             );
         }
         self.recount();
-        self.state = RunState::Failed;
+        (self.state, self.ends_as) = (RunState::Failed, None);
         moves.ended = Some(self.state);
     }
 }

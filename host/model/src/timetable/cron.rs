@@ -6,7 +6,7 @@
 //! follows the wall clock, where a time in the gap moves forward by the gap and a repeated time is its
 //! second occurrence.
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc, sync::Arc};
 
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::{
@@ -39,7 +39,7 @@ pub enum CronError {
 pub struct Cron {
     /// As the author wrote it.
     line: String,
-    pattern: Arc<croner::Cron>,
+    pattern: Pattern,
     zone: TimeZone,
     /// The hour field is `*`.
     absolute: bool,
@@ -71,21 +71,22 @@ impl Cron {
             every_hour,
             must_meet,
         } = Crontab::read(expression).map_err(wrong)?;
-        let parse = |pattern: &str, both: bool| {
-            CronParser::builder()
-                .seconds(Seconds::Required)
-                .year(Year::Disallowed)
-                .dom_and_dow(both)
-                .build()
-                .parse(pattern)
-                .map_err(|e| wrong(e.to_string()))
+        let ticks = |pattern: &Pattern| {
+            let read = pattern.read().map_err(|e| wrong(e.to_string()))?;
+            let tick = walk(&read, EPOCH, Direction::Next);
+            tick.ok_or_else(|| wrong("it never comes".into()))
         };
-        let pattern = parse(&pattern, both)?;
-        let never = || wrong("it never comes".into());
+        let pattern = Pattern {
+            text: pattern.into(),
+            both,
+        };
         if let Some(both) = must_meet {
-            walk(&parse(&both, true)?, EPOCH, Direction::Next).ok_or_else(never)?;
+            ticks(&Pattern {
+                text: both.into(),
+                both: true,
+            })?;
         }
-        walk(&pattern, EPOCH, Direction::Next).ok_or_else(never)?;
+        ticks(&pattern)?;
         let zone = match timezone {
             None => TimeZone::UTC,
             Some(name) => TimeZone::get(name)
@@ -93,7 +94,7 @@ impl Cron {
         };
         Ok(Self {
             line: expression.trim().to_owned(),
-            pattern: Arc::new(pattern),
+            pattern,
             zone,
             absolute: every_hour,
         })
@@ -102,7 +103,8 @@ impl Cron {
     /// For people: `At 02:00, in Europe/Zurich`.
     #[must_use]
     pub fn describe(&self) -> String {
-        let words = self.pattern.describe();
+        let words = self.pattern.parsed().map(|pattern| pattern.describe());
+        let words = words.unwrap_or_default();
         match self.zone.iana_name() {
             None | Some("UTC") => words,
             Some(zone) => format!("{words} in {zone}"),
@@ -111,7 +113,7 @@ impl Cron {
 
     fn step(&self, at: Timestamp, direction: Direction) -> Option<Timestamp> {
         let local = self.zone.to_datetime(at.to_jiff());
-        let tick = walk(&self.pattern, local, direction)?;
+        let tick = walk(&*self.pattern.parsed()?, local, direction)?;
         let instant = if self.absolute {
             at.to_jiff().checked_add(tick.duration_since(local)).ok()?
         } else {
@@ -143,6 +145,48 @@ impl Grid for Cron {
         let prev = self.prev(at)?;
         let is_tick = self.next(prev) == Some(at);
         Some(if is_tick { at } else { prev })
+    }
+}
+
+/// A line as croner reads it: as text, because what croner makes of it takes seven kilobytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Pattern {
+    text: Arc<str>,
+    /// Both the day of the month and that of the week have to match.
+    both: bool,
+}
+
+/// Patterns that a thread keeps read; beyond that it begins anew.
+const KEPT: usize = 256;
+
+thread_local! {
+    /// Those that are in use; most installations have few, of however many DAGs.
+    static READ: RefCell<HashMap<Pattern, Rc<croner::Cron>>> = RefCell::default();
+}
+
+impl Pattern {
+    fn read(&self) -> Result<croner::Cron, croner::errors::CronError> {
+        CronParser::builder()
+            .seconds(Seconds::Required)
+            .year(Year::Disallowed)
+            .dom_and_dow(self.both)
+            .build()
+            .parse(&self.text)
+    }
+
+    /// The pattern read; it was read before, when the line was checked, so it can be.
+    fn parsed(&self) -> Option<Rc<croner::Cron>> {
+        READ.with_borrow_mut(|read| {
+            if let Some(known) = read.get(self) {
+                return Some(Rc::clone(known));
+            }
+            let parsed = Rc::new(self.read().ok()?);
+            if read.len() >= KEPT {
+                read.clear();
+            }
+            read.insert(self.clone(), Rc::clone(&parsed));
+            Some(parsed)
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use airlock_model::{
     dag::{AssetCondition, AssetRef},
     id::{AssetEventId, DagId, InstanceIndex, RunId, RunKey, TeamName},
     outcome::OutletEvent,
-    port::{AssetEvent, AssetKey, ControlError, EventSource, NewAssetEvent, QueueChange},
+    port::{AssetEvent, AssetKey, ControlError, EventSource, NewAssetEvent, QueueChange, QueueRow},
     state::RunType,
     time::Timestamp,
 };
@@ -26,8 +26,8 @@ use super::{Engine, event::Reply, runs::Wanted};
 struct Waiting {
     /// Since when, of each asset that changed.
     queued: BTreeMap<AssetKey, Timestamp>,
-    /// The events that its next run consumes, oldest first.
-    events: Vec<AssetEventId>,
+    /// The events that its next run consumes, oldest first, and of which asset.
+    events: Vec<(AssetEventId, AssetKey)>,
 }
 
 /// All that is known of assets.
@@ -74,13 +74,17 @@ impl Assets {
         })
     }
 
+    /// Whether a condition may mean this asset: a URI may be that of an asset that is declared later.
+    fn may_mention(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
+        let known = |uri: &String| self.uris.contains_key(&(key.team.clone(), uri.clone()));
+        names_any(condition, &|reference| match reference {
+            AssetRef::Uri(uri) if !known(uri) => true,
+            _ => self.means(reference, key),
+        })
+    }
+
     fn mentions(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
-        match condition {
-            AssetCondition::Of(reference) => self.means(reference, key),
-            AssetCondition::All(parts) | AssetCondition::Any(parts) => {
-                parts.iter().any(|part| self.mentions(part, key))
-            }
-        }
+        names_any(condition, &|reference| self.means(reference, key))
     }
 
     /// Whether what has changed meets a condition. A reference that nothing stands behind is not met.
@@ -93,13 +97,24 @@ impl Assets {
     }
 }
 
+/// Whether any reference of a condition is one of these.
+fn names_any(condition: &AssetCondition, is: &impl Fn(&AssetRef) -> bool) -> bool {
+    match condition {
+        AssetCondition::Of(reference) => is(reference),
+        AssetCondition::All(parts) | AssetCondition::Any(parts) => {
+            parts.iter().any(|part| names_any(part, is))
+        }
+    }
+}
+
 impl Engine {
-    /// What the database knows at a start: which aliases were resolved, and what DAGs have queued, each with
-    /// the events since.
+    /// What the database knows at a start: which aliases were resolved, what DAGs have queued, and the events that
+    /// their next runs consume.
     pub fn restore_assets(
         &mut self,
         aliases: Vec<(String, AssetKey)>,
-        queued: Vec<(DagId, AssetKey, Timestamp, Vec<AssetEventId>)>,
+        queued: Vec<QueueRow>,
+        unconsumed: Vec<(DagId, AssetKey, AssetEventId)>,
     ) {
         for (alias, key) in aliases {
             let known = self
@@ -109,12 +124,13 @@ impl Engine {
                 .or_default();
             known.insert(key);
         }
-        for (dag, asset, at, events) in queued {
+        for row in queued {
+            let waiting = self.assets.waiting.entry(row.dag_id).or_default();
+            waiting.queued.insert(row.asset, row.queued_at);
+        }
+        for (dag, asset, id) in unconsumed {
             let waiting = self.assets.waiting.entry(dag).or_default();
-            waiting.queued.insert(asset, at);
-            waiting.events.extend(events);
-            waiting.events.sort_unstable();
-            waiting.events.dedup();
+            waiting.events.push((id, asset));
         }
     }
 
@@ -130,6 +146,39 @@ impl Engine {
                     .uris
                     .insert((live.team.clone(), uri.clone()), name);
             }
+        }
+        self.unwait(dag);
+    }
+
+    /// Forgets what a DAG has queued of assets that it no longer waits for. Should it wait for them again, events
+    /// count from then on (Airflow 3.3.2: the queue goes with the reference).
+    pub(super) fn unwait(&mut self, dag: &DagId) {
+        let Some(mut waiting) = self.assets.waiting.remove(dag) else {
+            return;
+        };
+        let live = self.dags.get(dag).map(|state| &state.live);
+        let condition = live.and_then(|live| live.dag.spec().asset_condition.as_ref());
+        let waits = |key: &AssetKey| {
+            let own = live.is_some_and(|live| live.team == key.team);
+            own && condition.is_some_and(|condition| self.assets.may_mention(condition, key))
+        };
+        let gone: Vec<AssetKey> = waiting
+            .queued
+            .keys()
+            .filter(|key| !waits(key))
+            .cloned()
+            .collect();
+        waiting.events.retain(|(_, key)| waits(key));
+        for asset in gone {
+            waiting.queued.remove(&asset);
+            self.pending.queue(QueueChange {
+                dag_id: dag.clone(),
+                asset,
+                queued_at: None,
+            });
+        }
+        if !waiting.events.is_empty() || !waiting.queued.is_empty() {
+            self.assets.waiting.insert(dag.clone(), waiting);
         }
     }
 
@@ -243,18 +292,20 @@ impl Engine {
             aliases,
         };
         self.pending.asset_event(event.clone());
-        // Paused DAGs get none (Airflow's semantics, 3.9).
         let waits = |(id, state): (&DagId, &super::DagState)| {
             let condition = state.live.dag.spec().asset_condition.as_ref()?;
-            let reached = state.live.team == asset.team && !state.live.paused;
-            (reached && self.assets.mentions(condition, &asset)).then(|| id.clone())
+            let reached = state.live.team == asset.team;
+            let waits = reached && self.assets.mentions(condition, &asset);
+            waits.then(|| (id.clone(), state.live.paused))
         };
-        let mut dags: Vec<DagId> = self.dags.iter().filter_map(waits).collect();
+        let mut dags: Vec<(DagId, bool)> = self.dags.iter().filter_map(waits).collect();
         dags.sort_unstable();
-        for dag in dags {
+        for (dag, paused) in dags {
             let waiting = self.assets.waiting.entry(dag.clone()).or_default();
-            waiting.events.push(event.id);
-            if !waiting.queued.contains_key(&asset) {
+            waiting.events.push((event.id, asset.clone()));
+            // For a paused DAG nothing is queued; its next run consumes the event nevertheless (Airflow's
+            // semantics, 3.9).
+            if !paused && !waiting.queued.contains_key(&asset) {
                 waiting.queued.insert(asset.clone(), now);
                 self.pending.queue(QueueChange {
                     dag_id: dag.clone(),
@@ -281,7 +332,7 @@ impl Engine {
             return;
         }
         let met = |waiting: &&Waiting| self.assets.met(condition, &waiting.queued);
-        let Some(last) = self
+        let Some((last, _)) = self
             .assets
             .waiting
             .get(dag)
@@ -319,10 +370,12 @@ impl Engine {
             note: None,
         };
         let run = self.create_run(dag, wanted, now);
-        self.pending.consumed(run, waiting.events);
+        let events = waiting.events.into_iter().map(|(id, _)| id);
+        self.pending.consumed(run, events.collect());
     }
 
-    /// Forgets what a DAG has queued of an asset, or of all.
+    /// Forgets what a DAG has queued of an asset, or of all. The events are there, and its next run consumes them
+    /// with the one that makes it.
     pub(super) fn unqueue(&mut self, dag: &DagId, asset: Option<AssetKey>, reply: Reply<u32>) {
         let mut count = 0;
         if let Some(waiting) = self.assets.waiting.get_mut(dag) {
@@ -341,9 +394,6 @@ impl Engine {
                     asset: key,
                     queued_at: None,
                 });
-            }
-            if waiting.queued.is_empty() {
-                self.assets.waiting.remove(dag);
             }
         }
         self.pending.answer(reply, count);

@@ -8,14 +8,15 @@ use std::collections::VecDeque;
 use airlock_model::{
     id::{BackfillId, DagId, RunId, RunKey},
     port::{
-        Backfill, BackfillChange, BackfillOrder, BackfillRun, ControlError, NewBackfill, RunRow,
+        Backfill, BackfillChange, BackfillOrder, BackfillRun, Batch, ControlError, NewBackfill,
+        RunRow,
     },
     state::{Reprocess, RunState, RunType},
     time::Timestamp,
     timetable::Answer,
 };
 
-use super::{Engine, Loaded, event::Reply};
+use super::{AfterCommit, Engine, Loaded, event::Reply};
 
 /// The most runs that one backfill may make.
 const MAX_RUNS: usize = 20_000;
@@ -30,6 +31,8 @@ pub(super) struct BackfillState {
     pub(super) waiting: VecDeque<RunKey>,
     /// The first of its runs, which waits for no past (Airflow's semantics, 3.4).
     pub(super) first: Option<RunKey>,
+    /// All its runs are made: it is completed when none of them is left to run.
+    whole: bool,
 }
 
 /// A backfill that somebody wants, with the runs that are there already.
@@ -44,7 +47,7 @@ pub struct BackfillRequest {
 }
 
 /// What somebody hears of their backfill.
-type Told = (Backfill, Vec<BackfillRun>);
+pub type Told = (Backfill, Vec<BackfillRun>);
 
 impl Engine {
     /// Backfills that were not completed when the host stopped, and the id that the next one gets. To be told
@@ -57,6 +60,7 @@ impl Engine {
                 running: 0,
                 waiting: VecDeque::new(),
                 first: None,
+                whole: true,
             };
             self.backfills.insert(state.row.id, state);
         }
@@ -70,7 +74,7 @@ impl Engine {
     ) {
         match self.backfilled(request, now) {
             Ok((told, true)) => drop(reply.send(Ok(told))),
-            Ok((told, false)) => self.pending.answer(reply, told),
+            Ok(((row, told), false)) => self.pending.new_backfill(row, told, reply),
             Err(error) => drop(reply.send(Err(error))),
         }
     }
@@ -112,6 +116,7 @@ impl Engine {
                 running: 0,
                 waiting: VecDeque::new(),
                 first: None,
+                whole: false,
             };
             self.backfills.insert(row.id, state);
         }
@@ -122,20 +127,21 @@ impl Engine {
         for (ordinal, due) in (1_u32..).zip(due) {
             let known = existing
                 .iter()
-                .find(|run| run.logical_date == Some(due.interval.0));
+                .find(|run| run.logical_date == Some(due.interval.0))
+                .map(|run| self.newest(run));
             let mut line = BackfillRun {
                 backfill: row.id,
                 ordinal,
                 logical_date: due.interval.0,
                 interval: due.interval,
-                run: known.map(|run| run.key),
-                skipped: known.and_then(|run| skipped(run, new.reprocess)),
+                run: known.as_ref().map(|run| run.key),
+                skipped: known.as_ref().and_then(|run| skipped(run, new.reprocess)),
             };
             if line.skipped.is_some() {
                 line.run = None;
             } else if !dry_run {
-                line.run = match known.and_then(|run| again.remove(&run.key)) {
-                    Some(loaded) => Some(self.run_again(loaded, row.id, now)),
+                line.run = match known.map(|run| (run.key, again.remove(&run.key))) {
+                    Some((key, loaded)) => Some(self.run_again(key, loaded, row.id, now)),
                     None => self.backfill_run(&row, due.interval, due.run_after, now),
                 };
                 first = first.or(line.run);
@@ -143,9 +149,9 @@ impl Engine {
             told.push(line);
         }
         if !dry_run {
-            self.pending.new_backfill(row.clone(), told.clone());
             if let Some(state) = self.backfills.get_mut(&row.id) {
                 state.first = first;
+                state.whole = true;
             }
             self.complete(row.id, now);
             self.start_waiting(&new.dag_id, now);
@@ -182,10 +188,7 @@ impl Engine {
             return fail("max_active_runs is 0; it must be at least 1".into());
         }
         if let Some(active) = self.backfills.values().find(|b| b.row.dag_id == *id) {
-            return fail(format!(
-                "DAG `{id}` has backfill {} already, and one at a time is allowed; wait for it, or cancel it",
-                active.row.id.0
-            ));
+            return Err(one_at_a_time(id, Some(active.row.id)));
         }
         let past = live
             .dag
@@ -243,10 +246,27 @@ impl Engine {
         Some(self.create_run(&backfill.dag_id, run, now))
     }
 
+    /// A run as it stands now: what is in memory counts instead of what was read, as that may have been cleared
+    /// or have ended since.
+    fn newest(&self, read: &RunRow) -> RunRow {
+        match self.runs.get(&read.key) {
+            Some(active) => RunRow {
+                state: active.run.state(),
+                ..active.row.clone()
+            },
+            None => read.clone(),
+        }
+    }
+
     /// A run that has ended belongs to the backfill now, and runs again.
-    fn run_again(&mut self, loaded: Loaded, backfill: BackfillId, now: Timestamp) -> RunKey {
-        let key = loaded.stored.run.key;
-        if !self.runs.contains_key(&key) {
+    fn run_again(
+        &mut self,
+        key: RunKey,
+        loaded: Option<Loaded>,
+        backfill: BackfillId,
+        now: Timestamp,
+    ) -> RunKey {
+        if let (false, Some(loaded)) = (self.runs.contains_key(&key), loaded) {
             self.take_back(loaded);
         }
         if let Some(active) = self.runs.get_mut(&key) {
@@ -306,7 +326,7 @@ impl Engine {
         let Some(state) = self.backfills.get_mut(&id) else {
             return;
         };
-        if state.running > 0 || !state.waiting.is_empty() {
+        if state.running > 0 || !state.waiting.is_empty() || !state.whole {
             return;
         }
         let (is_paused, completed_at) = (state.row.is_paused, state.row.completed_at.or(Some(now)));
@@ -318,11 +338,32 @@ impl Engine {
         });
     }
 
-    /// The store refused these backfills: their runs go with them.
-    pub fn refuse_backfills(&mut self, ids: &[BackfillId]) -> Vec<RunKey> {
+    /// The store refused these backfills, since others of their DAGs are there. They leave the memory, what is
+    /// pending and the refused batch, and whoever wanted them hears of it. Their runs, which are to be
+    /// [evicted](Engine::evict), go with them.
+    pub fn refuse_backfills(
+        &mut self,
+        ids: &[BackfillId],
+        batch: &mut Batch,
+        after: &mut AfterCommit,
+    ) -> Vec<RunKey> {
         for id in ids {
             self.backfills.remove(id);
         }
+        let (gone, kept) = std::mem::take(&mut after.backfills)
+            .into_iter()
+            .partition(|((new, _), _)| ids.contains(&new.id));
+        after.backfills = kept;
+        let gone: Vec<(Told, Reply<Told>)> = gone;
+        for ((new, _), reply) in gone {
+            // Nobody may be waiting any more, which is their right.
+            drop(reply.send(Err(one_at_a_time(&new.dag_id, None))));
+        }
+        batch
+            .new_backfills
+            .retain(|(new, _)| !ids.contains(&new.id));
+        batch.backfills.retain(|change| !ids.contains(&change.id));
+        self.pending.forget_backfills(ids);
         let of = |run: &&super::Active| run.row.backfill.is_some_and(|id| ids.contains(&id));
         self.runs
             .values()
@@ -361,6 +402,13 @@ fn skipped(run: &RunRow, reprocess: Reprocess) -> Option<String> {
             "there is a run `{name}` of that time, in state {state}"
         )),
     }
+}
+
+fn one_at_a_time(dag: &DagId, known: Option<BackfillId>) -> ControlError {
+    let known = known.map_or_else(|| "a backfill".into(), |id| format!("backfill {}", id.0));
+    refused(&format!(
+        "DAG `{dag}` has {known} already, and one at a time is allowed; wait for it, or cancel it"
+    ))
 }
 
 fn refused(text: &str) -> ControlError {

@@ -47,7 +47,14 @@ impl Engine {
         let gone = |id: &DagId, state: &DagState| {
             state.live.bundle == *bundle && !dags.iter().any(|live| live.dag.id() == id)
         };
-        self.dags.retain(|id, state| !gone(id, state));
+        let lost: Vec<DagId> = self
+            .dags
+            .extract_if(|id, state| gone(id, state))
+            .map(|(id, _)| id)
+            .collect();
+        for id in lost {
+            self.unwait(&id);
+        }
         for live in dags {
             let id = live.dag.id().clone();
             let paused = live.paused;

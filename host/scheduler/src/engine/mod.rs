@@ -13,6 +13,7 @@ mod gate;
 mod past;
 mod pending;
 mod repair;
+mod repin;
 mod restore;
 mod runs;
 mod tries;
@@ -150,8 +151,12 @@ struct Active {
     inside: HashSet<InstanceIndex>,
     /// It has started, and counts against what may run at once.
     has_turn: bool,
+    /// The backfill against whose limit it counts; none: against its DAG's.
+    turn_of: Option<BackfillId>,
     /// Some task of it has a gate.
     has_gates: bool,
+    /// Instances of tasks that its version does not have: they are kept as removed.
+    gone: HashMap<InstanceIndex, repin::Gone>,
     /// The tokens that the database holds (or will, when the batch on its way is written), but for those
     /// that were never claimed.
     stored: HashMap<InstanceIndex, Token>,

@@ -17,7 +17,7 @@ use airlock_model::{
     time::Timestamp,
 };
 
-use super::{Active, Engine, event::Reply};
+use super::{Active, Engine, backfill::Told, event::Reply};
 
 /// How long a change that nothing is built on (a try has started) may wait for company.
 const LAZY: Duration = Duration::from_millis(500);
@@ -60,6 +60,8 @@ pub struct AfterCommit {
     pub failed: Vec<DagId>,
     /// What people are to hear.
     pub answers: Vec<Answer>,
+    /// People who wait for their backfill.
+    pub backfills: Vec<(Told, Reply<Told>)>,
     /// People who wait for their run.
     pub replies: Vec<(
         RunKey,
@@ -80,7 +82,8 @@ pub(super) struct Pending {
     ended: Vec<RunKey>,
     failed: Vec<DagId>,
     repinned: Vec<Repin>,
-    new_backfills: Vec<(Backfill, Vec<BackfillRun>)>,
+    /// Each with whoever wanted it.
+    new_backfills: Vec<(Told, Reply<Told>)>,
     backfills: HashMap<BackfillId, BackfillChange>,
     asset_events: Vec<AssetEvent>,
     asset_queue: Vec<QueueChange>,
@@ -158,8 +161,46 @@ impl Pending {
         self.urgent = true;
     }
 
-    pub(super) fn new_backfill(&mut self, backfill: Backfill, runs: Vec<BackfillRun>) {
-        self.new_backfills.push((backfill, runs));
+    /// A run's tasks stand elsewhere: what is noted of them goes with them.
+    pub(super) fn placed(&mut self, run: RunKey, place: impl Fn(InstanceIndex) -> InstanceIndex) {
+        let tasks = std::mem::take(&mut self.tasks).into_iter();
+        self.tasks = tasks
+            .map(|(key, at)| (key, if key == run { place(at) } else { at }))
+            .collect();
+        let to = |key: &mut TaskInstanceKey| {
+            if key.run == run {
+                let at = InstanceIndex {
+                    task: key.task,
+                    map_index: key.map_index,
+                };
+                key.task = place(at).task;
+            }
+        };
+        self.forget.iter_mut().for_each(to);
+        self.xcoms.iter_mut().for_each(|xcom| to(&mut xcom.key));
+        let expanded = std::mem::take(&mut self.expanded).into_iter();
+        self.expanded = expanded
+            .map(|((key, task), from)| {
+                let moved = place(InstanceIndex::unmapped(task)).task;
+                ((key, if key == run { moved } else { task }), from)
+            })
+            .collect();
+    }
+
+    /// Rows of a run that are to be written.
+    pub(super) fn task_rows(&mut self, run: RunKey, which: Vec<InstanceIndex>) {
+        self.urgent |= !which.is_empty();
+        self.tasks.extend(which.into_iter().map(|at| (run, at)));
+    }
+
+    /// A backfill begins; whoever wanted it hears of it when that is durable.
+    pub(super) fn new_backfill(
+        &mut self,
+        backfill: Backfill,
+        runs: Vec<BackfillRun>,
+        reply: Reply<Told>,
+    ) {
+        self.new_backfills.push(((backfill, runs), reply));
         self.urgent = true;
     }
 
@@ -193,6 +234,10 @@ impl Pending {
     /// A run of this DAG has failed, of which it may be one too many.
     pub(super) fn failed_run(&mut self, dag: DagId) {
         self.failed.push(dag);
+    }
+
+    pub(super) fn forget_backfills(&mut self, ids: &[BackfillId]) {
+        self.backfills.retain(|id, _| !ids.contains(id));
     }
 
     fn forget_run(&mut self, run: RunKey) {
@@ -229,7 +274,11 @@ impl Engine {
             forget_xcoms: pending.forget,
             xcoms: pending.xcoms,
             repinned: pending.repinned,
-            new_backfills: pending.new_backfills,
+            new_backfills: pending
+                .new_backfills
+                .iter()
+                .map(|(told, _)| told.clone())
+                .collect(),
             asset_events: pending.asset_events,
             asset_queue: pending.asset_queue,
             consumed: pending.consumed,
@@ -280,6 +329,7 @@ impl Engine {
                     queued_at: Some(row.queued_at),
                     started_at: row.started_at,
                     ended_at: row.ended_at,
+                    ends_as: active.run.ends_as(),
                     clear_number: row.clear_number,
                     backfill: row.backfill,
                     run_type: row.run_type,
@@ -299,6 +349,7 @@ impl Engine {
         after.ended = pending.ended;
         after.failed = pending.failed;
         after.answers = pending.answers;
+        after.backfills = pending.new_backfills;
         (batch, after)
     }
 
@@ -377,7 +428,7 @@ impl Active {
     fn new_run(&mut self) -> NewRun {
         let all = self.run.instances();
         let tasks = self.rows(&all);
-        self.row.state = self.run.state();
+        (self.row.state, self.row.ends_as) = (self.run.state(), self.run.ends_as());
         NewRun {
             run: self.row.clone(),
             tasks,
@@ -435,7 +486,8 @@ impl Active {
 
     /// What has become of an instance since it was written.
     fn change(&mut self, at: InstanceIndex) -> Option<TaskChange> {
-        let fields = self.run.fields(at)?.clone();
+        let gone = || self.gone.get(&at).map(|gone| &gone.fields);
+        let fields = self.run.fields(at).or_else(gone)?.clone();
         let expected = match fields.token.get() {
             0 => None,
             _ => self.stored.insert(at, fields.token),

@@ -3,15 +3,13 @@
 //! A run that has ended is read back first; from then on it is like any other, and leaves the memory when it
 //! has ended again.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use airlock_model::{
     dag::Dag,
     id::{BundleName, InstanceIndex, MapIndex, RunKey, TaskIndex},
-    port::{
-        ControlError, Repair, Repaired, Repin, RunRow, Selection, StoredRun, TaskFields, TaskRow,
-    },
-    run::{Mark, Moves, Run},
+    port::{ControlError, Repair, Repaired, RunRow, Selection, StoredRun},
+    run::{Mark, Moves},
     state::{RunState, TaskState},
     time::Timestamp,
 };
@@ -47,6 +45,33 @@ pub struct RepairOrder {
     pub dry_run: bool,
 }
 
+/// Which instances of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    None,
+    Some(HashSet<MapIndex>),
+    All,
+}
+
+impl Part {
+    fn also(&mut self, instance: Option<MapIndex>) {
+        match (&mut *self, instance) {
+            (Self::All, _) => {}
+            (_, None) => *self = Self::All,
+            (Self::None, Some(one)) => *self = Self::Some(HashSet::from([one])),
+            (Self::Some(some), Some(one)) => drop(some.insert(one)),
+        }
+    }
+
+    fn has(&self, instance: MapIndex) -> bool {
+        match self {
+            Self::None => false,
+            Self::Some(some) => some.contains(&instance),
+            Self::All => true,
+        }
+    }
+}
+
 impl Engine {
     /// Clears or marks; whoever asked hears of it when it is durable.
     pub(super) fn repair(
@@ -55,6 +80,16 @@ impl Engine {
         reply: Reply<Vec<Repaired>>,
         now: Timestamp,
     ) {
+        if let Repair::Clear {
+            latest_version: true,
+        } = order.repair
+            && let Some(run) = order.runs.iter().find_map(|loaded| self.unmovable(loaded))
+        {
+            drop(reply.send(Err(ControlError::Refused(format!(
+                "the run `{run}` is running, and the newest version of its DAG has its tasks in other places; wait until it has ended or mark it as failed, and clear it then"
+            )))));
+            return;
+        }
         let mut told = Vec::new();
         for loaded in order.runs {
             let key = loaded.stored.run.key;
@@ -93,8 +128,8 @@ impl Engine {
             bundle,
             paused,
         } = loaded;
-        let (row, run, tokens) = super::restore::rebuilt(stored, dag);
-        self.hold_run(row, run, bundle, tokens, paused);
+        let rebuilt = super::restore::rebuilt(stored, dag);
+        self.hold_rebuilt(rebuilt, bundle, paused);
     }
 
     /// Forgets a run of which nothing was changed.
@@ -109,12 +144,19 @@ impl Engine {
             return Vec::new();
         };
         let dag = active.run.dag();
-        let mut wanted: Vec<bool> = dag
-            .tasks()
-            .iter()
-            .map(|task| selection.task_ids.is_empty() || selection.task_ids.contains(&task.id))
-            .collect();
-        let named = wanted.clone();
+        let mut named: Vec<Part> = vec![Part::None; dag.tasks().len()];
+        for (task, instance) in &selection.tasks {
+            if let Some(part) = dag
+                .index_of(task)
+                .and_then(|place| named.get_mut(place.get()))
+            {
+                part.also(*instance);
+            }
+        }
+        if selection.tasks.is_empty() {
+            named.fill(Part::All);
+        }
+        let mut reached = vec![false; named.len()];
         let around: [(bool, Near); 2] = [
             (selection.upstream, |task| &task.upstream),
             (selection.downstream, |task| &task.downstream),
@@ -122,7 +164,7 @@ impl Engine {
         for (also, next) in around {
             let mut reach: Vec<usize> = match also {
                 true => (0..named.len())
-                    .filter(|&i| named.get(i) == Some(&true))
+                    .filter(|&i| named.get(i) != Some(&Part::None))
                     .collect(),
                 false => Vec::new(),
             };
@@ -139,7 +181,7 @@ impl Engine {
                         .get_mut(near)
                         .is_some_and(|seen| !std::mem::replace(seen, true))
                     {
-                        if let Some(slot) = wanted.get_mut(near) {
+                        if let Some(slot) = reached.get_mut(near) {
                             *slot = true;
                         }
                         reach.push(near);
@@ -149,16 +191,12 @@ impl Engine {
         }
         let fits = |at: &InstanceIndex| {
             let state = active.run.fields(*at).and_then(|fields| fields.state);
-            let own = named.get(at.task.get()) == Some(&true);
-            let indexed = !own
-                || selection.map_indexes.is_empty()
-                || selection.map_indexes.contains(&at.map_index);
+            let place = at.task.get();
+            let meant = reached.get(place) == Some(&true)
+                || named.get(place).is_some_and(|part| part.has(at.map_index));
             let failed = matches!(state, Some(TaskState::Failed | TaskState::UpstreamFailed));
             let running = state.is_some_and(|state| !state.is_terminal());
-            wanted.get(at.task.get()) == Some(&true)
-                && indexed
-                && (!selection.only_failed || failed)
-                && (!selection.only_running || running)
+            meant && (!selection.only_failed || failed) && (!selection.only_running || running)
         };
         active.run.instances().into_iter().filter(fits).collect()
     }
@@ -252,17 +290,21 @@ impl Engine {
 
     /// What comes after these and failed or could not run.
     fn broken_below(&self, run: RunKey, which: &[InstanceIndex]) -> Vec<InstanceIndex> {
-        let names = which
+        let tasks: HashSet<TaskIndex> = which.iter().map(|at| at.task).collect();
+        let names = tasks
             .iter()
-            .filter_map(|at| Some(self.runs.get(&run)?.run.dag().task(at.task)?.0.id.clone()));
+            .filter_map(|&task| Some(self.runs.get(&run)?.run.dag().task(task)?.0.id.clone()));
         let selection = Selection {
-            task_ids: names.collect(),
+            tasks: names.map(|name| (name, None)).collect(),
             downstream: true,
             only_failed: true,
             ..Selection::default()
         };
         let found = self.select(run, &selection);
-        found.into_iter().filter(|at| !which.contains(at)).collect()
+        found
+            .into_iter()
+            .filter(|at| !tasks.contains(&at.task))
+            .collect()
     }
 
     /// Ends a run by hand.
@@ -292,104 +334,12 @@ impl Engine {
         let was = active.run.state();
         active.run.mark_run(success, now, &mut moves);
         active.row.started_at.get_or_insert(now);
+        self.pending.run(run);
         if was.is_terminal() {
             active.row.state = active.run.state();
-            self.pending.run(run);
             self.pending.left(run);
             moves.ended = None;
         }
         self.after_moves(run, &moves, now);
-    }
-
-    /// Moves a run to the newest version of its DAG, and gives the places there of what was selected. Tasks
-    /// that are gone keep their history, as removed; new ones have yet to run (Airflow's semantics, 3.13).
-    fn repin(&mut self, run: RunKey, which: Vec<InstanceIndex>) -> Vec<InstanceIndex> {
-        let live = self
-            .runs
-            .get(&run)
-            .and_then(|active| self.dags.get(&active.row.dag_id));
-        let Some(live) = live.map(|state| state.live.clone()) else {
-            return which;
-        };
-        let Some(active) = self.runs.get_mut(&run) else {
-            return which;
-        };
-        if active.row.definition == live.dag.definition() && active.row.hash == live.hash {
-            return which;
-        }
-        let old = Arc::clone(active.run.dag());
-        let mut beyond = live.dag.tasks().len();
-        let mut places: HashMap<TaskIndex, TaskIndex> = HashMap::new();
-        for (i, task) in (0_u32..).zip(old.tasks()) {
-            let to = live.dag.index_of(&task.id).unwrap_or_else(|| {
-                beyond += 1;
-                TaskIndex(u32::try_from(beyond - 1).unwrap_or(u32::MAX))
-            });
-            places.insert(TaskIndex(i), to);
-        }
-        let place = |at: InstanceIndex| InstanceIndex {
-            task: places.get(&at.task).copied().unwrap_or(at.task),
-            map_index: at.map_index,
-        };
-        let all = active.run.instances();
-        let kept: Vec<(InstanceIndex, TaskFields)> = all
-            .iter()
-            .filter_map(|&at| Some((place(at), active.run.fields(at)?.clone())))
-            .collect();
-        let state = active.run.state();
-        let returned = active
-            .run
-            .returned_lengths()
-            .map(|(at, n)| (place(at), n))
-            .collect();
-        let logical_date = active.row.logical_date;
-        active.run = Run::restore(
-            Arc::clone(&live.dag),
-            run,
-            logical_date,
-            state,
-            kept,
-            returned,
-        );
-        active.stored = std::mem::take(&mut active.stored)
-            .into_iter()
-            .map(|(at, t)| (place(at), t))
-            .collect();
-        active.outputs = std::mem::take(&mut active.outputs)
-            .into_iter()
-            .map(|(at, v)| (place(at), v))
-            .collect();
-        active.elements.clear();
-        let (row, fresh) = (&mut active.row, live.dag.tasks());
-        (row.hash, row.definition) = (live.hash, live.dag.definition());
-        let added = (0_u32..)
-            .zip(fresh)
-            .filter(|(_, task)| old.index_of(&task.id).is_none());
-        let added = added.map(|(i, task)| TaskRow {
-            run,
-            task: TaskIndex(i),
-            task_id: task.id.clone(),
-            map_index: MapIndex::UNMAPPED,
-            pool: task.pool.clone(),
-            pool_slots: live
-                .dag
-                .task(TaskIndex(i))
-                .map_or(1, |(_, spec)| spec.pool_slots),
-            priority: task.priority,
-            fields: TaskFields::untouched(),
-        });
-        self.pending.repinned(Repin {
-            run,
-            hash: live.hash,
-            definition: live.dag.definition(),
-            moved: places
-                .iter()
-                .map(|(&from, &to)| (from, to))
-                .filter(|(a, b)| a != b)
-                .collect(),
-            added: added.collect(),
-        });
-        let within = |at: &InstanceIndex| at.task.get() < live.dag.tasks().len();
-        which.into_iter().map(place).filter(within).collect()
     }
 }

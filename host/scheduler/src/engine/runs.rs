@@ -65,6 +65,7 @@ impl Engine {
             started_at: None,
             ended_at: None,
             conf: wanted.conf,
+            ends_as: None,
             clear_number: 0,
             backfill: wanted.backfill,
             note: wanted.note,
@@ -113,7 +114,9 @@ impl Engine {
             in_flight: HashMap::new(),
             inside: HashSet::new(),
             has_turn: false,
+            turn_of: None,
             has_gates,
+            gone: HashMap::new(),
             stored,
         };
         self.admission

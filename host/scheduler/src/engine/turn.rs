@@ -8,7 +8,7 @@ use airlock_model::{
     time::Timestamp,
 };
 
-use super::{Active, Engine, event::Reply};
+use super::{Engine, event::Reply};
 
 impl Engine {
     /// A queued run waits behind those that wait already.
@@ -39,31 +39,40 @@ impl Engine {
 
     /// Counts the runs of a DAG that are in memory, as after a restart.
     pub(super) fn count_runs(&mut self, dag: &DagId) {
-        let of = |active: &&mut Active| active.row.dag_id == *dag;
-        let mut runs: Vec<(Timestamp, RunKey, Option<BackfillId>, RunState)> = self
+        let mut runs: Vec<(Timestamp, RunKey)> = self
             .runs
-            .values_mut()
-            .filter(of)
+            .values()
+            .filter(|active| active.row.dag_id == *dag)
             .map(|active| {
-                active.has_turn = active.run.state() == RunState::Running;
-                let row = &active.row;
-                let at = row.logical_date.unwrap_or(row.run_after);
-                (at, row.key, row.backfill, active.run.state())
+                let at = active.row.logical_date.unwrap_or(active.row.run_after);
+                (at, active.row.key)
             })
             .collect();
         runs.sort_unstable();
-        for (_, run, backfill, state) in runs {
-            let backfill = backfill.and_then(|id| self.backfills.get_mut(&id));
-            match (state, backfill, self.dags.get_mut(dag)) {
-                (RunState::Running, Some(backfill), _) => backfill.running += 1,
-                (RunState::Running, None, Some(state)) => state.running += 1,
-                (RunState::Queued, Some(backfill), _) if backfill.row.reverse => {
-                    backfill.waiting.push_front(run);
-                }
-                (RunState::Queued, Some(backfill), _) => backfill.waiting.push_back(run),
-                (RunState::Queued, None, Some(state)) => state.waiting.push_back(run),
-                _ => {}
+        for (_, run) in runs {
+            self.count_run(dag, run);
+        }
+    }
+
+    /// Counts a run that is in memory where it has or waits for its turn.
+    pub(super) fn count_run(&mut self, dag: &DagId, run: RunKey) {
+        let Some(active) = self.runs.get_mut(&run) else {
+            return;
+        };
+        let state = active.run.state();
+        let backfill = active.row.backfill;
+        let open = backfill.filter(|id| self.backfills.contains_key(id));
+        (active.has_turn, active.turn_of) = (state == RunState::Running, open);
+        let backfill = open.and_then(|id| self.backfills.get_mut(&id));
+        match (state, backfill, self.dags.get_mut(dag)) {
+            (RunState::Running, Some(backfill), _) => backfill.running += 1,
+            (RunState::Running, None, Some(state)) => state.running += 1,
+            (RunState::Queued, Some(backfill), _) if backfill.row.reverse => {
+                backfill.waiting.push_front(run);
             }
+            (RunState::Queued, Some(backfill), _) => backfill.waiting.push_back(run),
+            (RunState::Queued, None, Some(state)) => state.waiting.push_back(run),
+            _ => {}
         }
     }
 
@@ -76,6 +85,8 @@ impl Engine {
             while let Some(run) = self.next_of_backfill(dag, backfill) {
                 self.start_run(run, now);
             }
+            // As when the host died between the end of its last run and its own.
+            self.complete(backfill, now);
         }
     }
 
@@ -89,11 +100,12 @@ impl Engine {
         let at = state.waiting.iter().position(due)?;
         let run = state.waiting.remove(at)?;
         state.running += 1;
-        self.take_turn(run)
+        self.take_turn(run, None)
     }
 
-    fn take_turn(&mut self, run: RunKey) -> Option<RunKey> {
-        self.runs.get_mut(&run)?.has_turn = true;
+    fn take_turn(&mut self, run: RunKey, of: Option<BackfillId>) -> Option<RunKey> {
+        let active = self.runs.get_mut(&run)?;
+        (active.has_turn, active.turn_of) = (true, of);
         Some(run)
     }
 
@@ -101,12 +113,14 @@ impl Engine {
         let paused = self.dags.get(dag)?.live.paused;
         let backfill = self.backfills.get_mut(&id)?;
         let full = backfill.running >= backfill.row.max_active_runs;
-        if paused || backfill.row.is_paused || full || self.draining {
+        // Of one that was cancelled only what somebody cleared since waits, and nobody can unpause that one.
+        let held = backfill.row.is_paused && backfill.row.completed_at.is_none();
+        if paused || held || full || self.draining {
             return None;
         }
         let run = backfill.waiting.pop_front()?;
         backfill.running += 1;
-        self.take_turn(run)
+        self.take_turn(run, Some(id))
     }
 
     /// A run has ended or was evicted: its place is free for the next.
@@ -116,11 +130,18 @@ impl Engine {
         };
         let backfill = active.row.backfill;
         if std::mem::take(&mut active.has_turn) {
-            let known = backfill.and_then(|id| self.backfills.get_mut(&id));
-            match (known, self.dags.get_mut(dag)) {
-                (Some(backfill), _) => backfill.running = backfill.running.saturating_sub(1),
-                (None, Some(state)) => state.running = state.running.saturating_sub(1),
-                (None, None) => {}
+            // Its backfill may have been refused meanwhile, and then there is nothing to give back.
+            match active.turn_of {
+                Some(id) => {
+                    if let Some(backfill) = self.backfills.get_mut(&id) {
+                        backfill.running = backfill.running.saturating_sub(1);
+                    }
+                }
+                None => {
+                    if let Some(state) = self.dags.get_mut(dag) {
+                        state.running = state.running.saturating_sub(1);
+                    }
+                }
             }
         } else {
             self.leave_queue(run);
@@ -138,6 +159,7 @@ impl Engine {
         if answer.is_ok() {
             self.dags.remove(dag);
             self.progress.remove(dag);
+            self.assets.forget(dag);
         }
         // Nobody may be waiting any more, which is their right.
         drop(reply.send(answer));

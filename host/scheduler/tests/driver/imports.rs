@@ -51,6 +51,9 @@ impl BundleStore for Memory {
     async fn version(&self, _: &BundleHash) -> Result<Option<BundleVersion>, StoreError> {
         Ok(None)
     }
+    async fn is_parsed(&self, _: &ParseKey) -> Result<bool, StoreError> {
+        Ok(false)
+    }
     async fn parse_result(&self, _: &ParseKey) -> Result<Option<ParseResult>, StoreError> {
         Ok(None)
     }

@@ -11,8 +11,8 @@ use std::{
 use airlock_model::{
     dag::DagSpec,
     id::{
-        BundleHash, BundleName, DagId, DefinitionHash, MapIndex, RunId, RunKey, TaskId, TaskIndex,
-        TeamName,
+        AssetEventId, BundleHash, BundleName, DagId, DefinitionHash, MapIndex, RunId, RunKey,
+        TaskId, TaskIndex, TeamName,
     },
     port::{
         AssetEvent, AssetFilter, AssetKey, AssetStore, AssetUse, Batch, Blobs, CommitError,
@@ -261,12 +261,7 @@ impl AssetStore for Memory {
             total: 0,
         })
     }
-    async fn events_between(
-        &self,
-        _: &[AssetKey],
-        _: Option<Timestamp>,
-        _: Timestamp,
-    ) -> Result<Vec<AssetEvent>, StoreError> {
+    async fn unconsumed(&self) -> Result<Vec<(DagId, AssetKey, AssetEventId)>, StoreError> {
         Ok(vec![])
     }
     async fn consumed_by(&self, _: RunKey) -> Result<Vec<AssetEvent>, StoreError> {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use airlock_model::{
-    id::{DagId, RunId, TaskId, TeamName},
+    id::{DagId, MapIndex, RunId, TaskId, TeamName},
     port::{AssetEvent as Model, AssetKey, EventFilter, EventSource, NewAssetEvent, StoredAsset},
 };
 use axum::{Json, extract::State};
@@ -93,6 +93,8 @@ list_query! {
         /// Caused by tasks of this name only.
         #[param(value_type = Option<String>)]
         source_task_id: Option<TaskId>,
+        /// Caused by instances of this map index only; -1 for tasks that are not mapped.
+        source_map_index: Option<i32>,
         /// At this time or later.
         timestamp_gte: Option<String>,
         /// At this time or earlier.
@@ -182,6 +184,7 @@ pub(crate) async fn list(
         dag_id: query.source_dag_id,
         run_id: query.source_run_id,
         task_id: query.source_task_id,
+        map_index: query.source_map_index.map(MapIndex),
         from: time(query.timestamp_gte.as_deref())?,
         to: time(query.timestamp_lte.as_deref())?,
         newest_first,

@@ -8,7 +8,10 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{list_query, scope::known_team};
+use super::{
+    list_query,
+    scope::{Whose, known_team},
+};
 use crate::{
     auth::Operator,
     extract::{Path, Query},
@@ -84,19 +87,30 @@ pub(crate) async fn list(
     }))
 }
 
+/// The versions of a bundle, newest first, if it is there for whoever asks.
+async fn known(
+    state: &ApiState,
+    name: &BundleName,
+    whose: &Whose,
+) -> Result<Vec<BundleVersion>, ApiError> {
+    let versions = state.bundles.versions(name).await?;
+    match versions.first() {
+        Some(newest) if whose.sees(&newest.team) => Ok(versions),
+        _ => Err(ApiError::not_found("bundle", name)),
+    }
+}
+
 /// List the versions of a bundle, newest first.
 #[utoipa::path(get, operation_id = "list_bundle_versions", path = "/api/v2/bundles/{bundle_name}/versions", tag = "Bundle",
-    params(("bundle_name" = String, Path)),
+    params(("bundle_name" = String, Path), Whose),
     responses((status = 200, body = BundleCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn versions(
     _: Operator,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
+    Query(whose): Query<Whose>,
 ) -> Result<Json<BundleCollection>, ApiError> {
-    let versions = state.bundles.versions(&name).await?;
-    if versions.is_empty() {
-        return Err(ApiError::not_found("bundle", name));
-    }
+    let versions = known(&state, &name, &whose).await?;
     Ok(Json(BundleCollection {
         total_entries: versions.len() as u64,
         bundles: versions.into_iter().map(Bundle::from).collect(),
@@ -105,13 +119,15 @@ pub(crate) async fn versions(
 
 /// Get the review of a bundle's active version: what it imports, asks for and is granted.
 #[utoipa::path(get, operation_id = "get_bundle_review", path = "/api/v2/bundles/{bundle_name}/review", tag = "Bundle",
-    params(("bundle_name" = String, Path)),
+    params(("bundle_name" = String, Path), Whose),
     responses((status = 200, body = Review), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn review(
     _: Operator,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
+    Query(whose): Query<Whose>,
 ) -> Result<Json<Review>, ApiError> {
+    known(&state, &name, &whose).await?;
     let review = state.reviews.review(&name).await?;
     review
         .map(Json)

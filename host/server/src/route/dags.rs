@@ -282,27 +282,29 @@ pub(crate) async fn list(
 
 /// Get a DAG.
 #[utoipa::path(get, operation_id = "get_dag", path = "/api/v2/dags/{dag_id}", tag = "DAG",
-    params(("dag_id" = String, Path)),
+    params(("dag_id" = String, Path), Whose),
     responses((status = 200, body = Dag), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn get(
     _: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
+    Query(whose): Query<Whose>,
 ) -> Result<Json<Dag>, ApiError> {
-    let dag = stored(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     Ok(Json(Surroundings::of(&state).await?.dag(&dag)))
 }
 
 /// Get a DAG in full.
 #[utoipa::path(get, operation_id = "get_dag_details", path = "/api/v2/dags/{dag_id}/details", tag = "DAG",
-    params(("dag_id" = String, Path)),
+    params(("dag_id" = String, Path), Whose),
     responses((status = 200, body = DagDetails), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn details(
     _: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
+    Query(whose): Query<Whose>,
 ) -> Result<Json<DagDetails>, ApiError> {
-    let dag = stored(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     let spec = &dag.spec;
     let timezone = spec.schedule.timezone().unwrap_or("UTC").to_owned();
     let params = spec.params.iter().map(|param| {
@@ -327,14 +329,15 @@ pub(crate) async fn details(
 
 /// List the tasks of a DAG.
 #[utoipa::path(get, operation_id = "list_tasks", path = "/api/v2/dags/{dag_id}/tasks", tag = "DAG",
-    params(("dag_id" = String, Path)),
+    params(("dag_id" = String, Path), Whose),
     responses((status = 200, body = TaskCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn tasks(
     _: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
+    Query(whose): Query<Whose>,
 ) -> Result<Json<TaskCollection>, ApiError> {
-    let stored = stored(&state, &dag_id).await?;
+    let stored = whose.dag(&state, &dag_id).await?;
     let dag = airlock_model::dag::Dag::new(stored.spec).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         ApiError::Internal(format!(
@@ -379,17 +382,18 @@ pub(crate) async fn tasks(
 
 /// Pause or unpause a DAG.
 #[utoipa::path(patch, operation_id = "patch_dag", path = "/api/v2/dags/{dag_id}", tag = "DAG",
-    params(("dag_id" = String, Path)), request_body = DagPatch,
+    params(("dag_id" = String, Path), Whose), request_body = DagPatch,
     responses((status = 200, body = Dag), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn patch(
     _: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
+    Query(whose): Query<Whose>,
     extract::Json(patch): extract::Json<DagPatch>,
 ) -> Result<Json<Dag>, ApiError> {
-    stored(&state, &dag_id).await?;
+    whose.dag(&state, &dag_id).await?;
     state.control.set_paused(&dag_id, patch.is_paused).await?;
-    let dag = stored(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     Ok(Json(Surroundings::of(&state).await?.dag(&dag)))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use airlock_model::{
-    id::{DagId, MapIndex, RunId, TaskId},
+    id::{DagId, MapIndex, RunId, TaskId, TeamName},
     log::{Line, TryKey},
     port::{RunRow, TaskRow},
     state::TaskState,
@@ -20,7 +20,7 @@ use futures::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{runs::found, task_instances::instance};
+use super::{scope::Whose, task_instances::instance};
 use crate::{
     auth::Operator,
     extract::{Path, Query},
@@ -66,6 +66,9 @@ pub(crate) struct LogsQuery {
     /// Stay connected and send lines as they come, one JSON object per line (`application/x-ndjson`), until
     /// the try ends.
     follow: bool,
+    /// On behalf of this team: what is another team's is not found.
+    #[param(value_type = Option<String>)]
+    team: Option<TeamName>,
 }
 
 impl Default for LogsQuery {
@@ -74,6 +77,7 @@ impl Default for LogsQuery {
             map_index: MapIndex::UNMAPPED.0,
             token: None,
             follow: false,
+            team: None,
         }
     }
 }
@@ -126,7 +130,8 @@ pub(crate) async fn read(
             ApiError::Invalid("`token` is not the continuation_token of an earlier part".to_owned())
         })?,
     };
-    let run = found(&state, &dag_id, &run_id).await?;
+    let whose = Whose::of(query.team);
+    let run = whose.run(&state, &dag_id, &run_id).await?;
     let task = instance(&state, &run, &task_id, MapIndex(query.map_index)).await?;
     if try_number == 0 || try_number > task.fields.try_number.max(1) {
         let name = format!("{dag_id}/{run_id}/{task_id}, try {try_number}");

@@ -2,7 +2,7 @@
 
 use airlock_model::{
     dag::CustomSchedule,
-    id::DagId,
+    id::{DagId, TeamName},
     port::{StoredDag, TimetableCode},
     timetable::{Answer, NextRun, Restriction, Timetable},
 };
@@ -10,7 +10,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{dags::stored, list_query};
+use super::{list_query, scope::Whose};
 use crate::{
     auth::Operator,
     extract::{Path, Query},
@@ -53,7 +53,11 @@ const MOST_ASKED: u32 = 100;
 
 list_query! {
     /// How many; of a timetable that is the bundle's own code, the first 100 at most.
-    NextRunsQuery {}
+    NextRunsQuery {
+        /// On behalf of this team: what is another team's is not found.
+        #[param(value_type = Option<String>)]
+        team: Option<TeamName>,
+    }
 }
 
 /// List the runs that a DAG's timetable makes next.
@@ -66,7 +70,8 @@ pub(crate) async fn list(
     Path(dag_id): Path<DagId>,
     Query(query): Query<NextRunsQuery>,
 ) -> Result<Json<ComingRuns>, ApiError> {
-    let dag = stored(&state, &dag_id).await?;
+    let page = query.page().page();
+    let dag = Whose::of(query.team).dag(&state, &dag_id).await?;
     let unreadable = |error| {
         ApiError::Internal(format!(
             "the schedule of DAG `{dag_id}` is not one: {error}"
@@ -79,7 +84,6 @@ pub(crate) async fn list(
         interval: progress.last_interval,
         run_after: progress.last_run_after,
     });
-    let page = query.page().page();
     let size = |count| usize::try_from(count).unwrap_or(usize::MAX);
     let (bounds, now) = (Restriction::from(&dag.spec), state.clock.now());
     let runs: Vec<NextRun> = match timetable.next_runs(last.map(|last| last.interval), bounds, now)

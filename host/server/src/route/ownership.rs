@@ -5,7 +5,10 @@ use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::dags::{self, Dag};
+use super::{
+    dags::{self, Dag},
+    scope::Whose,
+};
 use crate::{
     auth::Operator,
     extract::{self, Path, Query},
@@ -40,5 +43,11 @@ pub(crate) async fn transfer(
     extract::Json(body): extract::Json<TransferBody>,
 ) -> Result<Json<Dag>, ApiError> {
     state.ownership.transfer(&dag_id, &body.bundle_name).await?;
-    dags::get(operator, State(state), Path(dag_id)).await
+    dags::get(
+        operator,
+        State(state),
+        Path(dag_id),
+        Query(Whose::default()),
+    )
+    .await
 }

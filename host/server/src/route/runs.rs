@@ -246,10 +246,7 @@ pub(crate) async fn get(
     Path((dag_id, run_id)): Path<(DagId, RunId)>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<DagRun>, ApiError> {
-    let run = found(&state, &dag_id, &run_id).await?;
-    if !whose.sees(&run.team) {
-        return Err(ApiError::not_found("DAG run", format!("{dag_id}/{run_id}")));
-    }
+    let run = whose.run(&state, &dag_id, &run_id).await?;
     Ok(Json(DagRun::new(run)))
 }
 

@@ -5,13 +5,13 @@
 //! of who owns which DAG.
 
 use airlock_model::{
-    id::{DagId, Scope, TeamName},
-    port::StoredDag,
+    id::{DagId, RunId, Scope, TeamName},
+    port::{RunRow, StoredDag},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::dags::stored;
+use super::{dags::stored, runs::found};
 use crate::{problem::ApiError, state::ApiState};
 
 /// On whose behalf.
@@ -41,6 +41,21 @@ impl Whose {
             Ok(dag)
         } else {
             Err(ApiError::not_found("DAG", dag_id))
+        }
+    }
+
+    /// The run, if it is there for that team: a run stays with the team that it was made for.
+    pub(crate) async fn run(
+        &self,
+        state: &ApiState,
+        dag_id: &DagId,
+        run_id: &RunId,
+    ) -> Result<RunRow, ApiError> {
+        let run = found(state, dag_id, run_id).await?;
+        if self.sees(&run.team) {
+            Ok(run)
+        } else {
+            Err(ApiError::not_found("DAG run", format!("{dag_id}/{run_id}")))
         }
     }
 

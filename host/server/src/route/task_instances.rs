@@ -9,7 +9,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{list_query, runs::found, scope::Whose, seconds, text};
+use super::{list_query, scope::Whose, seconds, text};
 use crate::{
     auth::Operator,
     extract::{Path, Query},
@@ -140,20 +140,6 @@ pub(crate) async fn instance(
         })
 }
 
-/// The run, if it is there for whoever asks.
-async fn run_for(
-    state: &ApiState,
-    whose: &Whose,
-    dag_id: &DagId,
-    run_id: &RunId,
-) -> Result<RunRow, ApiError> {
-    let run = found(state, dag_id, run_id).await?;
-    match whose.sees(&run.team) {
-        true => Ok(run),
-        false => Err(ApiError::not_found("DAG run", format!("{dag_id}/{run_id}"))),
-    }
-}
-
 /// The task instances of a run that a query asks for, of those that `wanted` lets through.
 async fn some(
     state: &ApiState,
@@ -164,7 +150,7 @@ async fn some(
     let part = query.page();
     let states: Result<Vec<TaskState>, _> = query.state.iter().map(|s| s.parse()).collect();
     let states = states.map_err(ApiError::invalid)?;
-    let run = run_for(state, &Whose::of(query.team), dag_id, run_id).await?;
+    let run = Whose::of(query.team).run(state, dag_id, run_id).await?;
     let mut tasks = state.runs.task_instances(run.key).await?;
     let in_state = |state: TaskState| states.contains(&state);
     tasks.retain(|task| {
@@ -216,7 +202,7 @@ pub(crate) async fn get(
     Path((dag_id, run_id, task_id)): Path<(DagId, RunId, TaskId)>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<TaskInstance>, ApiError> {
-    let run = run_for(&state, &whose, &dag_id, &run_id).await?;
+    let run = whose.run(&state, &dag_id, &run_id).await?;
     let task = instance(&state, &run, &task_id, MapIndex::UNMAPPED).await?;
     Ok(Json(TaskInstance::new(&run, task)))
 }
@@ -233,7 +219,7 @@ pub(crate) async fn get_mapped(
     Path((dag_id, run_id, task_id, map_index)): Path<(DagId, RunId, TaskId, i32)>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<TaskInstance>, ApiError> {
-    let run = run_for(&state, &whose, &dag_id, &run_id).await?;
+    let run = whose.run(&state, &dag_id, &run_id).await?;
     let task = instance(&state, &run, &task_id, MapIndex(map_index)).await?;
     Ok(Json(TaskInstance::new(&run, task)))
 }
@@ -244,7 +230,7 @@ async fn failed_deps(
     (dag_id, run_id, task_id): (DagId, RunId, TaskId),
     map_index: MapIndex,
 ) -> Result<Json<DependencyCollection>, ApiError> {
-    let run = run_for(state, whose, &dag_id, &run_id).await?;
+    let run = whose.run(state, &dag_id, &run_id).await?;
     let task = instance(state, &run, &task_id, map_index).await?;
     let failed = state
         .control

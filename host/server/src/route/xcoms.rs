@@ -1,14 +1,14 @@
 //! XComs of task instances.
 
 use airlock_model::{
-    id::{DagId, MapIndex, RunId, TaskId},
+    id::{DagId, MapIndex, RunId, TaskId, TeamName},
     port::{RunRow, XcomRow},
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{list_query, runs::found, task_instances::instance, text};
+use super::{list_query, scope::Whose, task_instances::instance, text};
 use crate::{
     auth::Operator,
     extract::{Path, Query},
@@ -51,6 +51,9 @@ list_query! {
     XcomsQuery {
         /// Which instance of a mapped task; -1 where nothing is said.
         map_index: Option<i32>,
+        /// On behalf of this team: what is another team's is not found.
+        #[param(value_type = Option<String>)]
+        team: Option<TeamName>,
     }
 }
 
@@ -61,6 +64,9 @@ list_query! {
 pub(crate) struct XcomQuery {
     /// Which instance of a mapped task; -1 where nothing is said.
     map_index: Option<i32>,
+    /// On behalf of this team: what is another team's is not found.
+    #[param(value_type = Option<String>)]
+    team: Option<TeamName>,
 }
 
 fn wire(run: &RunRow, row: &XcomRow) -> Xcom {
@@ -82,8 +88,9 @@ async fn rows(
     state: &ApiState,
     (dag_id, run_id, task_id): (&DagId, &RunId, &TaskId),
     map_index: Option<i32>,
+    whose: &Whose,
 ) -> Result<(RunRow, Vec<XcomRow>), ApiError> {
-    let run = found(state, dag_id, run_id).await?;
+    let run = whose.run(state, dag_id, run_id).await?;
     let map_index = map_index.map_or(MapIndex::UNMAPPED, MapIndex);
     let task = instance(state, &run, task_id, map_index).await?;
     let rows = state.xcoms.xcoms(dag_id, run_id, task_id, task.map_index);
@@ -102,8 +109,10 @@ pub(crate) async fn list(
     Path((dag_id, run_id, task_id)): Path<(DagId, RunId, TaskId)>,
     Query(query): Query<XcomsQuery>,
 ) -> Result<Json<XcomCollection>, ApiError> {
-    let (run, rows) = rows(&state, (&dag_id, &run_id, &task_id), query.map_index).await?;
-    let (rows, total_entries) = query.page().cut(rows);
+    let (page, whose) = (query.page(), Whose::of(query.team));
+    let task = (&dag_id, &run_id, &task_id);
+    let (run, rows) = rows(&state, task, query.map_index, &whose).await?;
+    let (rows, total_entries) = page.cut(rows);
     Ok(Json(XcomCollection {
         xcom_entries: rows.iter().map(|row| wire(&run, row)).collect(),
         total_entries,
@@ -122,7 +131,8 @@ pub(crate) async fn get(
     Path((dag_id, run_id, task_id, key)): Path<(DagId, RunId, TaskId, String)>,
     Query(query): Query<XcomQuery>,
 ) -> Result<Json<XcomWithValue>, ApiError> {
-    let (run, rows) = rows(&state, (&dag_id, &run_id, &task_id), query.map_index).await?;
+    let (task, whose) = ((&dag_id, &run_id, &task_id), Whose::of(query.team));
+    let (run, rows) = rows(&state, task, query.map_index, &whose).await?;
     let row = rows.into_iter().find(|row| row.key == key);
     let row = row.ok_or_else(|| ApiError::not_found("XCom", key))?;
     Ok(Json(XcomWithValue {

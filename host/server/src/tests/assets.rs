@@ -86,6 +86,11 @@ async fn an_event_is_told_of_and_listed_with_who_told_it() {
         .get(&format!("{path}?order_by=-timestamp&limit=1"))
         .await;
     assert_eq!(newest["asset_events"][0], told);
+    for (index, total) in [("-1", 1), ("0", 0)] {
+        let query =
+            format!("{path}?asset_id=default%3As3%3A%2F%2Frain%2Fdaily&source_map_index={index}");
+        assert_eq!(api.get(&query).await.1["total_entries"], total, "{index}");
+    }
     for (query, status) in [
         ("?team=payments", 200),
         ("?team=payments&asset_id=default:idle", 404),

@@ -132,7 +132,7 @@ async fn task_instances_of_many_runs_are_chosen_as_airflow_chooses_them() {
         dry_run && selection.only_failed,
         "as Airflow has it where nothing is said"
     );
-    assert!(selection.run_ids.is_empty() && selection.task_ids.is_empty());
+    assert!(selection.run_ids.is_empty() && selection.tasks.is_empty());
 
     let body = json!({
         "start_date": "2012-01-01", "end_date": "2012-01-31", "task_ids": ["observe"], "dry_run": false,
@@ -156,7 +156,7 @@ async fn task_instances_of_many_runs_are_chosen_as_airflow_chooses_them() {
     let wanted = Selection {
         from: Some(at("2012-01-01")),
         to: Some(at("2012-01-31")),
-        task_ids: vec!["observe".parse().unwrap()],
+        tasks: vec![("observe".parse().unwrap(), None)],
         upstream: true,
         downstream: true,
         past: true,
@@ -178,13 +178,13 @@ async fn instances_of_mapped_tasks_are_cleared_one_by_one_and_all_or_none() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(names(&answer), ["observe[-1]", "check[1]"]);
     let made = calls(&api);
-    let dry: Vec<bool> = made.iter().map(|call| call.2).collect();
+    assert_eq!(made.len(), 1, "one repair, done whole or not at all");
+    let pair = |task: &str, index| (task.parse().unwrap(), index);
     assert_eq!(
-        dry,
-        [true, true, false, false],
-        "asked about whole before the first is done"
+        made[0].0.tasks,
+        [pair("observe", None), pair("check", Some(MapIndex(1)))]
     );
-    assert_eq!(made[1].0.map_indexes, [MapIndex(1)]);
+    assert!(!made[0].2);
 
     let ids = json!([["check", 0], "check"]);
     let (_, answer) = api.call(Method::POST, path, body(ids)).await;
@@ -407,6 +407,44 @@ async fn for_one_team_nothing_of_another_is_there_and_nothing_happens_to_it() {
         (Method::PUT, "/api/v2/backfills/1/pause".to_owned(), None),
         (Method::PUT, "/api/v2/backfills/1/unpause".to_owned(), None),
         (Method::PUT, "/api/v2/backfills/1/cancel".to_owned(), None),
+        (Method::GET, "/api/v2/dags/weather".to_owned(), None),
+        (Method::GET, "/api/v2/dags/weather/details".to_owned(), None),
+        (Method::GET, "/api/v2/dags/weather/tasks".to_owned(), None),
+        (
+            Method::GET,
+            "/api/v2/dags/weather/nextRuns".to_owned(),
+            None,
+        ),
+        (
+            Method::PATCH,
+            "/api/v2/dags/weather".to_owned(),
+            Some(json!({"is_paused": true})),
+        ),
+        (
+            Method::GET,
+            format!("{run}/taskInstances/observe/logs/1"),
+            None,
+        ),
+        (
+            Method::GET,
+            format!("{run}/taskInstances/observe/xcomEntries"),
+            None,
+        ),
+        (
+            Method::GET,
+            format!("{run}/taskInstances/observe/xcomEntries/return_value"),
+            None,
+        ),
+        (
+            Method::GET,
+            "/api/v2/bundles/weather/versions".to_owned(),
+            None,
+        ),
+        (
+            Method::GET,
+            "/api/v2/bundles/weather/review".to_owned(),
+            None,
+        ),
         (Method::GET, asset.to_owned(), None),
         (Method::POST, format!("{asset}/materialize"), None),
         (Method::POST, "/api/v2/assets/events".to_owned(), event()),
@@ -440,6 +478,14 @@ async fn for_one_team_nothing_of_another_is_there_and_nothing_happens_to_it() {
     assert_eq!(api.world.runs.lock().unwrap().len(), 1);
     assert_eq!(api.world.queue.lock().unwrap().len(), 1);
     assert!(!api.world.backfills.lock().unwrap()[0].is_paused);
+    assert!(
+        api.world
+            .dags
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|dag| !dag.is_paused)
+    );
     let (_, none) = api.get("/api/v2/dags/~/dagRuns?team=payments").await;
     assert_eq!(none["total_entries"], 0);
     // And a run is looked for in its own DAG only.

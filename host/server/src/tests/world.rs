@@ -244,6 +244,7 @@ pub(super) fn run_row(dag_id: &str, owner: &str, run_id: &str, key: RunKey) -> R
         started_at: Some(at("2024-01-01")),
         ended_at: None,
         conf: "{}".into(),
+        ends_as: None,
         clear_number: 0,
         backfill: None,
         note: None,
@@ -464,6 +465,9 @@ impl BundleStore for World {
     }
     async fn version(&self, _: &BundleHash) -> Result<Option<BundleVersion>, StoreError> {
         unreachable!("the API knows bundles by name")
+    }
+    async fn is_parsed(&self, _: &ParseKey) -> Result<bool, StoreError> {
+        unreachable!("the API does not parse")
     }
     async fn parse_result(&self, _: &ParseKey) -> Result<Option<ParseResult>, StoreError> {
         unreachable!("the API does not import")

@@ -94,6 +94,7 @@ CREATE TABLE dag_run (
     started_at     BIGINT,
     ended_at       BIGINT,
     conf           TEXT COLLATE "C" NOT NULL,
+    ends_as        TEXT,
     clear_number   BIGINT NOT NULL,
     backfill       BIGINT,
     note           TEXT
@@ -108,6 +109,7 @@ CREATE INDEX dag_run_of_backfill ON dag_run (backfill, key) WHERE backfill IS NO
 -- The run before, for who depends on a past that the clock made.
 CREATE INDEX dag_run_by_clock ON dag_run (dag_id, logical_date) WHERE run_type NOT IN ('manual', 'asset_triggered');
 -- How the last runs ended, for who gives up after too many failures.
+CREATE INDEX dag_run_by_assets ON dag_run (dag_id, run_after) WHERE run_type = 'asset_triggered';
 CREATE INDEX dag_run_ended ON dag_run (dag_id, COALESCE(logical_date, run_after), key, state)
     WHERE state IN ('success', 'failed') AND run_type <> 'backfill' AND backfill IS NULL;
 -- What a restart asks for. It holds the unfinished runs only, so it stays small whatever the table grows to.
@@ -167,6 +169,13 @@ CREATE TABLE xcom (
 );
 -- Those over which something is mapped: a restart needs their lengths and not their values.
 CREATE INDEX xcom_length ON xcom (run, task, map_index, name, length) WHERE length IS NOT NULL;
+-- Whether anything still needs a content of which something was deleted.
+CREATE INDEX xcom_spilled ON xcom (spilled) WHERE spilled IS NOT NULL;
+
+-- Contents of XComs that went with their run. A start removes those that nothing else needs.
+CREATE TABLE dropped_content (
+    hash BYTEA NOT NULL PRIMARY KEY
+);
 
 CREATE TABLE backfill (
     id              BIGINT NOT NULL PRIMARY KEY,
@@ -267,6 +276,7 @@ CREATE TABLE run_asset_event (
     event UUID NOT NULL,
     PRIMARY KEY (run, event)
 );
+CREATE INDEX run_asset_event_of_event ON run_asset_event (event);
 
 CREATE TABLE variable (
     team        TEXT COLLATE "C" NOT NULL,

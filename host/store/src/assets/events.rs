@@ -1,11 +1,8 @@
 //! How assets changed, and which changes made which runs.
 
-use std::collections::BTreeSet;
-
 use airlock_model::{
-    id::{AssetEventId, MapIndex, RunKey},
+    id::{AssetEventId, DagId, MapIndex, RunKey},
     port::{AssetEvent, AssetKey, EventFilter, EventSource, Page, Paged, StoreError},
-    time::Timestamp,
 };
 use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
@@ -80,8 +77,25 @@ fn in_order(mut events: Vec<AssetEvent>) -> Vec<AssetEvent> {
     events
 }
 
-const BETWEEN: &str = "
-SELECT * FROM asset_event WHERE team = $1 AND name = $2 AND at > $3 AND at <= $4 ORDER BY at, id";
+pub(crate) const UNCONSUMED: &str = "
+WITH uses AS (
+    SELECT u.dag_id, u.team, u.kind, u.reference, u.since, (
+        SELECT MAX(d.run_after) FROM dag_run AS d
+        WHERE d.dag_id = u.dag_id AND d.run_type = 'asset_triggered') AS last_run
+    FROM asset_use AS u WHERE u.role = 'schedule'),
+waits AS (
+    SELECT dag_id, team, reference AS name, since, last_run FROM uses WHERE kind = 'name'
+    UNION
+    SELECT u.dag_id, u.team, a.name, u.since, u.last_run FROM uses AS u
+    JOIN asset AS a ON a.team = u.team AND a.uri = u.reference WHERE u.kind = 'uri'
+    UNION
+    SELECT u.dag_id, u.team, l.name, u.since, u.last_run FROM uses AS u
+    JOIN alias_asset AS l ON l.team = u.team AND l.alias = u.reference WHERE u.kind = 'alias')
+SELECT w.dag_id, w.team, w.name, e.id FROM waits AS w CROSS JOIN asset_event AS e
+WHERE e.team = w.team AND e.name = w.name AND e.at >= w.since AND e.at >= COALESCE(w.last_run, w.since)
+    AND NOT EXISTS (SELECT 1 FROM run_asset_event AS r CROSS JOIN dag_run AS d
+        WHERE r.event = e.id AND d.key = r.run AND d.dag_id = w.dag_id)
+ORDER BY w.dag_id, e.at, e.id";
 const CONSUMED: &str = "
 SELECT e.* FROM run_asset_event AS r CROSS JOIN asset_event AS e WHERE r.run = $1 AND e.id = r.event";
 
@@ -114,6 +128,9 @@ macro_rules! filtered {
             if let Some(wanted) = wanted {
                 query.push(column).push_bind(wanted);
             }
+        }
+        if let Some(index) = filter.map_index {
+            query.push(" AND map_index = ").push_bind(index.0);
         }
         for (bound, at) in [(" AND at >= ", filter.from), (" AND at <= ", filter.to)] {
             if let Some(at) = at {
@@ -149,29 +166,21 @@ impl Store {
         })
     }
 
-    pub(super) async fn read_events_between(
+    pub(super) async fn read_unconsumed(
         &self,
-        assets: &[AssetKey],
-        after: Option<Timestamp>,
-        until: Timestamp,
-    ) -> Result<Vec<AssetEvent>, StoreError> {
-        let after = after.map_or(i64::MIN, Timestamp::micros);
-        let assets: BTreeSet<&AssetKey> = assets.iter().collect();
-        let rows: Vec<EventRecord> = snapshot!(self, db => {
-            let mut found = Vec::new();
-            for asset in &assets {
-                let of: Vec<EventRecord> = sqlx::query_as(BETWEEN)
-                    .bind(asset.team.as_str())
-                    .bind(column::plain(&asset.name))
-                    .bind(after)
-                    .bind(until.micros())
-                    .fetch_all(&mut *db)
-                    .await?;
-                found.extend(of);
-            }
-            Ok(found)
+    ) -> Result<Vec<(DagId, AssetKey, AssetEventId)>, StoreError> {
+        let rows: Vec<(String, String, String, Uuid)> = read!(self, db => {
+            Ok(sqlx::query_as(UNCONSUMED).fetch_all(db).await?)
         })?;
-        all(rows).map(in_order)
+        rows.into_iter()
+            .map(|(dag, team, name, id)| {
+                Ok((
+                    column::name(&dag)?,
+                    super::key(&team, &name)?,
+                    AssetEventId(id),
+                ))
+            })
+            .collect()
     }
 
     pub(super) async fn read_consumed_by(
@@ -188,5 +197,5 @@ impl Store {
 /// What the scheduler asks.
 #[cfg(test)]
 pub(crate) fn plans() -> Vec<&'static str> {
-    vec![BETWEEN, CONSUMED]
+    vec![CONSUMED]
 }

@@ -5,19 +5,18 @@ mod events;
 mod seen;
 
 #[cfg(test)]
-pub(crate) use events::plans;
+pub(crate) use events::{UNCONSUMED, plans};
 #[cfg(test)]
 pub(crate) use seen::{postgres_plans, sqlite_plans};
 
 use std::{collections::HashMap, sync::Arc};
 
 use airlock_model::{
-    id::{DagId, RunKey},
+    id::{AssetEventId, DagId, RunKey},
     port::{
         AssetEvent, AssetFilter, AssetKey, AssetStore, AssetUse, EventFilter, Page, Paged,
         QueueRow, StoreError, StoredAsset,
     },
-    time::Timestamp,
 };
 use async_trait::async_trait;
 use sqlx::{FromRow, QueryBuilder};
@@ -282,13 +281,8 @@ impl AssetStore for Store {
         self.read_events(filter, page).await
     }
 
-    async fn events_between(
-        &self,
-        assets: &[AssetKey],
-        after: Option<Timestamp>,
-        until: Timestamp,
-    ) -> Result<Vec<AssetEvent>, StoreError> {
-        self.read_events_between(assets, after, until).await
+    async fn unconsumed(&self) -> Result<Vec<(DagId, AssetKey, AssetEventId)>, StoreError> {
+        self.read_unconsumed().await
     }
 
     async fn consumed_by(&self, run: RunKey) -> Result<Vec<AssetEvent>, StoreError> {

@@ -9,7 +9,11 @@ use crate::{Store, database::write};
 
 /// What hangs on a DAG, the outermost first. Events of assets that it changed are those assets' history and
 /// stay.
-const OF_DAG: [&str; 19] = [
+const OF_DAG: [&str; 20] = [
+    "INSERT INTO dropped_content (hash)
+         SELECT spilled FROM xcom
+         WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1) AND spilled IS NOT NULL
+         ON CONFLICT (hash) DO NOTHING",
     "DELETE FROM xcom WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",
     "DELETE FROM task_try WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",
     "DELETE FROM task_instance WHERE run IN (SELECT key FROM dag_run WHERE dag_id = $1)",

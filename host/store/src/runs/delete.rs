@@ -9,7 +9,10 @@ use crate::{Store, database::write};
 
 /// What hangs on a run, and what points to it. A callback that is being executed finds its claim lost; one
 /// that is still to be executed is not, because what it would tell of is no more.
-const OF_RUN: [&str; 8] = [
+const OF_RUN: [&str; 9] = [
+    "INSERT INTO dropped_content (hash)
+         SELECT spilled FROM xcom WHERE run = $1 AND spilled IS NOT NULL
+         ON CONFLICT (hash) DO NOTHING",
     "DELETE FROM xcom WHERE run = $1",
     "DELETE FROM task_try WHERE run = $1",
     "DELETE FROM task_instance WHERE run = $1",

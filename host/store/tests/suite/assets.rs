@@ -6,7 +6,7 @@ use airlock_model::{
     dag::{AssetCondition, AssetRef, AssetSpec, DagSpec, TaskSpec},
     id::*,
     port::*,
-    state::RunState,
+    state::{RunState, RunType},
 };
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ on_both! {
     an_asset_that_a_task_made_up_is_known_from_its_first_event_on,
     long_names_spoil_no_batch,
     events_are_listed_by_filter_and_page,
-    a_run_takes_the_events_since_the_last_one,
+    a_restart_knows_the_events_that_no_run_has_consumed,
     the_queue_holds_each_asset_once,
 }
 
@@ -226,10 +226,12 @@ async fn two_teams_assets_of_one_name_are_two(fresh: Fresh) {
     let theirs = store.asset(&key).await.unwrap().unwrap();
     assert_eq!(told(&theirs.uses), ["theirs/ Declared 2"]);
     assert_eq!((ours.last_event, theirs.last_event), (None, Some(at(3))));
-    let events = store
-        .events_between(&[asset_key("rain")], None, at(9))
-        .await;
-    assert_eq!(events.unwrap(), []);
+    let of_rain = EventFilter {
+        team: Some(team("default")),
+        asset: Some("rain".into()),
+        ..EventFilter::default()
+    };
+    assert_eq!(store.events(&of_rain, Page::ALL).await.unwrap().items, []);
 }
 
 async fn assets_are_listed_by_filter_and_page(fresh: Fresh) {
@@ -286,10 +288,8 @@ async fn events_come_back_as_they_were_told(fresh: Fresh) {
     };
     let told = [event("rain", 1), by_api, other];
     store.commit(&telling(&told)).await.unwrap();
-    let found = store
-        .events_between(&[asset_key("rain")], None, at(3))
-        .await;
-    assert_eq!(found.unwrap(), told);
+    let found = store.events(&EventFilter::default(), Page::ALL).await;
+    assert_eq!(found.unwrap().items, told);
 }
 
 async fn an_event_that_is_refused_with_its_success_never_was(fresh: Fresh) {
@@ -439,6 +439,15 @@ async fn events_are_listed_by_filter_and_page(fresh: Fresh) {
         ..of_task
     };
     assert_eq!(list(of_another, 0, 9).await, (vec![], 0));
+    for (map_index, expected) in [(MapIndex(2), vec![1, 2]), (MapIndex::UNMAPPED, vec![])] {
+        let of_instance = EventFilter {
+            map_index: Some(map_index),
+            asset: Some("a".into()),
+            ..ours.clone()
+        };
+        let total = expected.len() as u64;
+        assert_eq!(list(of_instance, 0, 9).await, (expected, total));
+    }
     let between = EventFilter {
         from: Some(at(2)),
         to: Some(at(3)),
@@ -447,32 +456,51 @@ async fn events_are_listed_by_filter_and_page(fresh: Fresh) {
     assert_eq!(list(between, 0, 9).await, (vec![2, 3], 2));
 }
 
-async fn a_run_takes_the_events_since_the_last_one(fresh: Fresh) {
+async fn a_restart_knows_the_events_that_no_run_has_consumed(fresh: Fresh) {
     let store = &fresh.store;
-    let events: Vec<_> = (1..5)
-        .map(|i| event(if i == 3 { "b" } else { "a" }, i))
-        .collect();
+    let old = event("wind", 4);
+    store.commit(&telling(&[old])).await.unwrap();
+    import(store, "default", &[producer(), consumer()], 5).await;
+    // `wind` by its name, `rain` by its URI and by the alias.
+    let aliased = AssetEvent {
+        aliases: vec!["any".into()],
+        ..event("snow", 6)
+    };
+    let events = [
+        aliased,
+        event("rain", 7),
+        event("wind", 7),
+        event("none", 7),
+    ];
     store.commit(&telling(&events)).await.unwrap();
-    let keys = ["a", "b", "a", "never"].map(asset_key);
-    let between = |after, until| store.events_between(&keys, after, until);
-    assert_eq!(between(None, at(3)).await.unwrap(), events[..3]);
-    let since = between(Some(at(1)), at(4)).await.unwrap();
-    assert_eq!(since, events[1..]);
-    assert_eq!(store.events_between(&[], None, at(9)).await.unwrap(), []);
-
+    let unconsumed = async || {
+        let all = store.unconsumed().await.unwrap();
+        assert!(all.iter().all(|(dag, ..)| dag.as_str() == "consumer"));
+        let mut ids: Vec<_> = all.into_iter().map(|(_, _, id)| id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let mut expected = [0, 1, 2].map(|i: usize| events[i].id).to_vec();
+    expected.sort_unstable();
+    assert_eq!(unconsumed().await, expected);
+    // A run takes two of them; the third is of the same microsecond, and still there.
     let mut run = new_run("consumer", 1, 0);
     run.run.state = RunState::Success;
-    let ids = [3, 2, 1].map(|i: usize| events[i].id).to_vec();
+    run.run.run_type = RunType::AssetTriggered;
+    run.run.run_after = at(7);
+    let taken = [&events[0], &events[1]].map(|event| event.id).to_vec();
     let batch = Batch {
-        consumed: vec![(run.run.key, ids)],
+        consumed: vec![(run.run.key, taken)],
         ..creating(std::slice::from_ref(&run))
     };
     store.commit(&batch).await.unwrap();
-    assert_eq!(store.consumed_by(run.run.key).await.unwrap(), since);
+    assert_eq!(unconsumed().await, [events[2].id]);
+    let consumed = store.consumed_by(run.run.key).await.unwrap();
+    assert_eq!(consumed, events[..2]);
     // The run goes, and the events stay.
     store.delete_run(run.run.key).await.unwrap();
     assert_eq!(store.consumed_by(run.run.key).await.unwrap(), []);
-    assert_eq!(between(None, at(9)).await.unwrap(), events);
+    assert_eq!(unconsumed().await, expected);
 }
 
 async fn the_queue_holds_each_asset_once(fresh: Fresh) {

@@ -69,6 +69,7 @@ async fn a_parse_is_remembered_for_its_inputs(fresh: Fresh) {
         hash: hash(1),
         inputs: hash(2),
     };
+    assert!(!store.is_parsed(&key).await.unwrap());
     assert_eq!(store.parse_result(&key).await.unwrap(), None);
     let result = ParseResult {
         dags: vec![spec("a"), spec("b")],
@@ -84,6 +85,7 @@ async fn a_parse_is_remembered_for_its_inputs(fresh: Fresh) {
         ..key.clone()
     };
     assert_eq!(store.parse_result(&other).await.unwrap(), None);
+    assert!(store.is_parsed(&key).await.unwrap() && !store.is_parsed(&other).await.unwrap());
     let shorter = ParseResult {
         dags: vec![],
         ..result

@@ -54,6 +54,7 @@ async fn readers_see_whole_batches_while_others_commit(fresh: Fresh) {
                 started_at: Some(at(1)),
                 ended_at: None,
                 queued_at: None,
+                ends_as: None,
                 clear_number: 0,
                 backfill: None,
                 run_type: RunType::Scheduled,

@@ -129,6 +129,7 @@ pub(crate) fn new_run(dag: &str, number: i64, tasks: u32) -> NewRun {
             started_at: None,
             ended_at: None,
             conf: "{}".into(),
+            ends_as: None,
             clear_number: 0,
             backfill: None,
             note: None,

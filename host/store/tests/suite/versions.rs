@@ -218,6 +218,7 @@ async fn a_cleared_run_is_queued_again(fresh: Fresh) {
             started_at: None,
             ended_at: None,
             queued_at,
+            ends_as: None,
             clear_number,
             backfill: None,
             run_type: RunType::Scheduled,
@@ -232,6 +233,7 @@ async fn a_cleared_run_is_queued_again(fresh: Fresh) {
     let cleared = RunRow {
         state: RunState::Queued,
         queued_at: at(77),
+        ends_as: None,
         clear_number: 1,
         ..run.run.clone()
     };

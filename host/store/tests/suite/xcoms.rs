@@ -5,6 +5,7 @@ use std::sync::Arc;
 use airlock_model::{
     id::{MapIndex, TaskId, TaskIndex},
     port::*,
+    state::RunState,
 };
 
 use crate::{fixture::*, on_both};
@@ -15,6 +16,7 @@ on_both! {
     a_later_value_replaces_an_earlier_one,
     a_large_xcom_comes_from_the_content_store,
     a_new_try_forgets_the_last_ones_xcoms,
+    contents_go_with_the_last_run_that_needs_them,
 }
 
 fn write(run: &NewRun, i: u32, name: &str, value: &str) -> XcomWrite {
@@ -228,4 +230,56 @@ async fn a_new_try_forgets_the_last_ones_xcoms(fresh: Fresh) {
     assert_eq!(of(0, "k").await, None);
     assert_eq!(of(0, "l").await.as_deref(), Some("2"));
     assert_eq!(of(1, "k").await.as_deref(), Some("1"));
+}
+
+async fn contents_go_with_the_last_run_that_needs_them(fresh: Fresh) {
+    let (store, blobs) = (&fresh.store, &*fresh.blobs);
+    let [own, shared, unknown] = [&b"own"[..], b"shared", b"unknown"]
+        .map(|bytes| async move { blobs.put(bytes).await.unwrap() });
+    let (own, shared, unknown) = (own.await, shared.await, unknown.await);
+    let runs: Vec<NewRun> = [("weather", 1), ("weather", 2), ("other", 3)]
+        .map(|(dag, number)| {
+            let mut run = new_run(dag, number, 2);
+            run.run.state = RunState::Success;
+            run
+        })
+        .into();
+    let spilled = |run: &NewRun, i, hash| XcomWrite {
+        value: None,
+        spilled: Some(hash),
+        ..write(run, i, RETURN_VALUE, "")
+    };
+    let batch = Batch {
+        xcoms: vec![
+            spilled(&runs[0], 0, own),
+            spilled(&runs[0], 1, shared),
+            spilled(&runs[1], 0, shared),
+            spilled(&runs[2], 0, shared),
+        ],
+        ..creating(&runs)
+    };
+    store.commit(&batch).await.unwrap();
+    let there = async || {
+        let mut there = Vec::new();
+        for hash in [own, shared, unknown] {
+            there.push(blobs.get(&hash).await.unwrap().is_some());
+        }
+        there
+    };
+    let remove = async || store.remove_dropped_contents(blobs).await.unwrap();
+    assert_eq!(remove().await, 0);
+    store.delete_run(runs[0].run.key).await.unwrap();
+    assert_eq!(there().await, [true; 3], "nothing goes while a host works");
+    assert_eq!(remove().await, 1);
+    assert_eq!(there().await, [false, true, true]);
+    store.delete_run(runs[1].run.key).await.unwrap();
+    assert_eq!(remove().await, 0, "another run needs it");
+    store.delete_run(runs[2].run.key).await.unwrap();
+    assert_eq!(remove().await, 1);
+    assert_eq!(
+        there().await,
+        [false, false, true],
+        "what no run ever named is not touched"
+    );
+    assert_eq!(remove().await, 0);
 }

@@ -9,7 +9,7 @@ use std::{
 use airlock_tests::{Host, guest};
 use tempfile::TempDir;
 
-use super::{cpu, noop};
+use super::cpu;
 use crate::figure::{Report, Samples};
 
 /// From the start of the process until it says that it is ready, the compiled code cached.
@@ -82,9 +82,14 @@ fn copies(home: &Path, name: &str, count: usize) -> String {
 
 /// What a host takes that has nothing to do.
 pub(crate) fn idle(report: &mut Report) {
-    let host = Host::start(&noop());
-    wait_for_dags(&host, 6);
-    resident(report, &host, "idle, six DAGs");
+    let home = TempDir::new().expect("a folder");
+    let config = copies(home.path(), "many", 3);
+    let first = Host::start_in(home.path(), &config);
+    wait_for_dags(&first, 3);
+    drop(first);
+    let host = Host::start_in(home.path(), &config);
+    wait_for_dags(&host, 3);
+    resident(report, &host, "idle, three DAGs");
 }
 
 /// What it takes to wait for ten thousand schedules.

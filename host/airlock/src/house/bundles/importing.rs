@@ -54,7 +54,7 @@ impl Shelf {
             hash: arrival.version.hash,
             inputs: arrival.inputs,
         };
-        Ok(self.store.parse_result(&key).await?.is_some())
+        self.store.is_parsed(&key).await
     }
 
     /// Imports a version, unless a newer one has come meanwhile.

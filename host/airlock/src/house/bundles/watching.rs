@@ -7,7 +7,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use airlock_bundle::{DEFAULT_MAX_BYTES, Source, SourceEvent, SourceOptions};
+use airlock_bundle::{DEFAULT_MAX_BYTES, Source, SourceError, SourceEvent, SourceOptions};
 use airlock_model::port::StoreError;
 use futures::{StreamExt as _, stream};
 use tracing::{error, warn};
@@ -59,10 +59,30 @@ impl Shelf {
         }
         drop(examined);
         self.retire(&files).await?;
+        self.tell_missing(&sources).await?;
         tokio::spawn(Arc::clone(self).pass_all(unparsed));
         for (owner, path) in sources {
             let shelf = Arc::clone(self);
             tokio::spawn(async move { shelf.watch(owner, &path).await });
+        }
+        Ok(())
+    }
+
+    /// A configured bundle whose file is not there at the start has no live DAGs. (Of a file that vanishes while
+    /// the host works the last version keeps serving: it may just be about to be replaced.)
+    async fn tell_missing(&self, sources: &[(Option<Owner>, PathBuf)]) -> Result<(), StoreError> {
+        let Some(rooms) = self.rooms.get() else {
+            return Ok(());
+        };
+        for (owner, path) in sources {
+            let Some(Owner::Configured { team, bundle }) = owner else {
+                continue;
+            };
+            if path.try_exists().is_ok_and(|there| !there) {
+                let message = SourceError::Missing { path: path.clone() }.to_string();
+                warn!(bundle = %bundle.name, "{message}");
+                rooms.importer.missing(team, &bundle.name, &message).await?;
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    dag::{Argument, MappedParameter, Mapping, Source},
+    dag::{Argument, MappedParameter, Mapping, Role, Source},
     run::Mark,
 };
 
@@ -94,17 +94,75 @@ fn a_mark_in_a_run_that_has_ended_changes_its_end() {
 }
 
 #[test]
-fn a_run_that_is_ended_by_hand_ends_at_once() {
-    let mut run = chain();
-    let mut moves = Moves::default();
-    run.start(T0, &mut moves);
-    let token = run.claim(at(0), T0, &mut moves).unwrap();
-    run.mark_run(false, T0, &mut moves);
-    assert_eq!(
-        (run.state(), states(&run).as_str()),
-        (RunState::Failed, "a=failed b=skipped c=skipped")
-    );
-    assert_eq!(moves.superseded, [(at(0), token)]);
+fn a_run_that_is_ended_by_hand_ends_at_once_and_what_has_ended_stays() {
+    for (well, state, worked) in [
+        (true, RunState::Success, "success"),
+        (false, RunState::Failed, "failed"),
+    ] {
+        let mut run = run(vec![
+            make::task("a", &[]),
+            make::task("b", &[]),
+            make::task("c", &[]),
+            make::task("d", &["a"]),
+        ]);
+        let mut moves = Moves::default();
+        run.start(T0, &mut moves);
+        let tokens = [0, 1, 2].map(|task| run.claim(at(task), T0, &mut moves).unwrap());
+        run.started(at(0), tokens[0], T0, &mut moves).unwrap();
+        run.started(at(1), tokens[1], T0, &mut moves).unwrap();
+        let broken = failure(FailureKind::Final);
+        run.end(at(1), tokens[1], T0, &broken, &mut moves).unwrap();
+        run.mark_run(well, T0, &mut moves);
+        assert_eq!((run.state(), moves.ended), (state, Some(state)));
+        let expected = format!("a={worked} b=failed c=skipped d=skipped");
+        assert_eq!(states(&run), expected);
+        let given_up = [(at(0), tokens[0]), (at(2), tokens[2])];
+        assert_eq!(moves.superseded, given_up);
+    }
+}
+
+#[test]
+fn a_run_that_is_ended_by_hand_still_puts_away_what_it_made() {
+    for (well, state) in [(true, RunState::Success), (false, RunState::Failed)] {
+        let mut run = run(vec![
+            TaskSpec {
+                role: Role::Setup,
+                ..make::task("make", &[])
+            },
+            make::task("work", &["make"]),
+            TaskSpec {
+                role: Role::Teardown {
+                    on_failure_fail_dagrun: false,
+                },
+                ..make::task("put_away", &["work", "make"])
+            },
+        ]);
+        let mut moves = Moves::default();
+        run.start(T0, &mut moves);
+        let token = run.claim(at(0), T0, &mut moves).unwrap();
+        run.end(at(0), token, T0, &success(), &mut moves).unwrap();
+        let mut moves = Moves::default();
+        run.mark_run(well, T0, &mut moves);
+        assert_eq!((run.state(), moves.ended), (RunState::Running, None));
+        assert_eq!(run.ends_as(), Some(state));
+        assert_eq!(states(&run), "make=success work=skipped put_away=scheduled");
+        // A restart in between forgets nothing.
+        let stored = run
+            .instances()
+            .into_iter()
+            .map(|at| (at, run.fields(at).unwrap().clone()));
+        let mut again = Run::restore(
+            Arc::clone(run.dag()),
+            run.key(),
+            None,
+            run.state(),
+            stored.collect(),
+            HashMap::new(),
+        );
+        again.end_as(run.ends_as());
+        drive(&mut again, &mut moves, &[], |_, _| success());
+        assert_eq!((again.state(), moves.ended), (state, Some(state)));
+    }
 }
 
 #[test]

@@ -1,18 +1,23 @@
 //! The engine by itself: what it is told, what it would write, and what people hear.
 
+mod assets;
+mod backfills;
 mod covers;
+mod repairs;
 
 use std::sync::Arc;
 
 use airlock_model::{
     dag::{CustomSchedule, Dag, DagSpec, Schedule, TaskSpec},
-    id::{BundleHash, BundleName, DagId, TeamName},
-    port::{Batch, ControlError},
+    id::{BundleHash, BundleName, DagId, MapIndex, PoolName, RunId, RunKey, TeamName, Token},
+    port::{Batch, ControlError, RunRow, StoredRun, TaskFields, TaskRow},
+    state::{RunState, RunType, TaskState},
     time::Timestamp,
 };
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
-use super::{AfterCommit, Answer, Engine, Event, LiveDag, Options, RandomKeys, TeamSetup};
+use super::{AfterCommit, Answer, Engine, Event, LiveDag, Loaded, Options, RandomKeys, TeamSetup};
 
 type Heard<T> = oneshot::Receiver<Result<T, ControlError>>;
 
@@ -99,5 +104,71 @@ fn tell(engine: &mut Engine, after: AfterCommit) {
     after.answers.into_iter().for_each(Answer::tell);
     for (_, row, reply) in after.replies {
         drop(reply.send(Ok(row)));
+    }
+    for (told, reply) in after.backfills {
+        drop(reply.send(Ok(told)));
+    }
+}
+
+/// A run of a DAG as a store would give it, and the instances of its tasks, each in its state; those of tasks
+/// that the DAG does not have stand behind the others.
+fn loaded(spec: DagSpec, version: u8, state: RunState, rows: &[(&str, i32, TaskState)]) -> Loaded {
+    let dag = Arc::new(Dag::new(spec).unwrap());
+    let key = RunKey(Uuid::from_u128(version.into()));
+    let run = RunRow {
+        key,
+        dag_id: dag.id().clone(),
+        run_id: RunId::new("r").unwrap(),
+        team: TeamName::default_team(),
+        run_type: RunType::Manual,
+        state,
+        hash: BundleHash::from_bytes([version; 32]),
+        definition: dag.definition(),
+        logical_date: Some(at("2024-01-01")),
+        data_interval: Some((at("2024-01-01"), at("2024-01-01"))),
+        run_after: at("2024-01-01"),
+        queued_at: at("2024-01-01"),
+        started_at: Some(at("2024-01-01")),
+        ended_at: Some(at("2024-01-01")),
+        conf: "{}".into(),
+        ends_as: None,
+        clear_number: 0,
+        backfill: None,
+        note: None,
+    };
+    let mut beyond = dag.tasks().len();
+    let row = |&(task, map_index, state): &(&str, i32, TaskState)| {
+        let task_id = task.parse().unwrap();
+        let place = dag.index_of(&task_id).unwrap_or_else(|| {
+            beyond += 1;
+            airlock_model::id::TaskIndex(u32::try_from(beyond - 1).unwrap())
+        });
+        TaskRow {
+            run: key,
+            task: place,
+            task_id,
+            map_index: MapIndex(map_index),
+            pool: PoolName::default_pool(),
+            pool_slots: 1,
+            priority: 1,
+            fields: TaskFields {
+                state: Some(state),
+                try_number: 1,
+                token: Token::stored(1),
+                ..TaskFields::untouched()
+            },
+        }
+    };
+    let mut tasks: Vec<TaskRow> = rows.iter().map(row).collect();
+    tasks.sort_by_key(TaskRow::index);
+    Loaded {
+        stored: StoredRun {
+            run,
+            tasks,
+            returned: vec![],
+        },
+        dag,
+        bundle: BundleName::new("b").unwrap(),
+        paused: false,
     }
 }

@@ -121,18 +121,16 @@ impl AssetStore for World {
                     .as_ref()
                     .is_none_or(|name| event.asset.name == *name)
                 && filter.from.is_none_or(|from| event.at >= from)
+                && filter.map_index.is_none_or(|wanted| {
+                    matches!(event.source, EventSource::Task { map_index, .. } if map_index == wanted)
+                })
         });
         if filter.newest_first {
             events.reverse();
         }
         Ok(part(events, page))
     }
-    async fn events_between(
-        &self,
-        _: &[AssetKey],
-        _: Option<airlock_model::time::Timestamp>,
-        _: airlock_model::time::Timestamp,
-    ) -> Result<Vec<AssetEvent>, StoreError> {
+    async fn unconsumed(&self) -> Result<Vec<(DagId, AssetKey, AssetEventId)>, StoreError> {
         unreachable!("the API asks the scheduler")
     }
     async fn consumed_by(&self, _: RunKey) -> Result<Vec<AssetEvent>, StoreError> {

@@ -127,8 +127,8 @@ impl Control for World {
     ) -> Result<Vec<Repaired>, ControlError> {
         self.called();
         let known = ["observe", "check"];
-        if let Some(stranger) = (selection.task_ids.iter()).find(|id| !known.contains(&id.as_str()))
-        {
+        let mut named = selection.tasks.iter().map(|(task, _)| task);
+        if let Some(stranger) = named.find(|id| !known.contains(&id.as_str())) {
             return Err(ControlError::Refused(format!(
                 "there is no task `{stranger}`"
             )));
@@ -153,10 +153,10 @@ impl Control for World {
                 .iter_mut()
                 .filter(|task| task.run == run.key)
             {
-                let all = selection.map_indexes.is_empty();
-                let task_is_meant =
-                    selection.task_ids.is_empty() || selection.task_ids.contains(&task.task_id);
-                if !task_is_meant || !(all || selection.map_indexes.contains(&task.map_index)) {
+                let meant = |(id, index): &(TaskId, Option<MapIndex>)| {
+                    *id == task.task_id && index.is_none_or(|index| index == task.map_index)
+                };
+                if !selection.tasks.is_empty() && !selection.tasks.iter().any(meant) {
                     continue;
                 }
                 repaired.push(Repaired {

@@ -91,6 +91,7 @@ struct Run<'a>(
     u32,
     Option<BackfillId>,
     Option<Cow<'a, str>>,
+    Option<RunState>,
 );
 
 /// `dag_run` rows.
@@ -116,6 +117,7 @@ pub(super) fn new_runs(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.clear_number,
             run.backfill,
             run.note.as_deref().map(plain),
+            run.ends_as,
         )
     })
 }
@@ -229,6 +231,7 @@ pub(super) fn run_changes(batch: &Batch) -> Result<Arc<str>, StoreError> {
             run.clear_number,
             run.backfill,
             run.run_type,
+            run.ends_as,
         )
     })
 }

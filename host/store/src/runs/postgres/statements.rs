@@ -4,12 +4,12 @@ pub(super) const NEW_RUNS: &str = "
 WITH made AS (
 INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, logical_date, interval_start,
                      interval_end, run_after, queued_at, started_at, ended_at, conf, definition,
-                     clear_number, backfill, note)
+                     clear_number, backfill, note, ends_as)
 SELECT (value ->> 0)::uuid, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        decode(value ->> 6, 'hex'), (value ->> 7)::bigint, (value ->> 8)::bigint, (value ->> 9)::bigint,
        (value ->> 10)::bigint, (value ->> 11)::bigint, (value ->> 12)::bigint, (value ->> 13)::bigint,
        value ->> 14, decode(value ->> 15, 'hex'), (value ->> 16)::bigint, (value ->> 17)::bigint,
-       value ->> 18
+       value ->> 18, value ->> 19
 FROM jsonb_array_elements($1::text::jsonb) AS n(value)
 ON CONFLICT DO NOTHING RETURNING key)
 SELECT COALESCE(array_agg(key), '{}'), pg_current_xact_id()::text FROM made";
@@ -124,7 +124,8 @@ ON CONFLICT (run, task, map_index, name) DO UPDATE SET value = excluded.value,
 pub(super) const RUNS: &str = "
 UPDATE dag_run AS r SET state = value ->> 1, started_at = (value ->> 2)::bigint,
     ended_at = (value ->> 3)::bigint, queued_at = COALESCE((value ->> 4)::bigint, queued_at),
-    clear_number = (value ->> 5)::bigint, backfill = (value ->> 6)::bigint, run_type = value ->> 7
+    clear_number = (value ->> 5)::bigint, backfill = (value ->> 6)::bigint, run_type = value ->> 7,
+    ends_as = value ->> 8
 FROM jsonb_array_elements($1::text::jsonb) AS n(value) WHERE r.key = (value ->> 0)::uuid";
 
 /// Places of the array: what is there and should not be, or is not and should.

@@ -6,11 +6,11 @@
 pub(super) const NEW_RUNS: &str = "
 INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, logical_date, interval_start,
                      interval_end, run_after, queued_at, started_at, ended_at, conf, definition,
-                     clear_number, backfill, note)
+                     clear_number, backfill, note, ends_as)
 SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        unhex(value ->> 6), value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
        value ->> 12, value ->> 13, value ->> 14, unhex(value ->> 15), value ->> 16,
-       value ->> 17, value ->> 18
+       value ->> 17, value ->> 18, value ->> 19
 FROM jsonb_each(?);
 ";
 
@@ -142,10 +142,10 @@ ON CONFLICT (run, task, map_index, name) DO UPDATE SET value = excluded.value,
 pub(super) const RUNS: &str = "
 UPDATE dag_run SET state = n.state, started_at = n.started_at, ended_at = n.ended_at,
     queued_at = COALESCE(n.queued_at, dag_run.queued_at), clear_number = n.clear_number, backfill = n.backfill,
-    run_type = n.run_type
+    run_type = n.run_type, ends_as = n.ends_as
 FROM (SELECT unhex(value ->> 0) AS key, value ->> 1 AS state, value ->> 2 AS started_at,
              value ->> 3 AS ended_at, value ->> 4 AS queued_at, value ->> 5 AS clear_number,
-             value ->> 6 AS backfill, value ->> 7 AS run_type FROM jsonb_each(?)) AS n
+             value ->> 6 AS backfill, value ->> 7 AS run_type, value ->> 8 AS ends_as FROM jsonb_each(?)) AS n
 WHERE dag_run.key = n.key;
 ";
 

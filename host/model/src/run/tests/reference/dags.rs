@@ -209,7 +209,7 @@ impl Luck {
                 *pokes += 1;
                 Outcome::Rescheduled { at: T0 }
             }
-            11 | 12 | 13 => failure(FailureKind::Error),
+            11..=13 => failure(FailureKind::Error),
             14 => failure(FailureKind::Timeout),
             _ => failure(FailureKind::Final),
         };

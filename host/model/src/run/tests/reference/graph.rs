@@ -48,7 +48,7 @@ impl Slow {
     }
 
     pub(super) fn sources(&self, task: usize) -> Vec<usize> {
-        let names = match self.mapping(task) {
+        match self.mapping(task) {
             None => vec![],
             Some(Mapping::Keywords(source)) => outputs(&source)
                 .into_iter()
@@ -58,8 +58,7 @@ impl Slow {
                 let all = parameters.iter().flat_map(|p| outputs(&p.source));
                 all.map(|n| self.named(n)).collect()
             }
-        };
-        names
+        }
     }
 
     pub(super) fn directly_before(&self, task: usize) -> BTreeSet<usize> {

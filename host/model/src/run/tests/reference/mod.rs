@@ -49,6 +49,9 @@ fn steps(repairs: bool) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..160)
 }
 
+/// Where something happened and, if it was an end, how: with how many elements.
+type Told = (InstanceIndex, Option<(Outcome, Option<u32>)>);
+
 /// A run, and all that is needed to bring it on.
 struct Life {
     run: Run,
@@ -92,7 +95,7 @@ impl Life {
     }
 
     /// Does a step, and tells where and, if it was an end, how.
-    fn step(&mut self, step: &Step) -> Option<(InstanceIndex, Option<(Outcome, Option<u32>)>)> {
+    fn step(&mut self, step: &Step) -> Option<Told> {
         use TaskState::{Queued, Running, Scheduled, UpForReschedule, UpForRetry};
         let (now, moves) = (self.now, &mut self.moves);
         match *step {
@@ -170,10 +173,7 @@ impl Life {
     }
 
     /// Works on all that moves, until nothing does.
-    fn finish(
-        &mut self,
-        mut after: impl FnMut(&Self, &Step, Option<(InstanceIndex, Option<(Outcome, Option<u32>)>)>),
-    ) {
+    fn finish(&mut self, mut after: impl FnMut(&Self, &Step, Option<Told>)) {
         for round in 0..20_000 {
             let steps = [
                 Step::Allow(round),
@@ -311,7 +311,7 @@ proptest! {
             assert_eq!(slow.run_state(), life.run.state(), "{}", states(&life.run));
         };
         compare(&life, &slow);
-        let mut follow = |life: &Life, step: &Step, told: Option<(InstanceIndex, Option<(Outcome, Option<u32>)>)>| {
+        let mut follow = |life: &Life, step: &Step, told: Option<Told>| {
             match (step, told) {
                 (Step::Claim(_), Some((at, _))) => slow.put(place(at), TaskState::Queued),
                 (Step::Start(_), Some((at, _))) => slow.put(place(at), TaskState::Running),
