@@ -192,6 +192,9 @@ pub trait AssetStore: Send + Sync {
     /// Which of these keys of watchers' events are known of an asset.
     async fn seen_keys(&self, asset: &AssetKey, keys: &[String])
     -> Result<Vec<String>, StoreError>;
+    /// Forgets the keys of events that were told of before this time; tells how many. A watcher that sees such a
+    /// change again tells of it anew.
+    async fn forget_seen_keys(&self, before: Timestamp) -> Result<u64, StoreError>;
     /// Events, oldest first unless asked otherwise.
     async fn events(
         &self,

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AssetEvent, AssetKey, Backfill, BackfillChange, BackfillRun, CallbackRow, Lease, QueueChange,
-    RunRow, StoreError, TaskFields, TaskRow, TriggerProgress, TriggerRow,
+    AssetEvent, AssetKey, Backfill, BackfillChange, BackfillRun, CallbackRow, DeadlineRow, Lease,
+    QueueChange, RunRow, StoreError, TaskFields, TaskRow, TriggerProgress, TriggerRow,
 };
 use crate::{
     dag::AssetSpec,
     id::{
-        AssetEventId, BackfillId, BundleHash, DagId, DefinitionHash, RunKey, TaskIndex,
+        AssetEventId, BackfillId, BundleHash, BundleName, DagId, DefinitionHash, RunKey, TaskIndex,
         TaskInstanceKey, TeamName, Token, TriggerId,
     },
     state::{RunState, RunType},
@@ -161,6 +161,8 @@ pub struct Batch {
     /// Triggers that nobody waits for any more: they have fired, or were given up. Of one that is not there
     /// nothing is said.
     pub gone_triggers: Vec<TriggerId>,
+    /// Watchers that are another version's code.
+    pub moved_watchers: Vec<WatcherMove>,
     /// Watchers that have seen something, with what is new of them. If the lease was lost, the whole batch is
     /// refused.
     pub watched: Vec<(TriggerId, Lease, TriggerProgress)>,
@@ -186,19 +188,18 @@ pub struct SeenKey {
     pub at: Timestamp,
 }
 
-/// A deadline of a run that has not succeeded yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeadlineRow {
-    /// The run.
-    pub run: RunKey,
-    /// Which of its DAG's deadlines.
-    pub name: String,
-    /// By when the run has to have succeeded.
-    pub at: Timestamp,
-    /// When it was found missed, and told of.
-    pub missed_at: Option<Timestamp>,
-    /// How it is told of.
-    pub request: Arc<CallbackRow>,
+/// A watcher that from now on is the code of another version, or stands in another DAG. It goes on with what it
+/// has kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatcherMove {
+    /// Which.
+    pub id: TriggerId,
+    /// The DAG that declares it.
+    pub dag_id: DagId,
+    /// The bundle whose code it is.
+    pub bundle: BundleName,
+    /// In this version.
+    pub hash: BundleHash,
 }
 
 impl Batch {

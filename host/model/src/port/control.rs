@@ -223,12 +223,37 @@ pub struct TeamLoad {
     pub running: u64,
     /// Task instances that wait for a slot.
     pub scheduled: u64,
-    /// Tries that ended since the start: with success, with failure.
+    /// Task instances that wait for a trigger.
+    pub deferred: u64,
+    /// What has come to pass since the start.
+    pub tally: TeamTally,
+}
+
+/// What has come to pass of a team's since the host's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TeamTally {
+    /// Tries that ended with success.
     pub succeeded: u64,
     /// Failed tries, those that are retried included.
     pub failed: u64,
     /// Results of superseded tries that were refused.
     pub fenced: u64,
+    /// Waits that ended: their trigger fired or failed, or they timed out.
+    pub resumed: u64,
+    /// Polls of triggers and watchers.
+    pub polls: u64,
+    /// Of those, the ones that did not go well.
+    pub failed_polls: u64,
+    /// Asset events that watchers saw.
+    pub watched: u64,
+    /// Callbacks that were executed.
+    pub callbacks: u64,
+    /// Tries of callbacks that failed.
+    pub failed_callback_tries: u64,
+    /// Callbacks whose last try failed.
+    pub failed_callbacks: u64,
+    /// Deadlines that were missed.
+    pub missed_deadlines: u64,
 }
 
 /// How the scheduler is.

@@ -12,7 +12,9 @@ mod callbacks;
 mod clock;
 mod control;
 mod dags;
+mod deadlines;
 mod executor;
+mod files;
 mod logs;
 mod parser;
 mod runs;
@@ -27,8 +29,8 @@ pub use assets::{
 };
 pub use backfills::{Backfill, BackfillChange, BackfillFilter, BackfillRun, BackfillStore};
 pub use batch::{
-    Batch, CommitError, DagProgress, DeadlineRow, ExpandedRows, NewRun, Repin, RunChange, SeenKey,
-    TaskChange, XcomWrite,
+    Batch, CommitError, DagProgress, ExpandedRows, NewRun, Repin, RunChange, SeenKey, TaskChange,
+    WatcherMove, XcomWrite,
 };
 pub use bundles::{BundleStore, BundleVersion, ParseKey, ParseResult};
 pub use callbacks::{
@@ -38,10 +40,12 @@ pub use callbacks::{
 pub use clock::{Clock, SystemClock};
 pub use control::{
     BackfillOrder, Control, ControlError, FailedDep, NewAssetEvent, NewBackfill, Repair, Repaired,
-    SchedulerHealth, Selection, TeamLoad, TriggerRun,
+    SchedulerHealth, Selection, TeamLoad, TeamTally, TriggerRun,
 };
 pub use dags::{DagFilter, DagStore, ImportError, StoredDag};
+pub use deadlines::{DeadlineFilter, DeadlineRow, DeadlineStore};
 pub use executor::{Executor, SeenEvent, TryEvents, Work};
+pub use files::{FileFailure, FileWaiter, Files, FoundFile};
 pub use logs::{LogPage, TaskLogs};
 pub use parser::{ParseError, ParsedBundle, Parser, SpecError};
 pub use runs::{RunFilter, RunOrder, RunRow, RunStore, StoredRun, TaskFields, TaskRow};

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Batch, CommitError, DagProgress, DeadlineRow, Page, Paged, StoreError};
+use super::{Batch, CommitError, DagProgress, Page, Paged, StoreError};
 use crate::{
     id::{
         BackfillId, BundleHash, DagId, DefinitionHash, InstanceIndex, MapIndex, PoolName, RunId,
@@ -205,8 +205,6 @@ pub trait RunStore: Send + Sync {
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
     /// All runs that have not ended, oldest first, for a restart.
     async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError>;
-    /// Deadlines that have not been missed, for a restart.
-    async fn deadlines(&self) -> Result<Vec<DeadlineRow>, StoreError>;
     /// How long the last successful runs of a DAG took from their queueing to their end, at most so many.
     async fn durations(&self, dag_id: &DagId, most: u32) -> Result<Vec<Duration>, StoreError>;
     /// One unfinished or finished run with its task instances.

@@ -135,8 +135,6 @@ pub trait TriggerStore: Send + Sync {
     async fn next_trigger_due(&self) -> Result<Option<Timestamp>, StoreError>;
     /// Makes triggers due that wait for something that has happened.
     async fn wake_triggers(&self, ids: &[TriggerId], now: Timestamp) -> Result<(), StoreError>;
-    /// All that wait for something that the host sees, at a start.
-    async fn waiting_triggers(&self) -> Result<Vec<TriggerRow>, StoreError>;
     /// For people, oldest first.
     async fn triggers(
         &self,

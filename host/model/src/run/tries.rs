@@ -396,7 +396,9 @@ impl Run {
                     moves.waiting.push((at, due.unwrap_or(EPOCH)));
                 }
                 Some(TaskState::Deferred) => {
-                    moves.waiting.extend(fields.next_try_at.map(|due| (at, due)));
+                    moves
+                        .waiting
+                        .extend(fields.next_try_at.map(|due| (at, due)));
                     moves.deferred.push(at);
                 }
                 _ => {}

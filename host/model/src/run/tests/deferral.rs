@@ -65,7 +65,10 @@ fn a_deferred_task_goes_on_as_the_same_try_with_what_the_trigger_gave() {
 fn of_two_events_one_counts_and_none_of_a_wait_that_is_over() {
     let (mut run, token, mut moves) = deferred(asset(), None);
     let fired = || TriggerEvent::Fired("7".into());
-    assert!(run.resume(at(0), token.next(), fired(), &mut moves).is_err());
+    assert!(
+        run.resume(at(0), token.next(), fired(), &mut moves)
+            .is_err()
+    );
     run.resume(at(0), token, fired(), &mut moves).unwrap();
     assert!(run.resume(at(0), token, fired(), &mut moves).is_err());
     let again = run.claim(at(0), T0, &mut moves).unwrap();

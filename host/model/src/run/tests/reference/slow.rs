@@ -272,6 +272,7 @@ impl Slow {
             Outcome::Success { .. } => TaskState::Success,
             Outcome::Skipped { .. } => TaskState::Skipped,
             Outcome::Rescheduled { .. } => TaskState::UpForReschedule,
+            Outcome::Deferred(_) => TaskState::Deferred,
             Outcome::Failed(failure) => {
                 let more = retries != 0 && self.tries[&at] <= retries;
                 match more && failure.kind != FailureKind::Final {
