@@ -1,4 +1,4 @@
-//! What is kept: runs, DAGs, bundles, XComs, triggers, callbacks, variables, connections and pools in SQLite or
+//! What is kept: runs, DAGs, bundles, XComs, triggers, callbacks, deadlines, variables, connections and pools in SQLite or
 //! PostgreSQL; task logs and large contents in files.
 //!
 //! Two databases, one meaning: every port is implemented once over both, with the same suite of tests. The
@@ -15,6 +15,7 @@ mod column;
 mod connections;
 mod dags;
 mod database;
+mod deadlines;
 mod dropped;
 mod error;
 mod home;

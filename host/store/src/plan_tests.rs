@@ -3,7 +3,9 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::{assets, callbacks, database::Database, runs, server, sqlite::Sqlite, triggers, xcoms};
+use crate::{
+    assets, callbacks, database::Database, deadlines, runs, server, sqlite::Sqlite, triggers, xcoms,
+};
 
 async fn plan(file: &Sqlite, statement: &'static str) -> Vec<String> {
     sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
@@ -20,7 +22,11 @@ fn is_slow(step: &str) -> bool {
     let parameters =
         step.contains("VIRTUAL TABLE") || step == "SCAN r" || step == "SCAN CONSTANT ROW";
     // Indices that hold just what is asked for, however much there is beside it.
-    let wanted = ["dag_run_unfinished", "deadline_ahead", "trigger_that_wakes"];
+    let wanted = [
+        "dag_run_unfinished",
+        "deadline_ahead",
+        "callback_unexecuted",
+    ];
     let all = wanted.iter().any(|index| step.contains(index));
     (step.starts_with("SCAN ") && !parameters && !all) || step.contains("TEMP B-TREE")
 }
@@ -47,6 +53,7 @@ async fn nothing_that_the_scheduler_asks_scans_what_has_ended() {
         assets::sqlite_plans(),
         triggers::sqlite_plans(),
         callbacks::sqlite_plans(),
+        deadlines::sqlite_plans(),
     ];
     for statement in statements.concat() {
         let steps = plan(&file, statement).await;
@@ -98,6 +105,7 @@ async fn a_plan_made_on_a_young_postgres_serves_an_old_one() {
         assets::postgres_plans(),
         triggers::postgres_plans(),
         callbacks::postgres_plans(),
+        deadlines::postgres_plans(),
     ];
     for statement in statements.concat() {
         let prepare = AssertSqlSafe(format!("PREPARE looked_at AS {statement}"));

@@ -156,12 +156,14 @@ pub struct Batch {
     pub asset_queue: Vec<QueueChange>,
     /// Which events made which runs.
     pub consumed: Vec<(RunKey, Vec<AssetEventId>)>,
-    /// Triggers that begin to be polled.
-    pub new_triggers: Vec<TriggerRow>,
     /// Triggers that nobody waits for any more: they have fired, or were given up. Of one that is not there
-    /// nothing is said.
+    /// nothing is said; one that is new in the same batch is not made.
     pub gone_triggers: Vec<TriggerId>,
-    /// Watchers that are another version's code.
+    /// Triggers that begin to be polled. A watcher that its asset has already, because another host was earlier,
+    /// is not made again.
+    pub new_triggers: Vec<TriggerRow>,
+    /// Watchers that are another version's code. Whoever holds one goes on holding it, and the poll after that is
+    /// the new version's; of one that is not there nothing is said.
     pub moved_watchers: Vec<WatcherMove>,
     /// Watchers that have seen something, with what is new of them. If the lease was lost, the whole batch is
     /// refused.

@@ -142,6 +142,9 @@ pub trait CallbackStore: Send + Sync {
     async fn retry_callback(&self, id: CallbackId, now: Timestamp) -> Result<bool, StoreError>;
     /// One.
     async fn callback(&self, id: CallbackId) -> Result<Option<CallbackRow>, StoreError>;
+    /// How many of each team are in each of the states that they do not stay in for good: pending, running and
+    /// failed.
+    async fn callback_counts(&self) -> Result<Vec<(TeamName, CallbackState, u64)>, StoreError>;
     /// For people, newest first.
     async fn callbacks(
         &self,

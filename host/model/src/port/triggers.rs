@@ -88,6 +88,23 @@ pub struct TriggerProgress {
     pub note: Option<String>,
 }
 
+impl TriggerProgress {
+    /// Of one that is to be polled now for the first time.
+    #[must_use]
+    pub const fn unpolled(now: Timestamp) -> Self {
+        Self {
+            state: None,
+            next_poll_at: Some(now),
+            on: Vec::new(),
+            polls: 0,
+            last_poll_at: None,
+            cpu: Duration::ZERO,
+            failures: 0,
+            note: None,
+        }
+    }
+}
+
 /// A claim on a row: whoever holds the newest may change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
@@ -135,6 +152,8 @@ pub trait TriggerStore: Send + Sync {
     async fn next_trigger_due(&self) -> Result<Option<Timestamp>, StoreError>;
     /// Makes triggers due that wait for something that has happened.
     async fn wake_triggers(&self, ids: &[TriggerId], now: Timestamp) -> Result<(), StoreError>;
+    /// One.
+    async fn trigger(&self, id: TriggerId) -> Result<Option<TriggerRow>, StoreError>;
     /// For people, oldest first.
     async fn triggers(
         &self,

@@ -12,6 +12,7 @@ CREATE INDEX dag_run_succeeded ON dag_run (dag_id, ended_at, queued_at) WHERE st
 --   woken_at  while a host holds it: something that it waits for has happened since
 --   wakes_on  what also wakes it, as JSON; none where it is the clock alone
 --   cpu       nanoseconds
+--   pair      the hash of a watcher's name and its asset's, which together may be too long for an index of PostgreSQL
 CREATE TABLE trigger (
     id           UUID NOT NULL PRIMARY KEY,
     team         TEXT COLLATE "C" NOT NULL,
@@ -26,6 +27,7 @@ CREATE TABLE trigger (
     task_id      TEXT COLLATE "C",
     asset        TEXT COLLATE "C",
     watcher      TEXT COLLATE "C",
+    pair         BYTEA,
     kind         TEXT COLLATE "C" NOT NULL,
     arguments    TEXT COLLATE "C" NOT NULL,
     created_at   BIGINT NOT NULL,
@@ -47,8 +49,9 @@ CREATE INDEX trigger_held ON trigger (host) WHERE host IS NOT NULL;
 CREATE INDEX trigger_of_task ON trigger (run, task, map_index) WHERE run IS NOT NULL;
 CREATE INDEX trigger_of_team ON trigger (team, id);
 CREATE INDEX trigger_of_dag ON trigger (dag_id, id);
-CREATE INDEX trigger_of_watcher ON trigger (team, id) WHERE asset IS NOT NULL;
-CREATE INDEX trigger_that_wakes ON trigger (id) WHERE wakes_on IS NOT NULL;
+CREATE INDEX trigger_of_watchers ON trigger (team, id) WHERE asset IS NOT NULL;
+-- Of hosts that begin to watch at one moment only one does.
+CREATE UNIQUE INDEX trigger_of_watcher ON trigger (team, pair) WHERE pair IS NOT NULL;
 
 -- Which events of watchers have been told of. Asset and key together may be too long for an index of PostgreSQL,
 -- so their hash stands for them.
@@ -59,6 +62,7 @@ CREATE TABLE seen_key (
     at    BIGINT NOT NULL,
     PRIMARY KEY (team, pair)
 );
+CREATE INDEX seen_key_at ON seen_key (at);
 
 -- Requests for callbacks. What they tell of is JSON (subject); the run and the DAG stand there once more to be
 -- found by.
@@ -95,16 +99,22 @@ CREATE INDEX callback_of_run ON callback (run);
 CREATE INDEX callback_of_team ON callback (team, id, state);
 CREATE INDEX callback_of_dag ON callback (dag_id, id, state);
 CREATE INDEX callback_of_state ON callback (state, id);
+CREATE INDEX callback_unexecuted ON callback (team, state) WHERE state <> 'success';
 
--- Deadlines of runs that have not succeeded, and those that were missed. The request is the callback's row as JSON.
--- A name may be too long for an index of PostgreSQL, so its hash stands for it.
+-- Deadlines of runs that have not succeeded, and those that were missed. The request is the callback's row as JSON;
+-- the team and the DAG stand there once more to be found by. A name may be too long for an index of PostgreSQL, so its hash stands for it.
 CREATE TABLE deadline (
     run       UUID NOT NULL,
     name_hash BYTEA NOT NULL,
     name      TEXT COLLATE "C" NOT NULL,
+    team      TEXT COLLATE "C" NOT NULL,
+    dag_id    TEXT COLLATE "C" NOT NULL,
     at        BIGINT NOT NULL,
     missed_at BIGINT,
     request   TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (run, name_hash)
 );
 CREATE INDEX deadline_ahead ON deadline (run, name_hash) WHERE missed_at IS NULL;
+CREATE INDEX deadline_by_time ON deadline (at, run, name_hash, missed_at);
+CREATE INDEX deadline_of_team ON deadline (team, at, run, name_hash, missed_at);
+CREATE INDEX deadline_of_dag ON deadline (dag_id, at, run, name_hash, missed_at);

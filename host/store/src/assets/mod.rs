@@ -17,6 +17,7 @@ use airlock_model::{
         AssetEvent, AssetFilter, AssetKey, AssetStore, AssetUse, EventFilter, Page, Paged,
         QueueRow, StoreError, StoredAsset,
     },
+    time::Timestamp,
 };
 use async_trait::async_trait;
 use sqlx::{FromRow, QueryBuilder};
@@ -271,6 +272,10 @@ impl AssetStore for Store {
         keys: &[String],
     ) -> Result<Vec<String>, StoreError> {
         self.read_seen_keys(asset, keys).await
+    }
+
+    async fn forget_seen_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.remove_seen_keys(before).await
     }
 
     async fn events(

@@ -1,11 +1,14 @@
 //! Which events of watchers have been told of.
 
-use airlock_model::port::{AssetKey, StoreError};
+use airlock_model::{
+    port::{AssetKey, StoreError},
+    time::Timestamp,
+};
 
 use crate::{
     Store,
     column::{json_text, pair, plain},
-    database::read,
+    database::{read, write},
 };
 
 /// Places of the array that are known.
@@ -16,7 +19,16 @@ const SEEN_POSTGRES: &str = "
 SELECT n.place - 1 FROM jsonb_array_elements($2::text::jsonb) WITH ORDINALITY AS n(value, place)
 JOIN seen_key AS s ON s.team = $1 AND s.pair = decode(n.value ->> 0, 'hex')";
 
+const FORGET: &str = "DELETE FROM seen_key WHERE at < $1";
+
 impl Store {
+    pub(super) async fn remove_seen_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
+        write!(self, db => {
+            let gone = sqlx::query(FORGET).bind(before.micros()).execute(&mut *db).await?;
+            Ok(gone.rows_affected())
+        })
+    }
+
     pub(super) async fn read_seen_keys(
         &self,
         asset: &AssetKey,
@@ -41,11 +53,11 @@ impl Store {
 /// What the scheduler asks on SQLite.
 #[cfg(test)]
 pub(crate) fn sqlite_plans() -> Vec<&'static str> {
-    vec![SEEN_SQLITE]
+    vec![SEEN_SQLITE, FORGET]
 }
 
 /// The same on PostgreSQL.
 #[cfg(test)]
 pub(crate) fn postgres_plans() -> Vec<&'static str> {
-    vec![SEEN_POSTGRES]
+    vec![SEEN_POSTGRES, FORGET]
 }

@@ -10,7 +10,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use airlock_model::{
     callback::{CallbackId, CallbackState},
-    id::HostId,
+    id::{HostId, TeamName},
     port::{
         CallbackEnd, CallbackFilter, CallbackRow, CallbackStore, Lease, Page, Paged, StoreError,
     },
@@ -27,9 +27,9 @@ use crate::{
     runs::encode,
 };
 use statements::{
-    BY_ID, CLAIM_POSTGRES, CLAIM_SQLITE, CLAIMABLE_POSTGRES, CLAIMABLE_SQLITE, ENDED_POSTGRES,
-    ENDED_SQLITE, NEXT_POSTGRES, NEXT_SQLITE, READY_POSTGRES, READY_SQLITE, RENEW_POSTGRES,
-    RENEW_SQLITE, RETRY,
+    BY_ID, CLAIM_POSTGRES, CLAIM_SQLITE, CLAIMABLE_POSTGRES, CLAIMABLE_SQLITE, COUNTS_POSTGRES,
+    COUNTS_SQLITE, ENDED_POSTGRES, ENDED_SQLITE, NEXT_POSTGRES, NEXT_SQLITE, READY_POSTGRES,
+    READY_SQLITE, RENEW_POSTGRES, RENEW_SQLITE, RETRY,
 };
 
 /// How many requests of a team a claim marks at least whose time has come.
@@ -221,6 +221,20 @@ impl CallbackStore for Store {
             Ok(sqlx::query_as(BY_ID).bind(id.0).fetch_optional(db).await?)
         })?;
         row.map(CallbackRow::try_from).transpose()
+    }
+
+    async fn callback_counts(&self) -> Result<Vec<(TeamName, CallbackState, u64)>, StoreError> {
+        let statement = self.dialect(COUNTS_SQLITE, COUNTS_POSTGRES);
+        let rows: Vec<(String, String, i64)> =
+            read!(self, db => { Ok(sqlx::query_as(statement).fetch_all(db).await?) })?;
+        let count = |(team, state, count): (String, String, i64)| {
+            Ok((
+                column::name(&team)?,
+                column::name(&state)?,
+                column::number(count)?,
+            ))
+        };
+        rows.into_iter().map(count).collect()
     }
 
     async fn callbacks(

@@ -101,6 +101,18 @@ pub(super) const NEXT_POSTGRES: &str = concat!(
 pub(super) const RETRY: &str = "
 UPDATE callback SET state = 'pending', ready = TRUE, due_at = $2, next_try_at = $2
 WHERE id = $1 AND state = 'failed'";
+/// The condition is, word for word, that of the partial index, which holds just these.
+macro_rules! counts {
+    ($index:literal) => {
+        concat!(
+            "SELECT team, state, COUNT(*) FROM callback",
+            $index,
+            " WHERE state <> 'success' GROUP BY team, state ORDER BY team, state"
+        )
+    };
+}
+pub(super) const COUNTS_SQLITE: &str = counts!(" INDEXED BY callback_unexecuted");
+pub(super) const COUNTS_POSTGRES: &str = counts!("");
 pub(super) const BY_ID: &str = "SELECT * FROM callback WHERE id = $1";
 
 /// What is asked on SQLite.
@@ -115,6 +127,7 @@ pub(crate) fn sqlite_plans() -> Vec<&'static str> {
         NEXT_SQLITE,
         RETRY,
         BY_ID,
+        COUNTS_SQLITE,
     ]
 }
 
@@ -130,5 +143,6 @@ pub(crate) fn postgres_plans() -> Vec<&'static str> {
         NEXT_POSTGRES,
         RETRY,
         BY_ID,
+        COUNTS_POSTGRES,
     ]
 }

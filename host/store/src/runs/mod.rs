@@ -1,12 +1,12 @@
 //! Runs and task instances.
 //!
 //! Writing is one batch at a time ([`encode`] turns it into JSON parameters, [`sqlite`] and [`postgres`] hold
-//! the statements), reading is for people ([`list`], [`past`]), for a restart ([`read`], [`deadlines`]), and for the
+//! the statements), reading is for people ([`list`], [`past`]), for a restart ([`read`]), for who counts on it ([`durations`]), and for the
 //! rules that look beyond one run ([`around`]).
 
 mod around;
-mod deadlines;
 mod delete;
+mod durations;
 pub(crate) mod encode;
 mod list;
 mod past;
@@ -21,8 +21,8 @@ use std::{collections::HashSet, time::Duration};
 use airlock_model::{
     id::{BackfillId, DagId, RunId, RunKey, TaskId},
     port::{
-        Batch, CommitError, DagProgress, DeadlineRow, Page, Paged, RunFilter, RunRow, RunStore,
-        StoreError, StoredRun, TaskRow,
+        Batch, CommitError, DagProgress, Page, Paged, RunFilter, RunRow, RunStore, StoreError,
+        StoredRun, TaskRow,
     },
     state::RunState,
     time::Timestamp,
@@ -99,10 +99,6 @@ impl RunStore for Store {
 
     async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
         self.read_unfinished().await
-    }
-
-    async fn deadlines(&self) -> Result<Vec<DeadlineRow>, StoreError> {
-        self.read_deadlines().await
     }
 
     async fn durations(&self, dag_id: &DagId, most: u32) -> Result<Vec<Duration>, StoreError> {
@@ -199,7 +195,7 @@ pub(crate) mod plans {
             super::sqlite::plans(),
             super::read::sqlite_plans(),
             super::around::sqlite_plans(),
-            super::deadlines::sqlite_plans(),
+            super::durations::sqlite_plans(),
             super::past::plans(),
             super::delete::plans(),
         ]
@@ -211,7 +207,7 @@ pub(crate) mod plans {
             super::postgres::plans(),
             super::read::postgres_plans(),
             super::around::postgres_plans(),
-            super::deadlines::postgres_plans(),
+            super::durations::postgres_plans(),
             super::past::plans(),
             super::delete::plans(),
         ]

@@ -28,9 +28,8 @@ use crate::{
     runs::encode,
 };
 use statements::{
-    CLAIM_POSTGRES, CLAIM_SQLITE, CLAIMABLE_POSTGRES, CLAIMABLE_SQLITE, NEXT_POSTGRES, NEXT_SQLITE,
-    POLLED_SQLITE, RENEW_POSTGRES, RENEW_SQLITE, WAITING_POSTGRES, WAITING_SQLITE, WAKE_POSTGRES,
-    WAKE_SQLITE,
+    BY_ID, CLAIM_POSTGRES, CLAIM_SQLITE, CLAIMABLE_POSTGRES, CLAIMABLE_SQLITE, NEXT_POSTGRES,
+    NEXT_SQLITE, POLLED_SQLITE, RENEW_POSTGRES, RENEW_SQLITE, WAKE_POSTGRES, WAKE_SQLITE,
 };
 
 #[derive(FromRow)]
@@ -229,10 +228,11 @@ impl TriggerStore for Store {
         })
     }
 
-    async fn waiting_triggers(&self) -> Result<Vec<TriggerRow>, StoreError> {
-        let statement = self.dialect(WAITING_SQLITE, WAITING_POSTGRES);
-        let rows = read!(self, db => { Ok(sqlx::query_as(statement).fetch_all(db).await?) })?;
-        all(rows)
+    async fn trigger(&self, id: TriggerId) -> Result<Option<TriggerRow>, StoreError> {
+        let row: Option<TriggerRecord> = read!(self, db => {
+            Ok(sqlx::query_as(BY_ID).bind(id.0).fetch_optional(db).await?)
+        })?;
+        row.map(TriggerRow::try_from).transpose()
     }
 
     async fn triggers(

@@ -93,11 +93,7 @@ UPDATE trigger AS t SET woken_at = CASE WHEN host IS NULL THEN NULL ELSE $2::big
     due_at = CASE WHEN host IS NULL THEN LEAST(next_poll_at, $2::bigint) ELSE due_at END
 FROM jsonb_array_elements($1::text::jsonb) AS n(value) WHERE t.id = (n.value ->> 0)::uuid";
 
-/// The condition is, word for word, that of the partial index.
-pub(super) const WAITING_SQLITE: &str = "
-SELECT * FROM trigger INDEXED BY trigger_that_wakes WHERE wakes_on IS NOT NULL ORDER BY id";
-pub(super) const WAITING_POSTGRES: &str =
-    "SELECT * FROM trigger WHERE wakes_on IS NOT NULL ORDER BY id";
+pub(super) const BY_ID: &str = "SELECT * FROM trigger WHERE id = $1";
 
 /// What is asked on SQLite.
 #[cfg(test)]
@@ -110,7 +106,7 @@ pub(crate) fn sqlite_plans() -> Vec<&'static str> {
         RENEW_SQLITE,
         NEXT_SQLITE,
         WAKE_SQLITE,
-        WAITING_SQLITE,
+        BY_ID,
     ]
 }
 
@@ -124,6 +120,6 @@ pub(crate) fn postgres_plans() -> Vec<&'static str> {
         RENEW_POSTGRES,
         NEXT_POSTGRES,
         WAKE_POSTGRES,
-        WAITING_POSTGRES,
+        BY_ID,
     ]
 }

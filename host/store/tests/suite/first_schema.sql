@@ -17,10 +17,10 @@ INSERT INTO dag_progress (dag_id, interval_start, interval_end, run_after) VALUE
     ('weather', 1, 2, 3);
 INSERT INTO import_error (bundle, position, team, hash, dag_id, code, message, at) VALUES
     ('weather', 0, 'default', X'0101010101010101010101010101010101010101010101010101010101010101', 'storm', 'AL-0310', 'it has a cycle', 77);
-INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, definition, logical_date, interval_start, interval_end, run_after, queued_at, started_at, ended_at, conf, clear_number, backfill, note) VALUES
-    (X'01900000000070008000000000000001', 'weather', 'scheduled__1', 'default', 'backfill', 'success', X'0101010101010101010101010101010101010101010101010101010101010101', X'e8d82201a867d5e4e9ed483915a750f6160a07f3ff5b3b20ff38fcba7901c147', 1000000, 1000000, 2000000, 2000000, 5, 12, 90, '{"city": "☔ ''quoted''"}', 0, 1, 'first');
-INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, definition, logical_date, interval_start, interval_end, run_after, queued_at, started_at, ended_at, conf, clear_number, backfill, note) VALUES
-    (X'01900000000070008000000000000002', 'weather', 'scheduled__2', 'default', 'scheduled', 'running', X'0101010101010101010101010101010101010101010101010101010101010101', X'e8d82201a867d5e4e9ed483915a750f6160a07f3ff5b3b20ff38fcba7901c147', 2000000, 2000000, 3000000, 3000000, 5, 13, NULL, '{"city": "☔ ''quoted''"}', 0, NULL, 'first');
+INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, definition, logical_date, interval_start, interval_end, run_after, queued_at, started_at, ended_at, conf, ends_as, clear_number, backfill, note) VALUES
+    (X'01900000000070008000000000000001', 'weather', 'scheduled__1', 'default', 'backfill', 'success', X'0101010101010101010101010101010101010101010101010101010101010101', X'e8d82201a867d5e4e9ed483915a750f6160a07f3ff5b3b20ff38fcba7901c147', 1000000, 1000000, 2000000, 2000000, 5, 12, 90, '{"city": "☔ ''quoted''"}', NULL, 0, 1, 'first');
+INSERT INTO dag_run (key, dag_id, run_id, team, run_type, state, hash, definition, logical_date, interval_start, interval_end, run_after, queued_at, started_at, ended_at, conf, ends_as, clear_number, backfill, note) VALUES
+    (X'01900000000070008000000000000002', 'weather', 'scheduled__2', 'default', 'scheduled', 'running', X'0101010101010101010101010101010101010101010101010101010101010101', X'e8d82201a867d5e4e9ed483915a750f6160a07f3ff5b3b20ff38fcba7901c147', 2000000, 2000000, 3000000, 3000000, 5, 13, NULL, '{"city": "☔ ''quoted''"}', 'failed', 0, NULL, 'first');
 INSERT INTO task_instance (run, task, map_index, task_id, pool, pool_slots, priority, state, try_number, max_tries, token, queued_at, started_at, ended_at, next_try_at, note, failure, first_started_at, downstream) VALUES
     (X'01900000000070008000000000000001', 0, -1, 'task_0', 'default_pool', 2, -7, 'success', 1, 3, 1, 10, 11, 20, NULL, NULL, NULL, 11, '{"follow":["task_1"]}');
 INSERT INTO task_instance (run, task, map_index, task_id, pool, pool_slots, priority, state, try_number, max_tries, token, queued_at, started_at, ended_at, next_try_at, note, failure, first_started_at, downstream) VALUES
@@ -39,6 +39,8 @@ INSERT INTO xcom (run, task, map_index, name, value, spilled, length, at) VALUES
     (X'01900000000070008000000000000001', 0, -1, 'return_value', '[1, 2, 3]', NULL, 3, 20);
 INSERT INTO xcom (run, task, map_index, name, value, spilled, length, at) VALUES
     (X'01900000000070008000000000000001', 1, -1, 'it''s', '{"a": "☔"}', NULL, NULL, 20);
+INSERT INTO dropped_content (hash) VALUES
+    (X'0909090909090909090909090909090909090909090909090909090909090909');
 INSERT INTO backfill (id, dag_id, team, from_date, to_date, reprocess, reverse, max_active_runs, conf, is_paused, created_at, completed_at) VALUES
     (1, 'weather', 'default', 1, 9, 'completed', TRUE, 4, '{}', TRUE, 6, 91);
 INSERT INTO backfill_run (backfill, ordinal, logical_date, interval_start, interval_end, run, skipped) VALUES

@@ -47,16 +47,13 @@ fn for_postgres(rows: &str) -> String {
     text
 }
 
-async fn open(url: &str) -> (tempfile::TempDir, Store) {
-    let home = tempfile::tempdir().unwrap();
-    let blobs: Arc<dyn Blobs> = Arc::new(BlobFiles::open(home.path().join("blobs")).unwrap());
-    let store = Store::open(url, blobs).await.unwrap();
-    (home, store)
-}
-
 /// Brings it up to date, twice, and reads everything.
 async fn migrated_and_read(url: &str) {
-    let (_home, store) = open(url).await;
+    let home = tempfile::tempdir().unwrap();
+    let blobs = Arc::new(BlobFiles::open(home.path().join("blobs")).unwrap());
+    let store = Store::open(url, Arc::clone(&blobs) as Arc<dyn Blobs>)
+        .await
+        .unwrap();
     let old = store.schema().await.unwrap();
     assert_eq!(old.applied, 1);
     assert!(matches!(store.check().await, Err(StoreError::Refused(_))));
@@ -66,6 +63,8 @@ async fn migrated_and_read(url: &str) {
     }
     assert_eq!(store.check().await.unwrap().applied, old.known);
     goes_on(&store).await;
+    // A run that was deleted has left a content behind.
+    assert_eq!(store.remove_dropped_contents(&blobs).await.unwrap(), 1);
     store.close().await;
 }
 
@@ -196,7 +195,8 @@ async fn read(store: &Store) {
         .collect();
     assert_eq!(pools.get(&pool().name), Some(&pool()));
     // What is new is empty.
-    assert!(store.deadlines().await.unwrap().is_empty());
+    assert!(store.deadlines_ahead().await.unwrap().is_empty());
+    assert!(store.callback_counts().await.unwrap().is_empty());
     assert_eq!(store.next_trigger_due().await.unwrap(), None);
     assert_eq!(store.next_callback_due().await.unwrap(), None);
     let took = store.durations(&dag_id("weather"), 9).await.unwrap();

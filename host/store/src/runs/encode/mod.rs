@@ -15,7 +15,8 @@ pub(super) use backfills::{backfill_changes, backfill_runs, new_backfills};
 pub(super) use fences::Fences;
 pub(super) use tasks::{added_tasks, changes, expanded_tasks, new_tasks, superseded};
 pub(super) use waiting::{
-    callbacks, deadlines, gone_deadlines, gone_triggers, new_triggers, seen_keys, watched,
+    callbacks, deadlines, gone_deadlines, gone_triggers, moved_watchers, new_triggers, seen_keys,
+    watched,
 };
 pub(crate) use waiting::{ids, polls};
 

@@ -1,13 +1,13 @@
 //! The parts of a batch that are about triggers, callbacks and deadlines.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use airlock_model::{
     callback::CallbackState,
     id::{BundleHash, TriggerId},
     port::{
         Batch, CallbackRow, DeadlineRow, Lease, SeenKey, StoreError, TriggerOwner, TriggerProgress,
-        TriggerRow,
+        TriggerRow, WatcherMove,
     },
     time::Timestamp,
 };
@@ -64,33 +64,51 @@ struct Trigger<'a, Task, Watcher>(
 
 /// Triggers that begin.
 pub(in crate::runs) fn new_triggers(batch: &Batch) -> Result<Arc<str>, StoreError> {
-    rows(&batch.new_triggers, |row: &TriggerRow| {
-        let (task, watcher) = match &row.owner {
-            TriggerOwner::Task {
-                key,
-                token,
-                run_id,
-                task_id,
-                ..
-            } => (Some((Instance::from(key), token, run_id, task_id)), None),
-            TriggerOwner::Watcher { asset, name } => (None, Some((plain(asset), plain(name)))),
-        };
-        Trigger(
-            Key(row.id.0),
-            (row.team.as_str(), row.dag_id.as_str(), row.bundle.as_str()),
-            row.hash,
-            (plain(&row.own.kind), plain(&row.own.arguments)),
-            row.created_at,
-            task,
-            watcher,
-            progress(&row.progress),
-        )
-    })
+    let gone: HashSet<TriggerId> = batch.gone_triggers.iter().copied().collect();
+    let new = batch.new_triggers.iter();
+    rows(
+        new.filter(|row| !gone.contains(&row.id)),
+        |row: &TriggerRow| {
+            let (task, watcher) = match &row.owner {
+                TriggerOwner::Task {
+                    key,
+                    token,
+                    run_id,
+                    task_id,
+                    ..
+                } => (Some((Instance::from(key), token, run_id, task_id)), None),
+                TriggerOwner::Watcher { asset, name } => {
+                    let (asset, name) = (plain(asset), plain(name));
+                    let pair = pair(&name, &asset);
+                    (None, Some((asset, name, pair)))
+                }
+            };
+            Trigger(
+                Key(row.id.0),
+                (row.team.as_str(), row.dag_id.as_str(), row.bundle.as_str()),
+                row.hash,
+                (plain(&row.own.kind), plain(&row.own.arguments)),
+                row.created_at,
+                task,
+                watcher,
+                progress(&row.progress),
+            )
+        },
+    )
 }
 
 /// Triggers that nobody waits for any more.
 pub(in crate::runs) fn gone_triggers(batch: &Batch) -> Result<Arc<str>, StoreError> {
     ids(batch.gone_triggers.iter().map(|id| id.0))
+}
+
+/// Watchers that are another version's code.
+pub(in crate::runs) fn moved_watchers(batch: &Batch) -> Result<Arc<str>, StoreError> {
+    let mut moved = last_of_each(&batch.moved_watchers, |to| to.id);
+    moved.sort_unstable_by_key(|to| to.id);
+    rows(moved, |to: &WatcherMove| {
+        (Key(to.id.0), &to.dag_id, &to.bundle, to.hash)
+    })
 }
 
 /// What polls have changed, under which claims.
@@ -144,6 +162,7 @@ pub(in crate::runs) fn deadlines(batch: &Batch) -> Result<Arc<str>, StoreError> 
             Key::from(row.run),
             name_hash(&name),
             name,
+            (&row.request.team, &row.request.subject.dag_id),
             row.at,
             row.missed_at,
             json_text(row.request.as_ref()),

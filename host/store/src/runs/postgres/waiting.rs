@@ -23,19 +23,24 @@ FROM jsonb_array_elements($1::text::jsonb) AS n(value) WHERE t.run = (value ->> 
 
 const NEW_TRIGGERS: &str = "
 INSERT INTO trigger (id, team, dag_id, bundle, hash, kind, arguments, created_at, run, task, map_index,
-                     task_token, run_id, task_id, asset, watcher, state, next_poll_at, due_at, wakes_on,
+                     task_token, run_id, task_id, asset, watcher, pair, state, next_poll_at, due_at, wakes_on,
                      polls, last_poll_at, cpu, failures, note)
 SELECT (value ->> 0)::uuid, value -> 1 ->> 0, value -> 1 ->> 1, value -> 1 ->> 2, decode(value ->> 2, 'hex'),
        value -> 3 ->> 0, value -> 3 ->> 1, (value ->> 4)::bigint, (value -> 5 -> 0 ->> 0)::uuid,
        (value -> 5 -> 0 ->> 1)::int, (value -> 5 -> 0 ->> 2)::int, (value -> 5 ->> 1)::bigint,
-       value -> 5 ->> 2, value -> 5 ->> 3, value -> 6 ->> 0, value -> 6 ->> 1, value -> 7 ->> 0,
-       (value -> 7 ->> 1)::bigint, (value -> 7 ->> 1)::bigint, value -> 7 ->> 2, (value -> 7 ->> 3)::bigint,
+       value -> 5 ->> 2, value -> 5 ->> 3, value -> 6 ->> 0, value -> 6 ->> 1, decode(value -> 6 ->> 2, 'hex'),
+       value -> 7 ->> 0, (value -> 7 ->> 1)::bigint, (value -> 7 ->> 1)::bigint, value -> 7 ->> 2, (value -> 7 ->> 3)::bigint,
        (value -> 7 ->> 4)::bigint, (value -> 7 ->> 5)::bigint, (value -> 7 ->> 6)::bigint, value -> 7 ->> 7
-FROM jsonb_array_elements($1::text::jsonb) AS n(value)";
+FROM jsonb_array_elements($1::text::jsonb) AS n(value)
+ON CONFLICT (team, pair) WHERE pair IS NOT NULL DO NOTHING";
 
 const GONE_TRIGGERS: &str = "
 DELETE FROM trigger AS t USING jsonb_array_elements($1::text::jsonb) AS n(value)
 WHERE t.id = (n.value ->> 0)::uuid";
+
+const MOVED_WATCHERS: &str = "
+UPDATE trigger AS t SET dag_id = n.value ->> 1, bundle = n.value ->> 2, hash = decode(n.value ->> 3, 'hex')
+FROM jsonb_array_elements($1::text::jsonb) AS n(value) WHERE t.id = (n.value ->> 0)::uuid";
 
 const SEEN_KEYS: &str = "
 INSERT INTO seen_key (team, pair, asset, at)
@@ -54,12 +59,12 @@ SELECT (value -> 0 ->> 0)::uuid, (value -> 0 ->> 1)::bigint, (value -> 0 ->> 2):
 FROM jsonb_array_elements($1::text::jsonb) AS n(value)";
 
 const DEADLINES: &str = "
-INSERT INTO deadline (run, name_hash, name, at, missed_at, request)
-SELECT (value ->> 0)::uuid, decode(value ->> 1, 'hex'), value ->> 2, (value ->> 3)::bigint,
-       (value ->> 4)::bigint, value ->> 5
+INSERT INTO deadline (run, name_hash, name, team, dag_id, at, missed_at, request)
+SELECT (value ->> 0)::uuid, decode(value ->> 1, 'hex'), value ->> 2, value -> 3 ->> 0, value -> 3 ->> 1,
+       (value ->> 4)::bigint, (value ->> 5)::bigint, value ->> 6
 FROM jsonb_array_elements($1::text::jsonb) AS n(value)
-ON CONFLICT (run, name_hash) DO UPDATE SET at = excluded.at, missed_at = excluded.missed_at,
-    request = excluded.request";
+ON CONFLICT (run, name_hash) DO UPDATE SET team = excluded.team, dag_id = excluded.dag_id, at = excluded.at,
+    missed_at = excluded.missed_at, request = excluded.request";
 
 const GONE_DEADLINES: &str = "
 DELETE FROM deadline AS d USING jsonb_array_elements($1::text::jsonb) AS n(value)
@@ -73,11 +78,14 @@ WHERE NOT EXISTS (SELECT 1 FROM trigger AS t WHERE t.id = (n.value ->> 0)::uuid
 
 /// What a batch says of triggers, callbacks and deadlines.
 pub(super) async fn write(db: &mut PgConnection, batch: &Batch) -> Result<(), Unwritten> {
+    if !batch.gone_triggers.is_empty() {
+        execute(db, GONE_TRIGGERS, &encode::gone_triggers(batch)?).await?;
+    }
     if !batch.new_triggers.is_empty() {
         execute(db, NEW_TRIGGERS, &encode::new_triggers(batch)?).await?;
     }
-    if !batch.gone_triggers.is_empty() {
-        execute(db, GONE_TRIGGERS, &encode::gone_triggers(batch)?).await?;
+    if !batch.moved_watchers.is_empty() {
+        execute(db, MOVED_WATCHERS, &encode::moved_watchers(batch)?).await?;
     }
     if !batch.watched.is_empty() {
         let watched = encode::watched(batch)?;
@@ -117,6 +125,7 @@ pub(super) fn plans() -> Vec<&'static str> {
         REPIN_TRIGGERS,
         NEW_TRIGGERS,
         GONE_TRIGGERS,
+        MOVED_WATCHERS,
         SEEN_KEYS,
         CALLBACKS,
         DEADLINES,

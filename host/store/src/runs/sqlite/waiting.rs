@@ -29,19 +29,27 @@ WHERE trigger.run = n.run;
 
 const NEW_TRIGGERS: &str = "
 INSERT INTO trigger (id, team, dag_id, bundle, hash, kind, arguments, created_at, run, task, map_index,
-                     task_token, run_id, task_id, asset, watcher, state, next_poll_at, due_at, wakes_on,
+                     task_token, run_id, task_id, asset, watcher, pair, state, next_poll_at, due_at, wakes_on,
                      polls, last_poll_at, cpu, failures, note)
 SELECT unhex(value ->> 0), value ->> '$[1][0]', value ->> '$[1][1]', value ->> '$[1][2]', unhex(value ->> 2),
        value ->> '$[3][0]', value ->> '$[3][1]', value ->> 4, unhex(value ->> '$[5][0][0]'),
        value ->> '$[5][0][1]', value ->> '$[5][0][2]', value ->> '$[5][1]', value ->> '$[5][2]',
-       value ->> '$[5][3]', value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[7][0]',
-       value ->> '$[7][1]', value ->> '$[7][1]', value ->> '$[7][2]', value ->> '$[7][3]',
+       value ->> '$[5][3]', value ->> '$[6][0]', value ->> '$[6][1]', unhex(value ->> '$[6][2]'),
+       value ->> '$[7][0]', value ->> '$[7][1]', value ->> '$[7][1]', value ->> '$[7][2]', value ->> '$[7][3]',
        value ->> '$[7][4]', value ->> '$[7][5]', value ->> '$[7][6]', value ->> '$[7][7]'
-FROM jsonb_each(?);
+FROM jsonb_each(?) WHERE TRUE
+ON CONFLICT (team, pair) WHERE pair IS NOT NULL DO NOTHING;
 ";
 
 const GONE_TRIGGERS: &str = "
 DELETE FROM trigger WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each(?));
+";
+
+const MOVED_WATCHERS: &str = "
+UPDATE trigger SET dag_id = n.dag_id, bundle = n.bundle, hash = n.hash
+FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS dag_id, value ->> 2 AS bundle,
+             unhex(value ->> 3) AS hash FROM jsonb_each(?)) AS n
+WHERE trigger.id = n.id;
 ";
 
 const SEEN_KEYS: &str = "
@@ -62,11 +70,12 @@ FROM jsonb_each(?);
 ";
 
 const DEADLINES: &str = "
-INSERT INTO deadline (run, name_hash, name, at, missed_at, request)
-SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5
+INSERT INTO deadline (run, name_hash, name, team, dag_id, at, missed_at, request)
+SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> '$[3][0]', value ->> '$[3][1]',
+       value ->> 4, value ->> 5, value ->> 6
 FROM jsonb_each(?) WHERE TRUE
-ON CONFLICT (run, name_hash) DO UPDATE SET at = excluded.at, missed_at = excluded.missed_at,
-    request = excluded.request;
+ON CONFLICT (run, name_hash) DO UPDATE SET team = excluded.team, dag_id = excluded.dag_id, at = excluded.at,
+    missed_at = excluded.missed_at, request = excluded.request;
 ";
 
 const GONE_DEADLINES: &str = "
@@ -82,11 +91,14 @@ WHERE NOT EXISTS (SELECT 1 FROM trigger AS t WHERE t.id = unhex(n.value ->> 0)
 impl Script {
     /// What a batch says of triggers, callbacks and deadlines.
     pub(super) fn waiting(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if !batch.gone_triggers.is_empty() {
+            self.add(GONE_TRIGGERS, encode::gone_triggers(batch)?)?;
+        }
         if !batch.new_triggers.is_empty() {
             self.add(NEW_TRIGGERS, encode::new_triggers(batch)?)?;
         }
-        if !batch.gone_triggers.is_empty() {
-            self.add(GONE_TRIGGERS, encode::gone_triggers(batch)?)?;
+        if !batch.moved_watchers.is_empty() {
+            self.add(MOVED_WATCHERS, encode::moved_watchers(batch)?)?;
         }
         if !batch.watched.is_empty() {
             self.add(WATCHED_SQLITE, encode::watched(batch)?)?;
@@ -130,6 +142,7 @@ pub(super) fn plans() -> Vec<&'static str> {
         REPIN_TRIGGERS,
         NEW_TRIGGERS,
         GONE_TRIGGERS,
+        MOVED_WATCHERS,
         SEEN_KEYS,
         CALLBACKS,
         DEADLINES,

@@ -73,6 +73,7 @@ pub(super) fn runs_now() -> [NewRun; 2] {
     ended.run.backfill = Some(BackfillId(1));
     ended.run.run_type = RunType::Backfill;
     running.run.state = RunState::Running;
+    running.run.ends_as = Some(RunState::Failed);
     running.run.started_at = Some(at(13));
     let done = TaskFields {
         state: Some(TaskState::Success),

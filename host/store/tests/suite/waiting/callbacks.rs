@@ -15,6 +15,7 @@ on_both! {
     a_dead_hosts_callbacks_come_free_when_the_lease_is_over,
     an_end_under_an_older_claim_writes_nothing,
     requests_are_listed_newest_first,
+    what_is_open_or_failed_is_counted_team_by_team,
     thousands_of_requests_fit_in_one_batch,
 }
 
@@ -309,4 +310,40 @@ async fn thousands_of_requests_fit_in_one_batch(fresh: Fresh) {
         .await
         .unwrap();
     assert_eq!(ids(&taken), ids(&claimed));
+}
+
+async fn what_is_open_or_failed_is_counted_team_by_team(fresh: Fresh) {
+    use CallbackState::{Failed, Pending, Running};
+    let store = &fresh.store;
+    assert_eq!(store.callback_counts().await.unwrap(), []);
+    let run = new_run("weather", 1, 1);
+    let of = |name| of_team(name, callback(&run, 1, 5), |row| &mut row.team);
+    let rows = ["a", "a", "a", "a", "b", "b"].map(of);
+    store.commit(&calling(rows.to_vec())).await.unwrap();
+    let claimed = store.claim_callbacks((host(), at(100)), at(5), 3, 9).await;
+    let ends = |(row, lease): &(CallbackRow, Lease)| {
+        let end = match row.id {
+            id if id == rows[0].id => CallbackEnd::Done,
+            id if id == rows[1].id => CallbackEnd::Failed { note: "no".into() },
+            id if id == rows[4].id => CallbackEnd::Again {
+                at: at(50),
+                note: "no".into(),
+            },
+            _ => return None,
+        };
+        Some((row.id, *lease, at(6), end))
+    };
+    let ends: Vec<_> = claimed.unwrap().iter().filter_map(ends).collect();
+    store.callbacks_ended(&ends).await.unwrap();
+    let of = |name, state, count| (team(name), state, count);
+    assert_eq!(
+        store.callback_counts().await.unwrap(),
+        [
+            of("a", Failed, 1),
+            of("a", Pending, 1),
+            of("a", Running, 1),
+            of("b", Pending, 1),
+            of("b", Running, 1),
+        ]
+    );
 }

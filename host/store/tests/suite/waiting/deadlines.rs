@@ -8,6 +8,7 @@ use crate::on_both;
 on_both! {
     deadlines_that_are_ahead_are_there_after_a_restart,
     a_deadline_that_was_missed_stays_and_is_ahead_no_more,
+    deadlines_are_listed_the_earliest_first,
     how_long_runs_took_is_known_of_the_last_that_succeeded,
 }
 
@@ -22,7 +23,7 @@ fn deadline(run: &NewRun, name: &str, due: i64) -> DeadlineRow {
 }
 
 async fn ahead(store: &Store) -> Vec<DeadlineRow> {
-    let mut rows = store.deadlines().await.unwrap();
+    let mut rows = store.deadlines_ahead().await.unwrap();
     rows.sort_by_key(|row| (row.at, row.name.clone()));
     rows
 }
@@ -78,6 +79,59 @@ async fn a_deadline_that_was_missed_stays_and_is_ahead_no_more(fresh: Fresh) {
     store.commit(&met).await.unwrap();
     assert_eq!(ahead(store).await, []);
     assert_eq!(fresh.count("deadline").await, 1);
+}
+
+async fn deadlines_are_listed_the_earliest_first(fresh: Fresh) {
+    let store = &fresh.store;
+    let mut runs = [new_run("weather", 1, 1), new_run("storm", 1, 1)];
+    runs[1].run.team = team("north");
+    let mut rows = [
+        deadline(&runs[0], "late", 30),
+        deadline(&runs[1], "first", 10),
+        deadline(&runs[0], "second", 20),
+        deadline(&runs[1], "last", 40),
+    ];
+    rows[1].missed_at = Some(at(11));
+    rows[2].missed_at = Some(at(21));
+    let batch = Batch {
+        deadlines: rows.to_vec(),
+        ..creating(&runs)
+    };
+    store.commit(&batch).await.unwrap();
+    let list = async |of: Option<&str>, dag: Option<&str>, missed, page| {
+        let filter = DeadlineFilter {
+            team: of.map(team),
+            dag_id: dag.map(dag_id),
+            missed,
+        };
+        let found = store.deadlines(&filter, page).await.unwrap();
+        let place = |row: DeadlineRow| rows.iter().position(|other| *other == row).unwrap();
+        (
+            found.items.into_iter().map(place).collect::<Vec<_>>(),
+            found.total,
+        )
+    };
+    let all = Page::ALL;
+    assert_eq!(list(None, None, None, all).await, (vec![1, 2, 0, 3], 4));
+    assert_eq!(list(Some("north"), None, None, all).await, (vec![1, 3], 2));
+    assert_eq!(
+        list(None, Some("weather"), None, all).await,
+        (vec![2, 0], 2)
+    );
+    assert_eq!(list(None, None, Some(true), all).await, (vec![1, 2], 2));
+    assert_eq!(
+        list(Some("north"), None, Some(false), all).await,
+        (vec![3], 1)
+    );
+    assert_eq!(
+        list(Some("default"), Some("storm"), None, all).await,
+        (vec![], 0)
+    );
+    let page = Page {
+        offset: 1,
+        limit: 2,
+    };
+    assert_eq!(list(None, None, None, page).await, (vec![2, 0], 4));
 }
 
 async fn how_long_runs_took_is_known_of_the_last_that_succeeded(fresh: Fresh) {

@@ -64,12 +64,12 @@ fn trigger(run: &NewRun, i: u32, due: Option<i64>) -> TriggerRow {
     }
 }
 
-/// A watcher of a DAG's asset `rain`.
+/// A watcher of the asset `rain`, with a name of its own for each DAG and time.
 fn watcher(dag: &str, of: &str, due: i64) -> TriggerRow {
     TriggerRow {
         owner: TriggerOwner::Watcher {
             asset: "rain".into(),
-            name: "files".into(),
+            name: format!("files of {dag} at {due}"),
         },
         team: team(of),
         ..trigger(&new_run(dag, 1, 1), 0, Some(due))

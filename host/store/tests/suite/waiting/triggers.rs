@@ -15,7 +15,6 @@ on_both! {
     a_lease_that_is_over_still_counts_while_nobody_else_has_claimed,
     a_poll_says_when_the_next_one_is,
     what_happens_wakes_a_trigger_also_while_it_is_polled,
-    triggers_that_wait_for_the_host_are_known_at_a_start,
     triggers_are_listed_oldest_first,
 }
 
@@ -35,6 +34,10 @@ async fn a_trigger_comes_back_as_it_was_written(fresh: Fresh) {
     };
     store.commit(&triggering(rows.to_vec())).await.unwrap();
     assert_eq!(triggers(store).await, rows);
+    let found = store.trigger(rows[1].id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&rows[1]));
+    let unknown = TriggerId(Uuid::now_v7());
+    assert_eq!(store.trigger(unknown).await.unwrap(), None);
     // PostgreSQL has no NUL, and one in a guest's text spoils no batch.
     let mut row = trigger(&run, 0, None);
     row.own = OwnTrigger {
@@ -256,14 +259,6 @@ async fn what_happens_wakes_a_trigger_also_while_it_is_polled(fresh: Fresh) {
     let ended = [(all[3], again[0].1, progress(Some(80)))];
     assert_eq!(store.polled(&ended).await.unwrap(), []);
     assert_eq!(store.next_trigger_due().await.unwrap(), Some(at(80)));
-}
-
-async fn triggers_that_wait_for_the_host_are_known_at_a_start(fresh: Fresh) {
-    let (store, run) = (&fresh.store, new_run("weather", 1, 1));
-    let mut rows = [1, 2, 3].map(|due| trigger(&run, 0, Some(due)));
-    rows[1].progress.on = vec![rain()];
-    store.commit(&triggering(rows.to_vec())).await.unwrap();
-    assert_eq!(store.waiting_triggers().await.unwrap(), rows[1..2]);
 }
 
 async fn triggers_are_listed_oldest_first(fresh: Fresh) {

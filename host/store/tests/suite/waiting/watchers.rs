@@ -9,6 +9,10 @@ on_both! {
     what_a_watcher_saw_is_written_with_its_state,
     of_a_watcher_that_somebody_else_polls_nothing_is_written,
     a_key_of_an_event_is_remembered_once_and_for_its_asset,
+    keys_that_were_told_of_long_ago_are_forgotten,
+    a_watcher_is_made_once_whoever_wants_it,
+    a_watcher_may_be_replaced_in_one_batch,
+    a_watcher_that_moves_to_another_version_goes_on_with_what_it_has,
 }
 
 fn asset(of: &str, name: &str) -> AssetKey {
@@ -165,4 +169,132 @@ async fn a_key_of_an_event_is_remembered_once_and_for_its_asset(fresh: Fresh) {
     for other in [asset("default", "snow"), asset("north", "rain")] {
         assert!(store.seen_keys(&other, &keys).await.unwrap().is_empty());
     }
+}
+
+async fn keys_that_were_told_of_long_ago_are_forgotten(fresh: Fresh) {
+    let store = &fresh.store;
+    let rain = asset("default", "rain");
+    let keys = ["one", "two", "three"];
+    let batch = Batch {
+        seen_keys: (1..)
+            .zip(keys)
+            .map(|(time, key)| SeenKey {
+                at: at(time),
+                ..seen(&rain, key)
+            })
+            .collect(),
+        ..Batch::default()
+    };
+    store.commit(&batch).await.unwrap();
+    assert_eq!(store.forget_seen_keys(at(1)).await.unwrap(), 0);
+    assert_eq!(store.forget_seen_keys(at(3)).await.unwrap(), 2);
+    let known = store.seen_keys(&rain, &keys.map(Into::into)).await.unwrap();
+    assert_eq!(known, ["three"]);
+}
+
+/// A watcher by name, of an asset.
+fn named(of: &str, asset: &str, name: &str) -> TriggerRow {
+    TriggerRow {
+        owner: TriggerOwner::Watcher {
+            asset: asset.into(),
+            name: name.into(),
+        },
+        ..watcher("weather", of, 1)
+    }
+}
+
+async fn a_watcher_is_made_once_whoever_wants_it(fresh: Fresh) {
+    let store = &fresh.store;
+    let long = "w".repeat(10_000);
+    let rows = [
+        named("default", "rain", "files"),
+        named("default", "snow", "files"),
+        named("default", "rain", &long),
+        named("default", "rainf", "iles"),
+        named("north", "rain", "files"),
+    ];
+    // Twice at once, and again: by this host, and by one that began at the same moment.
+    let same = |row: &TriggerRow| TriggerRow {
+        id: TriggerId(Uuid::now_v7()),
+        ..row.clone()
+    };
+    let mut first = rows.to_vec();
+    first.push(same(&rows[0]));
+    store.commit(&triggering(first)).await.unwrap();
+    let again: Vec<_> = rows.iter().map(same).collect();
+    fresh
+        .another()
+        .await
+        .commit(&triggering(again))
+        .await
+        .unwrap();
+    assert_eq!(triggers(store).await, rows);
+    // Task instances have as many triggers as they like.
+    let run = new_run("weather", 1, 1);
+    let of_tasks = [1, 1].map(|due| trigger(&run, 0, Some(due)));
+    store.commit(&triggering(of_tasks.to_vec())).await.unwrap();
+    assert_eq!(triggers(store).await.len(), rows.len() + 2);
+}
+
+async fn a_watcher_may_be_replaced_in_one_batch(fresh: Fresh) {
+    let store = &fresh.store;
+    let [old, new, stillborn] = ["files", "files", "other"].map(|n| named("default", "rain", n));
+    store.commit(&triggering(vec![old.clone()])).await.unwrap();
+    let batch = Batch {
+        gone_triggers: vec![old.id, stillborn.id],
+        ..triggering(vec![new.clone(), stillborn])
+    };
+    store.commit(&batch).await.unwrap();
+    assert_eq!(triggers(store).await, [new]);
+}
+
+async fn a_watcher_that_moves_to_another_version_goes_on_with_what_it_has(fresh: Fresh) {
+    let store = &fresh.store;
+    let mut rows = ["held", "free", "other"].map(|name| named("default", "rain", name));
+    rows[1].progress = TriggerProgress {
+        state: Some("[7]".into()),
+        polls: 3,
+        ..progress(Some(50))
+    };
+    rows[2].progress = progress(Some(60));
+    store.commit(&triggering(rows.to_vec())).await.unwrap();
+    let claimed = claim_triggers(store, host(), 5, 100).await;
+    assert_eq!(claimed.len(), 1);
+    let to = |id| WatcherMove {
+        id,
+        dag_id: dag_id("storm"),
+        bundle: bundle("storms"),
+        hash: hash(9),
+    };
+    let gone = TriggerId(Uuid::now_v7());
+    let batch = Batch {
+        moved_watchers: vec![to(rows[1].id), to(rows[0].id), to(gone), to(rows[0].id)],
+        ..Batch::default()
+    };
+    store.commit(&batch).await.unwrap();
+    for row in &mut rows[..2] {
+        let WatcherMove {
+            dag_id,
+            bundle,
+            hash,
+            ..
+        } = to(row.id);
+        *row = TriggerRow {
+            dag_id,
+            bundle,
+            hash,
+            ..row.clone()
+        };
+    }
+    assert_eq!(triggers(store).await, rows);
+    // Whoever was polling it writes what came of that, and the next poll is the new version's.
+    assert_eq!(claim_triggers(store, host(), 5, 100).await, []);
+    let saw = saw(&claimed, "one");
+    store.commit(&saw).await.unwrap();
+    let next = claim_triggers(store, host(), 70, 100).await;
+    let next = next.iter().find(|(row, _)| row.id == rows[0].id).unwrap();
+    assert_eq!(
+        (next.0.hash, &next.0.progress),
+        (hash(9), &saw.watched[0].2)
+    );
 }
