@@ -4,10 +4,13 @@
 //! row and a timer. Any other is the bundle's own code, a state machine that is polled: between two polls there
 //! is its state, a small JSON text, and no instance.
 
-use std::{sync::Arc, time::Duration};
+mod pattern;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::pattern::{FilePattern, PatternError, PatternPart};
 use crate::{
     dag::AssetRef,
     id::{DagId, MapIndex, RunId, TaskId},
@@ -72,7 +75,7 @@ pub enum HostEvent {
 }
 
 /// Which run of a DAG.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunRef {
     /// The one of this name.
@@ -138,7 +141,13 @@ impl TriggerEvent {
     /// The time that was waited for has come.
     #[must_use]
     pub fn fired_at(time: Timestamp) -> Self {
-        Self::Fired(format!("{{\"at\":\"{time}\"}}").into())
+        Self::Fired(Self::at(time))
+    }
+
+    /// What a trigger gives that waited for this time.
+    #[must_use]
+    pub fn at(time: Timestamp) -> Arc<str> {
+        format!("{{\"at\":\"{time}\"}}").into()
     }
 }
 
@@ -183,5 +192,93 @@ impl Deferred {
             _ => None,
         };
         [time, self.until].into_iter().flatten().min()
+    }
+}
+
+/// For people: what is waited for, and until when at most.
+impl fmt::Display for Deferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, since {}", self.trigger, self.since)?;
+        match self.until {
+            Some(until) => write!(f, ", until {until} at most"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(at) => write!(f, "{at}"),
+            Self::Duration(length) => write!(f, "{length:?}"),
+            Self::Host(event) => event.fmt(f),
+            Self::Own(own) => write!(f, "its bundle's trigger `{}`", own.kind.escape_debug()),
+        }
+    }
+}
+
+impl fmt::Display for HostEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asset(AssetRef::Name(name) | AssetRef::Uri(name)) => {
+                write!(f, "a change of asset `{}`", name.escape_debug())
+            }
+            Self::Asset(AssetRef::Alias(alias)) => {
+                write!(f, "a change through alias `{}`", alias.escape_debug())
+            }
+            Self::DagRun {
+                dag_id,
+                run,
+                states,
+            } => write!(f, "{run} of DAG `{dag_id}` to be {}", Any(states)),
+            Self::TaskInstance {
+                dag_id,
+                run,
+                task_id,
+                map_index,
+                states,
+            } => {
+                let index = map_index
+                    .get()
+                    .map_or_else(String::new, |at| format!("[{at}]"));
+                write!(
+                    f,
+                    "task `{task_id}{index}` in {run} of DAG `{dag_id}` to be {}",
+                    Any(states)
+                )
+            }
+            Self::File(file) => {
+                let (pattern, directory) =
+                    (file.pattern.escape_debug(), file.directory.escape_debug());
+                match file.change {
+                    FileChange::Exists => write!(f, "file `{pattern}` in directory `{directory}`"),
+                    FileChange::Changes => {
+                        write!(f, "a change of file `{pattern}` in directory `{directory}`")
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for RunRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RunId(run_id) => write!(f, "run `{run_id}`"),
+            Self::LogicalDate(at) => write!(f, "the run for {at}"),
+        }
+    }
+}
+
+/// Any of these states.
+struct Any<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Any<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, state) in self.0.iter().enumerate() {
+            let between = if i == 0 { "" } else { " or " };
+            write!(f, "{between}{state}")?;
+        }
+        Ok(())
     }
 }

@@ -4,10 +4,12 @@ use std::fmt;
 
 use super::{Location, MAX_INSTANCES, MAX_TASKS};
 use crate::{
+    callback::CallbackKind,
     id::IdError,
     params::{MAX_PARAMS, Refusal, SchemaError, told},
     time::Timestamp,
     timetable::TimetableError,
+    trigger::PatternError,
     trigger_rule::TriggerRule,
 };
 
@@ -150,4 +152,72 @@ pub enum Mistake {
         "AL-0353: the asset condition names {0} assets; it may name 1000: let an alias stand for many"
     )]
     ConditionTooLarge(usize),
+    /// The name of a watcher or deadline makes no sense.
+    #[error("AL-0354: `{}` names no {what}: a name has 1 to 250 bytes, no control characters, and no space at its ends", name.escape_debug())]
+    Name {
+        /// What it should name.
+        what: String,
+        /// The name, or its beginning.
+        name: String,
+    },
+    /// Two watchers of an asset, or two deadlines, share a name.
+    #[error("AL-0355: the {what} `{}` is declared twice; keep one, or rename it", name.escape_debug())]
+    Duplicate {
+        /// What it names.
+        what: String,
+        /// The name.
+        name: String,
+    },
+    /// Very many watchers, callbacks or deadlines.
+    #[error("AL-0356: {who} {count} {what}, more than {most}; join some into one")]
+    TooMany {
+        /// Whose they are, as the sentence begins.
+        who: String,
+        /// What they are.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A watcher waits for what does not come to pass again and again, or comes to pass by its own doing.
+    #[error("AL-0357: the watcher `{}` of the asset `{}` waits for {why}, and begins anew whenever it has fired; let it wait for what happens again and again", watcher.escape_debug(), asset.escape_debug())]
+    Unwatchable {
+        /// Of which asset.
+        asset: String,
+        /// Which of its watchers.
+        watcher: String,
+        /// What it waits for.
+        why: &'static str,
+    },
+    /// A callback is for what its owner never meets.
+    #[error(
+        "AL-0358: a callback of a {of} is to hear of `{on}`, which no {of} meets; a task's are of a kind that begins with `task`, a DAG's with `dag`"
+    )]
+    Unheard {
+        /// Whose callback it is.
+        of: &'static str,
+        /// What it is to hear of.
+        on: CallbackKind,
+    },
+    /// Code's name or arguments are too long to be kept with every request.
+    #[error(
+        "AL-0359: `{field}` has {bytes} bytes, more than {most}; keep large data in a file and its name here"
+    )]
+    TooLong {
+        /// Which field.
+        field: String,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        most: usize,
+    },
+    /// A watcher's pattern names no files.
+    #[error("{error} (`{field}`)")]
+    Pattern {
+        /// Which field.
+        field: String,
+        /// What is wrong.
+        error: PatternError,
+    },
 }

@@ -41,6 +41,7 @@ impl Check<'_> {
                 let reason = "it is no JSON object".to_owned();
                 self.dag_mistake(Mistake::NotJson { field, reason });
             }
+            self.watchers(asset);
         }
         for task in &spec.tasks {
             for asset in task.inlets.iter().chain(&task.outlets) {

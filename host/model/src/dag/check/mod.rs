@@ -4,6 +4,7 @@ pub(super) mod asset;
 mod group;
 mod param;
 mod task;
+mod waiting;
 
 use super::{
     DagSpec, DefinitionError, MAX_TASKS, MappedGroup, Mistake, Schedule, Task, TaskSpec,
@@ -71,6 +72,8 @@ impl<'a> Check<'a> {
         self.dag_fields();
         let params = self.params();
         self.assets();
+        self.dag_callbacks();
+        self.deadlines();
         let (mut tasks, groups) = self.tasks();
         if self.errors.is_empty() {
             match order(&tasks) {

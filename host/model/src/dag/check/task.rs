@@ -55,6 +55,7 @@ impl Check<'_> {
             }
         };
         self.numbers(task);
+        self.task_callbacks(task);
         let rule = self.rule(task);
         let mut upstream = Vec::with_capacity(task.upstream.len());
         for name in &task.upstream {
