@@ -46,9 +46,8 @@ impl Phases {
     /// No phase at all.
     pub(crate) const NONE: Self = Self(0);
     /// Every phase.
-    pub const ALL: Self = Self(
-        Phase::Parse.bit() | Phase::Task.bit() | Phase::Trigger.bit() | Phase::Callback.bit(),
-    );
+    pub const ALL: Self =
+        Self(Phase::Parse.bit() | Phase::Task.bit() | Phase::Trigger.bit() | Phase::Callback.bit());
 
     /// The set of one phase.
     #[must_use]

@@ -50,9 +50,10 @@ fn link(linker: &mut Linker<Context>, interface: &Interface) -> wasmtime::Result
         ("airlock:capability", "variables") => variables::add_to_linker::<_, Own>(l, call),
         ("airlock:capability", "connections") => connections::add_to_linker::<_, Own>(l, call),
         ("airlock:capability", "directories") => directories::add_to_linker::<_, Own>(l, call),
-        // Types have no functions: there is nothing to link.
+        // Types have no functions: there is nothing to link. Of `tasks`, whose failures are a callback's too,
+        // only the types: nobody calls a task but the host.
         ("airlock:capability", "errors")
-        | ("airlock:bundle", "units" | "waits" | "definitions") => Ok(()),
+        | ("airlock:bundle", "units" | "waits" | "definitions" | "tasks") => Ok(()),
         ("wasi:io", "error") => io::error::add_to_linker::<_, Io>(l, table),
         ("wasi:io", "poll") => io::poll::add_to_linker::<_, Io>(l, table),
         ("wasi:io", "streams") => io::streams::add_to_linker::<_, Io>(l, table),

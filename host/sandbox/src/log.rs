@@ -3,11 +3,14 @@
 //! Lines are masked, counted against the team's limit, and handed on in batches: when the instance waits or
 //! ends, or when there are many. Nothing is escaped here; whoever shows a line escapes it for where it is
 //! shown. Where there is no try (while a bundle is parsed, a trigger polled, a callback run), what the instance
-//! says goes to the host's own log, escaped.
+//! says goes to the host's own log, escaped, as far as its bundle's allowance there goes.
+
+mod allowance;
 
 use std::{
     borrow::Cow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use airlock_model::{
@@ -22,10 +25,13 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::{limits, secrets::Secrets};
+pub(crate) use self::allowance::Allowance;
+use crate::{call::bounded, limits, secrets::Secrets};
 
 /// A line on a standard stream that is longer is cut into several.
 const STREAM_LINE_BYTES: usize = 16 << 10;
+/// What stands of a line in the host's log.
+const HOUSE_LINE_BYTES: usize = 4 << 10;
 /// What a line costs besides its text, so that a flood of empty lines has an end too.
 const LINE_BYTES: usize = 64;
 /// Lines that are handed on at once.
@@ -42,7 +48,7 @@ pub(crate) enum Destination {
     /// Into the log of a try.
     Try(Arc<dyn TaskLogs>, TryKey),
     /// Into the host's log, with what the instance is there for.
-    House(TeamName, BundleName, Cow<'static, str>),
+    House(TeamName, BundleName, Cow<'static, str>, Arc<Allowance>),
 }
 
 /// The log of one instance.
@@ -179,11 +185,14 @@ impl TryLog {
         }
         match &self.destination {
             Destination::Try(logs, key) => logs.append(key, &lines),
-            Destination::House(team, bundle, why) => {
-                for line in &lines {
-                    let message = line.message.escape_debug();
-                    tracing::info!(%team, %bundle, level = %line.level, "{why}: {message}");
-                }
+            Destination::House(team, bundle, why, allowance) => {
+                let told = lines.iter().map(|line| {
+                    let message = bounded(&line.message, HOUSE_LINE_BYTES);
+                    format!("{} {why}: {}", line.level, message.escape_debug())
+                });
+                allowance.pass(Instant::now(), told, |line| {
+                    tracing::info!(%team, %bundle, "{line}");
+                });
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use airlock_grant::Caller;
@@ -38,7 +38,7 @@ use crate::{
     errand::Errand,
     limits::{Reached, TeamLimits},
     load::{ComponentSource, LoadError, Loaded, Prepared, Workshop},
-    log::{Destination, TryLog},
+    log::{Allowance, Destination, TryLog},
     metrics::TeamMetrics,
     parse, task,
     telling::{Telling, killed_failure, load_failure},
@@ -82,6 +82,8 @@ pub(crate) struct Team {
     instances: Semaphore,
     compiling: tokio::sync::Mutex<()>,
     bundles: RwLock<HashMap<(BundleName, BundleHash), Arc<Loaded>>>,
+    /// What each bundle may still say in the host's log.
+    allowances: Mutex<HashMap<BundleName, Arc<Allowance>>>,
     tries: Mutex<Tries>,
     /// A try has ended.
     ended: Notify,
@@ -112,6 +114,7 @@ impl Team {
             instances: Semaphore::new(limits.instances as usize),
             compiling: tokio::sync::Mutex::new(()),
             bundles: RwLock::default(),
+            allowances: Mutex::default(),
             tries: Mutex::default(),
             ended: Notify::new(),
             metrics,
@@ -148,6 +151,18 @@ impl Team {
     fn loaded(&self, bundle: &BundleName, hash: &BundleHash) -> Option<Arc<Loaded>> {
         let bundles = self.bundles.read().unwrap_or_else(PoisonError::into_inner);
         bundles.get(&(bundle.clone(), *hash)).cloned()
+    }
+
+    /// All versions of a bundle have the same: a new one does not make it louder.
+    fn allowance(&self, bundle: &BundleName) -> Arc<Allowance> {
+        let all = self.allowances.lock();
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = all.get(bundle) {
+            return Arc::clone(own);
+        }
+        let own = Arc::new(Allowance::new(Instant::now()));
+        all.insert(bundle.clone(), Arc::clone(&own));
+        own
     }
 
     fn tries(&self) -> MutexGuard<'_, Tries> {
@@ -206,7 +221,8 @@ impl Team {
     fn standing(&self, house: &House, prepared: &Prepared, at: At<'_>) -> Arc<Standing> {
         let house_log = |why: Cow<'static, str>| {
             let bundle = prepared.effective.bundle().name.clone();
-            Destination::House(self.name.clone(), bundle, why)
+            let allowance = self.allowance(&bundle);
+            Destination::House(self.name.clone(), bundle, why, allowance)
         };
         let (caller, run_id, destination) = match at {
             At::Task(work) => {

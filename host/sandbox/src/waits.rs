@@ -11,7 +11,9 @@ use airlock_model::{
     id::{DagId, IdError, MapIndex, RunId, TaskId},
     state::UnknownName,
     time::{TimeError, Timestamp},
-    trigger::{FileChange, FileEvent, HostEvent, OwnTrigger, RunRef, Trigger},
+    trigger::{
+        FileChange, FileEvent, FilePattern, HostEvent, OwnTrigger, PatternError, RunRef, Trigger,
+    },
 };
 
 use crate::bindings::{units, waits as wit};
@@ -28,6 +30,9 @@ pub(crate) enum WaitError {
     /// There is no such state.
     #[error(transparent)]
     State(#[from] UnknownName),
+    /// The pattern names no files.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// No state is named.
     #[error(
         "AL-0561: it waits for a run or task in none of its states, which never comes; name a state"
@@ -71,14 +76,17 @@ pub(crate) fn host_event(event: wit::HostEvent) -> Result<HostEvent, WaitError> 
             map_index: MapIndex(event.map_index),
             states: states(&event.states)?,
         },
-        wit::HostEvent::File(event) => HostEvent::File(FileEvent {
-            directory: event.directory,
-            pattern: event.pattern,
-            change: match event.change {
-                wit::FileChange::Exists => FileChange::Exists,
-                wit::FileChange::Changes => FileChange::Changes,
-            },
-        }),
+        wit::HostEvent::File(event) => {
+            FilePattern::new(&event.pattern)?;
+            HostEvent::File(FileEvent {
+                directory: event.directory,
+                pattern: event.pattern,
+                change: match event.change {
+                    wit::FileChange::Exists => FileChange::Exists,
+                    wit::FileChange::Changes => FileChange::Changes,
+                },
+            })
+        }
     })
 }
 
@@ -158,12 +166,20 @@ mod tests {
                 arguments: arguments.to_owned(),
             })
         };
+        let file = |pattern: &str| {
+            wit::Trigger::Host(wit::HostEvent::File(wit::FileEvent {
+                directory: "inbox".to_owned(),
+                pattern: pattern.to_owned(),
+                change: wit::FileChange::Exists,
+            }))
+        };
         for (refused, code) in [
             (wit::Trigger::Time(i64::MAX), "AL-0304"),
             (run_event("../dag", &["success"]), "`../dag`"),
             (run_event("dag", &["happy"]), "AL-0305"),
             (run_event("dag", &[]), "AL-0561"),
             (own("{"), "AL-0517"),
+            (file("../secret"), "AL-0435"),
         ] {
             let text = trigger(refused).unwrap_err().to_string();
             assert!(text.contains(code), "{code}: {text}");

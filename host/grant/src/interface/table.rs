@@ -118,6 +118,14 @@ pub(super) static TABLE: &[Interface] = {
             NONE,
         ),
         row(
+            "airlock:bundle",
+            "tasks",
+            AIRLOCK,
+            Inert,
+            "types only",
+            NONE,
+        ),
+        row(
             "wasi:cli",
             "environment",
             WASI,

@@ -42,7 +42,9 @@ fn what_a_standard_library_drags_in_needs_no_grant() {
         "airlock:capability/xcom@0.1.3",
         "airlock:capability/errors@0.1.0",
         "airlock:bundle/units@0.1.0",
+        "airlock:bundle/waits@0.1.0",
         "airlock:bundle/definitions@0.1.0",
+        "airlock:bundle/tasks@0.1.0",
     ];
     let linked = with("", "").check_imports(&imports).unwrap();
     assert_eq!(linked.len(), imports.len());

@@ -122,3 +122,59 @@ fn the_host_repeats_nothing_and_remembers_the_last_panic() {
     assert_eq!(kept.messages(), ["AL-0411: denied", "panicked: no row"]);
     assert_eq!(log.panic(), Some(("panicked: no row".into(), Some(at))));
 }
+
+/// Hears what is written into the host's log.
+#[derive(Clone, Default)]
+struct House(Arc<Mutex<Vec<String>>>);
+
+impl tracing::field::Visit for House {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        }
+    }
+}
+
+impl tracing::Subscriber for House {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn what_is_polled_again_and_again_does_not_fill_the_hosts_log() {
+    let house = House::default();
+    let allowance = Arc::new(Allowance::new(Instant::now()));
+    tracing::subscriber::with_default(house.clone(), || {
+        for _ in 0..1000 {
+            let team = TeamName::default_team();
+            let bundle = BundleName::new("noisy").unwrap();
+            let why = "from trigger `poll`".into();
+            let destination = Destination::House(team, bundle, why, Arc::clone(&allowance));
+            let log = TryLog::new(destination, Arc::new(SystemClock), 1 << 20);
+            log.write(Level::Info, "", "one\u{1b}[2J\nline", None);
+            log.write(Level::Info, "", &"x".repeat(1 << 16), None);
+            log.finish();
+        }
+    });
+    let heard = house.0.lock().unwrap();
+    let bytes: usize = heard.iter().map(String::len).sum();
+    assert!(bytes < 300 << 10, "{bytes}");
+    assert!(
+        heard[0].contains("from trigger `poll`: one\\u{1b}[2J\\nline"),
+        "{}",
+        heard[0]
+    );
+    let told = heard.iter().filter(|line| line.contains("AL-0565"));
+    assert!((1..=3).contains(&told.count()));
+}

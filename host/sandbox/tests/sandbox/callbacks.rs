@@ -221,3 +221,20 @@ async fn a_bundle_without_callbacks_is_told_apart() {
     let failure = call(&stage, &row).await.unwrap_err();
     assert_failure(&failure, FailureKind::Load, &["AL-0560"]);
 }
+
+/// Of tasks it knows only how they fail, which is how a callback fails.
+#[tokio::test]
+async fn a_bundle_with_callbacks_and_without_tasks_is_heard_and_its_failures_are_cut() {
+    let stage = Stage::new();
+    let mut row = ears(&stage, "a", limits()).await.request("works");
+    let team = stage.add_team("border", limits());
+    let guest = stage.plain(&team, "hostile_border");
+    (row.team, row.bundle, row.hash) = (team, guest.name, guest.hash);
+    row.arguments = "{}".into();
+    assert_eq!(call(&stage, &row).await, Ok(()));
+    row.arguments = "[]".into();
+    let failure = call(&stage, &row).await.unwrap_err();
+    assert_failure(&failure, FailureKind::Error, &["[]"]);
+    let told: usize = failure.causes.iter().map(String::len).sum();
+    assert!(told < 256 << 10, "{told}");
+}

@@ -326,11 +326,51 @@ async fn only_a_watcher_tells_of_changes_and_goes_on() {
     let troubles = troubles(&stage, "a", limits()).await;
     let mut row = troubles.trigger(&stage, "tells").await;
     let failure = poll(&stage, &row).await.unwrap_err();
-    assert_failure(&failure, FailureKind::Final, &["AL-0562", "only a watcher"]);
-    // Its event is a text, and what a watcher tells of a change has named fields.
-    row.owner = watcher("w");
+    assert_failure(
+        &failure,
+        FailureKind::Final,
+        &["only an asset's watcher tells"],
+    );
+    // The host does not rely on the SDK's word.
+    border(&stage, &mut row);
+    row.own.kind = "sees".to_owned();
     let failure = poll(&stage, &row).await.unwrap_err();
-    assert_failure(&failure, FailureKind::Final, &["AL-0564", "no JSON object"]);
+    assert_failure(&failure, FailureKind::Final, &["AL-0562", "only a watcher"]);
+    row.owner = watcher("w");
+    assert!(matches!(poll(&stage, &row).await, Ok(Polled::Seen(..))));
+}
+
+/// Has the row's trigger polled in the guest whose answers make no sense.
+fn border(stage: &Stage, row: &mut TriggerRow) {
+    let team = stage.add_team("border", limits());
+    let guest = stage.plain(&team, "hostile_border");
+    (row.team, row.bundle, row.hash) = (team, guest.name, guest.hash);
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_ends_the_wait_and_says_why() {
+    let stage = Stage::new();
+    let mut row = troubles(&stage, "a", limits()).await.flood();
+    border(&stage, &mut row);
+    for (kind, parts) in [
+        ("fires nonsense", &["AL-0517", "fired with"][..]),
+        ("keeps nonsense", &["AL-0517", "state"]),
+        ("for nothing", &["AL-0563"]),
+        ("beyond time", &["AL-0304"]),
+        ("for no dag", &["`../dag`"]),
+        ("for no state", &["AL-0561"]),
+        ("for any file", &["AL-0435", "`..`"]),
+        ("sees without key", &["AL-0564", "this one has 0"]),
+        ("sees under a long key", &["AL-0564", "this one has 1000"]),
+        ("sees nonsense", &["AL-0517", "a change"]),
+        ("sees a list", &["AL-0564", "no JSON object"]),
+    ] {
+        row.own.kind = kind.to_owned();
+        let failure = poll(&stage, &row).await.unwrap_err();
+        assert_failure(&failure, FailureKind::Final, parts);
+    }
+    row.own.kind = "waits".to_owned();
+    assert!(matches!(poll(&stage, &row).await, Ok(Polled::Waiting(_))));
 }
 
 #[tokio::test]

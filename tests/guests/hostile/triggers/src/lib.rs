@@ -36,7 +36,7 @@ impl Trigger for Trouble {
             "flood" => Ok(Polled::fired("e".repeat(16 << 20))),
             "busy" => Ok(Polled::wait(seconds(0))),
             "memory" => {
-                let all = vec![1_u8; 1 << 30];
+                let all = std::hint::black_box(vec![1_u8; 1 << 30]);
                 Ok(Polled::fired(format!("{}", all.len())))
             }
             "sleeps" => {
