@@ -307,12 +307,10 @@ impl Admission {
 
     /// A task instance gives its slots back.
     pub fn release(&mut self, team: TeamIndex, admitted: Admitted) {
+        self.give_back(admitted.pool, admitted.slots);
         self.running = self.running.saturating_sub(1);
         if let Some(team) = self.teams.get_mut(team.0) {
             team.running = team.running.saturating_sub(1);
-        }
-        if let Some(pool) = self.pools.get_mut(admitted.pool.0) {
-            pool.used = pool.used.saturating_sub(admitted.slots);
         }
         let Some(lanes) = self.runs.get_mut(&admitted.run) else {
             return;
@@ -321,6 +319,21 @@ impl Admission {
         lanes.active = lanes.active.saturating_sub(1);
         if !was_open {
             self.open_lanes(admitted.run);
+        }
+    }
+
+    /// Takes slots of a pool for what does not run: a deferred task, in a pool that counts those. They may be more
+    /// than the pool has, and then nothing starts in it until enough are given back.
+    pub fn take(&mut self, pool: PoolIndex, slots: u32) {
+        if let Some(pool) = self.pools.get_mut(pool.0) {
+            pool.used = pool.used.saturating_add(slots);
+        }
+    }
+
+    /// Gives slots back that were [taken](Self::take).
+    pub fn give_back(&mut self, pool: PoolIndex, slots: u32) {
+        if let Some(pool) = self.pools.get_mut(pool.0) {
+            pool.used = pool.used.saturating_sub(slots);
         }
     }
 

@@ -108,7 +108,7 @@ fn begun(dag: &Arc<Dag>) -> (Engine, Vec<Claim>) {
 fn written(engine: &mut Engine) -> Vec<Claim> {
     let (batch, after): (_, AfterCommit) = engine.take_batch();
     drop(batch);
-    engine.committed(&after.ended);
+    engine.committed(&after);
     after.claims
 }
 

@@ -1,11 +1,12 @@
 //! What people ask of the scheduler: what has to be read for it first is read here, and the engine decides.
 
 use airlock_model::{
+    callback::CallbackId,
     id::{BackfillId, DagId, MapIndex, RunId, TaskId, TaskInstanceKey},
     port::{
-        AssetEvent, AssetKey, Backfill, BackfillOrder, BackfillRun, Control, ControlError,
-        FailedDep, NewAssetEvent, NewBackfill, Page, Repair, Repaired, RunFilter, RunOrder, RunRow,
-        SchedulerHealth, Selection, TriggerRun,
+        AssetEvent, AssetKey, Backfill, BackfillOrder, BackfillRun, CallbackRow, Control,
+        ControlError, FailedDep, NewAssetEvent, NewBackfill, Page, Repair, Repaired, RunFilter,
+        RunOrder, RunRow, SchedulerHealth, Selection, TriggerRun,
     },
     state::RunState,
 };
@@ -234,7 +235,9 @@ impl Control for Handle {
 
     async fn delete_run(&self, dag_id: &DagId, run_id: &RunId) -> Result<(), ControlError> {
         let row = self.row(dag_id, run_id).await?;
-        Ok(self.runs.delete_run(row.key).await?)
+        self.runs.delete_run(row.key).await?;
+        self.tell(Event::RunDeleted(row.key));
+        Ok(())
     }
 
     async fn asset_event(&self, event: NewAssetEvent) -> Result<AssetEvent, ControlError> {
@@ -249,6 +252,21 @@ impl Control for Handle {
         self.known(dag_id).await?;
         self.ask(|reply| Event::Unqueue(dag_id.clone(), asset, reply))
             .await
+    }
+
+    async fn retry_callback(&self, id: CallbackId) -> Result<CallbackRow, ControlError> {
+        let again = self.callbacks.retry_callback(id, self.clock.now()).await?;
+        if again {
+            self.beside.callbacks.notify_one();
+        }
+        match self.callbacks.callback(id).await? {
+            None => Err(ControlError::NoSuchCallback(id)),
+            Some(row) if again => Ok(row),
+            Some(row) => Err(ControlError::Refused(format!(
+                "the callback `{id}` is {}, and only one that has failed can be tried again",
+                row.state
+            ))),
+        }
     }
 
     fn health(&self) -> SchedulerHealth {

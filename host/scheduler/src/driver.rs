@@ -8,13 +8,14 @@
 use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use airlock_model::{
-    id::{DagId, RunKey},
+    id::{RunKey, TriggerId},
     outcome::Outcome,
     port::{
-        AssetStore, Batch, Blobs, Clock, CommitError, DagStore, Executor, RunStore,
-        SchedulerHealth, Timetables, XcomStore,
+        AssetStore, Batch, Blobs, CallbackRunner, CallbackStore, Clock, CommitError, DagStore,
+        DeadlineStore, Executor, Files, Poller, RunStore, SchedulerHealth, Timetables,
+        TriggerStore, XcomStore,
     },
-    state::{RunState, RunType},
+    state::RunType,
     time::Timestamp,
 };
 use tokio::{
@@ -24,12 +25,11 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    engine::{
-        AfterCommit, Answer, Claim, CoverQuestion, Dispatch, Engine, Event, Past, PastQuestion,
-        TimetableQuestion,
-    },
+    abroad::{Abroad, Beside},
+    engine::{AfterCommit, Answer, Claim, Dispatch, Engine, Event},
     handle::Handle,
     lists::{Lists, until_written},
+    questions::Questions,
     seen::Seen,
 };
 
@@ -48,6 +48,18 @@ pub struct Ports {
     pub assets: Arc<dyn AssetStore>,
     /// Timetables that are bundles' own code.
     pub timetables: Arc<dyn Timetables>,
+    /// Triggers that are bundles' own code.
+    pub triggers: Arc<dyn TriggerStore>,
+    /// Who polls them.
+    pub poller: Arc<dyn Poller>,
+    /// Requests for callbacks.
+    pub callbacks: Arc<dyn CallbackStore>,
+    /// Who runs them.
+    pub callback_runner: Arc<dyn CallbackRunner>,
+    /// Deadlines of runs.
+    pub deadlines: Arc<dyn DeadlineStore>,
+    /// Files for which somebody waits.
+    pub files: Arc<dyn Files>,
     /// Who runs tries.
     pub executor: Arc<dyn Executor>,
     /// What time it is.
@@ -73,6 +85,8 @@ pub struct Scheduler {
     options: crate::Options,
     store_ok: bool,
     lists: Arc<Lists>,
+    questions: Questions,
+    abroad: Abroad,
     due_to_renew: Instant,
     due_to_reap: Instant,
 }
@@ -92,6 +106,7 @@ pub struct Channel {
     /// For events that make a detour and come back.
     again: mpsc::UnboundedSender<Event>,
     health: watch::Sender<SchedulerHealth>,
+    beside: Arc<Beside>,
 }
 
 type Write = Pin<Box<dyn Future<Output = (Result<(), CommitError>, Batch, AfterCommit)> + Send>>;
@@ -108,31 +123,35 @@ impl Scheduler {
     pub fn channel(
         dags: Arc<dyn DagStore>,
         runs: Arc<dyn RunStore>,
-        now: Timestamp,
+        callbacks: Arc<dyn CallbackStore>,
+        clock: Arc<dyn Clock>,
     ) -> (Handle, Channel) {
         let (events, receiver) = mpsc::unbounded_channel();
         let (tell, health) = watch::channel(SchedulerHealth {
-            last_heartbeat: now,
+            last_heartbeat: clock.now(),
             store_ok: true,
             active_runs: 0,
             commits: 0,
             teams: Vec::new(),
         });
+        let beside = Arc::new(Beside::default());
         let channel = Channel {
             events: receiver,
             again: events.clone(),
             health: tell,
+            beside: Arc::clone(&beside),
         };
-        (
-            Handle {
-                events,
-                health,
-                dags,
-                runs,
-                announcing: Arc::default(),
-            },
-            channel,
-        )
+        let handle = Handle {
+            events,
+            health,
+            dags,
+            runs,
+            callbacks,
+            clock,
+            beside,
+            announcing: Arc::default(),
+        };
+        (handle, channel)
     }
 
     /// A scheduler around an engine into which unfinished runs have been [restored](Engine::restore).
@@ -140,6 +159,11 @@ impl Scheduler {
     pub fn new(engine: Engine, options: crate::Options, ports: Ports, channel: Channel) -> Self {
         let due_to_renew = Instant::now() + options.heartbeat;
         let due_to_reap = Instant::now() + options.zombie_detection_interval;
+        let questions = Questions {
+            ports: ports.clone(),
+            events: channel.again.clone(),
+        };
+        let abroad = Abroad::new(questions.clone(), &options, Arc::clone(&channel.beside));
         Self {
             engine,
             ports,
@@ -147,6 +171,8 @@ impl Scheduler {
             options,
             store_ok: true,
             lists: Arc::default(),
+            questions,
+            abroad,
             due_to_renew,
             due_to_reap,
         }
@@ -156,6 +182,7 @@ impl Scheduler {
     pub async fn run(mut self, mut shutdown: watch::Receiver<Shutdown>) {
         let mut write: Option<Write> = None;
         let mut drain_until: Option<Instant> = None;
+        self.abroad.start(&shutdown);
         loop {
             let now = self.ports.clock.now();
             let asked = *shutdown.borrow_and_update();
@@ -172,20 +199,12 @@ impl Scheduler {
             for kill in self.engine.take_kills() {
                 self.kill(kill);
             }
-            for question in self.engine.take_questions() {
-                self.ask(question);
-            }
-            for question in self.engine.take_timetable_questions() {
-                self.ask_timetable(question);
-            }
-            for question in self.engine.take_cover_questions() {
-                self.ask_cover(question);
-            }
+            self.ask();
             self.look_for_zombies(now);
             self.tell_health(now);
             let waited_enough = drain_until.is_some_and(|until| Instant::now() >= until);
             let stop = asked == Shutdown::Now
-                || drain_until.is_some() && (self.engine.in_flight() == 0 || waited_enough);
+                || drain_until.is_some() && (self.is_idle() || waited_enough);
             if write.is_none() && (stop && self.engine.batch_due().is_some() || self.is_due(now)) {
                 write = Some(self.begin_write());
             }
@@ -222,6 +241,11 @@ impl Scheduler {
             self.engine.reap(now);
             self.due_to_reap = instant + self.options.zombie_detection_interval;
         }
+    }
+
+    /// Nothing is on its way: no try, no poll, no callback.
+    fn is_idle(&self) -> bool {
+        self.engine.in_flight() == 0 && self.abroad.is_idle()
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -322,7 +346,7 @@ impl Scheduler {
                     info!("the store is writable again");
                 }
                 self.store_ok = true;
-                self.engine.committed(&after.ended);
+                self.engine.committed(&after);
                 self.follow_up(after);
                 None
             }
@@ -358,6 +382,11 @@ impl Scheduler {
                 for run in runs {
                     self.read_again(run, now).await;
                 }
+                Some(self.write(batch, after, Duration::ZERO))
+            }
+            Err(CommitError::LeaseLost(ids)) => {
+                // Who holds them sees the same changes, which have the same keys.
+                batch.watched.retain(|(id, ..)| !ids.contains(id));
                 Some(self.write(batch, after, Duration::ZERO))
             }
             Err(CommitError::RunExists(keys)) => {
@@ -413,7 +442,9 @@ impl Scheduler {
     /// A batch is durable: its tries start, and people hear of their runs.
     fn follow_up(&mut self, after: AfterCommit) {
         for dag_id in after.failed {
-            self.count_failures(dag_id);
+            if let Some(most) = self.engine.most_failures(&dag_id) {
+                tokio::spawn(self.questions.clone().failures(dag_id, most));
+            }
         }
         for claim in after.claims {
             let Some(dispatch) = self.engine.dispatch(claim, self.ports.clock.now()) else {
@@ -424,6 +455,19 @@ impl Scheduler {
             } else {
                 self.fetch_and_dispatch(dispatch);
             }
+        }
+        for question in after.states {
+            tokio::spawn(self.questions.clone().state(question));
+        }
+        for question in after.averages {
+            tokio::spawn(self.questions.clone().average(question));
+        }
+        self.wake_triggers(after.woken);
+        if after.triggers {
+            self.channel.beside.triggers.notify_one();
+        }
+        if after.callbacks {
+            self.channel.beside.callbacks.notify_one();
         }
         after.answers.into_iter().for_each(Answer::tell);
         for (told, reply) in after.backfills {
@@ -464,89 +508,45 @@ impl Scheduler {
         });
     }
 
-    /// Asks the database about runs before others; the answers come back as events.
-    fn ask(&self, question: PastQuestion) {
-        let (runs, events) = (Arc::clone(&self.ports.runs), self.channel.again.clone());
-        tokio::spawn(async move {
-            let (dag_id, before) = (&question.dag_id, question.before);
-            let found =
-                until_written(|| runs.previous(dag_id, before, question.scheduled_only)).await;
-            let previous = match found {
-                Some(row) => {
-                    let tasks = until_written(|| runs.task_instances(row.key)).await;
-                    Some((row, tasks))
-                }
-                None => None,
-            };
-            let had_task = until_written(|| runs.had_task(dag_id, &question.task_id, before)).await;
-            let _ = events.send(Event::PastKnown(Box::new((
-                question,
-                Past { previous, had_task },
-            ))));
-        });
-    }
-
-    /// Asks a bundle's own timetable; the answer comes back as an event.
-    fn ask_timetable(&self, question: TimetableQuestion) {
-        let (timetables, events) = (
-            Arc::clone(&self.ports.timetables),
-            self.channel.again.clone(),
-        );
-        tokio::spawn(async move {
-            let TimetableQuestion {
-                code,
-                last,
-                bounds,
-                now,
-                ..
-            } = &question;
-            let answer = timetables.next_run(code, *last, *bounds, *now).await;
-            if let Err(failure) = &answer {
-                warn!(dag_id = %question.dag_id, %failure, again = failure.is_transient(), "the DAG's own timetable gave no next run");
-            }
-            let _ = events.send(Event::TimetableAnswered(Box::new(question), answer));
-        });
-    }
-
-    /// Asks a bundle's own timetable what a run covers that somebody wants; the answer comes back as an event.
-    fn ask_cover(&self, question: CoverQuestion) {
-        let (timetables, events) = (
-            Arc::clone(&self.ports.timetables),
-            self.channel.again.clone(),
-        );
-        tokio::spawn(async move {
-            let answer = timetables
-                .manual_interval(&question.code, question.at)
-                .await;
-            let _ = events.send(Event::Covered(Box::new(question), answer));
-        });
-    }
-
-    /// A run of this DAG has failed: after too many in a row the DAG is paused (Airflow's semantics, 3.6).
-    fn count_failures(&self, dag_id: DagId) {
-        let Some(most) = self.engine.most_failures(&dag_id) else {
+    /// Triggers have heard something for which they wait, which is durable by now.
+    fn wake_triggers(&self, woken: Vec<TriggerId>) {
+        if woken.is_empty() {
             return;
-        };
-        let (runs, dags) = (Arc::clone(&self.ports.runs), Arc::clone(&self.ports.dags));
-        let events = self.channel.again.clone();
+        }
+        let triggers = Arc::clone(&self.ports.triggers);
+        let (beside, now) = (Arc::clone(&self.channel.beside), self.ports.clock.now());
         tokio::spawn(async move {
-            let last = until_written(|| runs.last_states(&dag_id, most)).await;
-            let failed = last
-                .iter()
-                .filter(|&&state| state == RunState::Failed)
-                .count();
-            if failed < most as usize {
-                return;
-            }
-            warn!(%dag_id, "AL-0713: {failed} runs failed in a row, as many as max_consecutive_failed_dag_runs allows: the DAG is paused; `airlock dags unpause {dag_id}` lets it go on");
-            until_written(|| dags.set_paused(&dag_id, true)).await;
-            let _ = events.send(Event::Paused(dag_id, true));
+            until_written(|| triggers.wake_triggers(&woken, now)).await;
+            beside.triggers.notify_one();
         });
+    }
+
+    /// Passes on what the engine wants to know or has to say to those who work beside it.
+    fn ask(&mut self) {
+        let questions = &self.questions;
+        for question in self.engine.take_questions() {
+            tokio::spawn(questions.clone().past(question));
+        }
+        for question in self.engine.take_timetable_questions() {
+            tokio::spawn(questions.clone().timetable(question));
+        }
+        for question in self.engine.take_cover_questions() {
+            tokio::spawn(questions.clone().cover(question));
+        }
+        for sighting in self.engine.take_sightings() {
+            tokio::spawn(questions.clone().unseen(sighting));
+        }
+        for order in self.engine.take_file_orders() {
+            self.abroad.files(order);
+        }
+        if let Some(active) = self.engine.take_active_watchers() {
+            self.channel.beside.active.send_replace(active);
+        }
     }
 
     fn tell_health(&self, now: Timestamp) {
-        self.channel
-            .health
-            .send_replace(self.engine.health(now, self.store_ok));
+        let mut health = self.engine.health(now, self.store_ok);
+        self.channel.beside.add_to(&mut health.teams);
+        self.channel.health.send_replace(health);
     }
 }

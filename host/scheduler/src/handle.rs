@@ -6,12 +6,15 @@ use airlock_model::{
     connection::Pool,
     id::{BundleName, DagId, TaskInstanceKey, TeamName, Token},
     outcome::Report,
-    port::{ControlError, DagStore, RunStore, SchedulerHealth, TryEvents},
+    port::{CallbackStore, Clock, ControlError, DagStore, RunStore, SchedulerHealth, TryEvents},
     time::Timestamp,
 };
 use tokio::sync::{RwLock, mpsc, watch};
 
-use crate::engine::{Ending, Event, LiveDag};
+use crate::{
+    abroad::Beside,
+    engine::{Ending, Event, LiveDag},
+};
 
 /// A way to tell the scheduler something. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +23,10 @@ pub struct Handle {
     pub(crate) health: watch::Receiver<SchedulerHealth>,
     pub(crate) dags: Arc<dyn DagStore>,
     pub(crate) runs: Arc<dyn RunStore>,
+    pub(crate) callbacks: Arc<dyn CallbackStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Those who work beside the scheduler's loop.
+    pub(crate) beside: Arc<Beside>,
     /// Held for writing while an import stands in the store and the engine has not heard of it: whoever
     /// saw a DAG there must find the engine knowing it.
     pub(crate) announcing: Arc<RwLock<()>>,

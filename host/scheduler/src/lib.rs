@@ -6,8 +6,12 @@
 //! written the next one gathers, so that one `fsync` carries as much as has come to pass meanwhile: a
 //! lone step costs one `fsync`, a thousand parallel ones cost a few.
 //!
+//! Beside the driver's loop work those that poll triggers, run callbacks and look for files ([`abroad`]): they
+//! take rows by lease and tell the engine what came of them.
+//!
 //! [`import`] is the way in: it turns a bundle version into live DAGs or into import errors.
 
+mod abroad;
 mod control;
 pub mod driver;
 pub mod engine;
@@ -15,9 +19,11 @@ mod handle;
 pub mod import;
 mod lists;
 pub mod policy;
+mod questions;
 pub mod restart;
 mod seen;
 
+pub use abroad::{CallbackOptions, TriggerOptions};
 pub use driver::{Channel, Ports, Scheduler};
 pub use engine::{Engine, LiveDag, Options, TeamSetup};
 pub use handle::Handle;

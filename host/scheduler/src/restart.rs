@@ -1,7 +1,10 @@
-//! What a host before left unfinished: backfills, what waits for assets, and runs.
+//! What a host before left unfinished: backfills, what waits for assets, triggers, deadlines, and runs.
 
 use airlock_model::{
-    port::{AssetStore, BackfillFilter, BackfillStore, DagStore, Page, RunStore, StoreError},
+    port::{
+        AssetStore, BackfillFilter, BackfillStore, DagStore, DeadlineStore, Page, RunStore,
+        StoreError, TriggerFilter, TriggerStore,
+    },
     time::Timestamp,
 };
 use tracing::{error, info};
@@ -16,7 +19,7 @@ use crate::{engine::Engine, import::pinned};
 /// When the store fails.
 pub async fn adopt(
     engine: &mut Engine,
-    store: &(impl RunStore + DagStore + BackfillStore + AssetStore),
+    store: &(impl RunStore + DagStore + BackfillStore + AssetStore + TriggerStore + DeadlineStore),
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let active = BackfillFilter {
@@ -31,11 +34,14 @@ pub async fn adopt(
         queued,
         store.unconsumed().await?,
     );
+    let everything = TriggerFilter::default();
+    let triggers = store.triggers(&everything, Page::ALL).await?.items;
+    engine.restore_triggers(triggers);
+    engine.restore_deadlines(store.deadlines_ahead().await?);
     let unfinished = store.unfinished().await?;
-    if unfinished.is_empty() {
-        return Ok(());
+    if !unfinished.is_empty() {
+        info!(runs = unfinished.len(), "adopting runs that have not ended");
     }
-    info!(runs = unfinished.len(), "adopting runs that have not ended");
     for stored in unfinished {
         let (dag_id, run_id) = (stored.run.dag_id.clone(), stored.run.run_id.clone());
         match pinned(store, stored).await {
@@ -51,5 +57,6 @@ pub async fn adopt(
             Err(error) => return Err(error),
         }
     }
+    engine.drop_stray_triggers();
     Ok(())
 }

@@ -125,6 +125,8 @@ pub struct TriggerFilter {
     pub dag_id: Option<DagId>,
     /// Only those of watchers, or only those of tasks.
     pub watchers: Option<bool>,
+    /// Only those whose last poll did not go well.
+    pub failing: bool,
 }
 
 /// Triggers. New ones and those that have fired are written with the [`Batch`](super::Batch) that their owner

@@ -26,7 +26,7 @@ use crate::{
     dag::{Dag, index},
     id::{InstanceIndex, RunKey, TaskIndex, TaskInstanceKey, Token},
     port::TaskFields,
-    state::RunState,
+    state::{RunState, TaskState},
     time::Timestamp,
 };
 
@@ -52,6 +52,15 @@ pub struct Run {
     decisions: u32,
 }
 
+/// How a try came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TryOver {
+    /// It ended in this state.
+    Ended(TaskState),
+    /// It was taken away while it ran or waited, and what became of its task instance stands there.
+    Taken,
+}
+
 /// What a method has moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moves {
@@ -67,6 +76,8 @@ pub struct Moves {
     pub asks: Vec<InstanceIndex>,
     /// Became many.
     pub expanded: Vec<Expanded>,
+    /// Tries that are over, whose callbacks hear of it: with how they ended.
+    pub over: Vec<(InstanceIndex, TryOver)>,
     /// Tries that are no longer wanted, with the token that they run under.
     pub superseded: Vec<(InstanceIndex, Token)>,
     /// The run ended.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EPOCH, Moves, Run, instance::together, judge::Ends};
+use super::{EPOCH, Moves, Run, TryOver, instance::together, judge::Ends};
 use crate::{
     dag::Role,
     id::{InstanceIndex, MapIndex, TaskIndex, Token},
@@ -121,6 +121,9 @@ impl Run {
                 }
             }
         };
+        if state.is_terminal() || state == TaskState::UpForRetry {
+            moves.over.push((at, TryOver::Ended(state)));
+        }
         if !state.is_terminal() {
             let due = fields.next_try_at.map(|due| (at, due));
             moves.waiting.extend(due);
@@ -286,10 +289,12 @@ impl Run {
         };
         if instance.fields.state == Some(TaskState::Deferred) {
             // Whatever its trigger still says is refused.
+            moves.over.push((at, TryOver::Taken));
             instance.fields.token = instance.fields.token.next();
             instance.fields.deferred = None;
         }
         if instance.fields.state.is_some_and(TaskState::holds_slot) {
+            moves.over.push((at, TryOver::Taken));
             moves.superseded.push((at, instance.fields.token));
             instance.fields.token = instance.fields.token.next();
             instance.fields.failure = Some(FailureKind::Killed);

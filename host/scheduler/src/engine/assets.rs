@@ -36,6 +36,8 @@ pub(super) struct Assets {
     waiting: HashMap<DagId, Waiting>,
     aliases: HashMap<(TeamName, String), BTreeSet<AssetKey>>,
     uris: HashMap<(TeamName, String), Arc<str>>,
+    /// The last change of each asset since the start.
+    last: HashMap<AssetKey, AssetEvent>,
 }
 
 impl Assets {
@@ -44,8 +46,33 @@ impl Assets {
         self.waiting.remove(dag);
     }
 
+    /// The URI of an asset.
+    pub(super) fn uri(&self, key: &AssetKey) -> Option<String> {
+        let known = |((team, uri), name): (&(TeamName, String), &Arc<str>)| {
+            (*team == key.team && *name == key.name).then(|| uri.clone())
+        };
+        self.uris.iter().find_map(known)
+    }
+
+    /// The latest change since then of an asset that is meant.
+    pub(super) fn last_change(
+        &self,
+        team: &TeamName,
+        reference: &AssetRef,
+        since: Timestamp,
+    ) -> Option<AssetEvent> {
+        let meant = self
+            .last
+            .values()
+            .filter(|event| event.asset.team == *team && event.at >= since);
+        meant
+            .filter(|event| self.means(reference, &event.asset))
+            .max_by_key(|event| event.at)
+            .cloned()
+    }
+
     /// Whether a reference means this asset.
-    fn means(&self, reference: &AssetRef, key: &AssetKey) -> bool {
+    pub(super) fn means(&self, reference: &AssetRef, key: &AssetKey) -> bool {
         let of = |text: &String| (key.team.clone(), text.clone());
         match reference {
             AssetRef::Name(name) => **name == *key.name,
@@ -83,7 +110,7 @@ impl Assets {
         })
     }
 
-    fn mentions(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
+    pub(super) fn mentions(&self, condition: &AssetCondition, key: &AssetKey) -> bool {
         names_any(condition, &|reference| self.means(reference, key))
     }
 
@@ -268,7 +295,7 @@ impl Engine {
         self.pending.answer(reply, event);
     }
 
-    fn changed(
+    pub(super) fn changed(
         &mut self,
         asset: AssetKey,
         extra: Arc<str>,
@@ -292,6 +319,8 @@ impl Engine {
             aliases,
         };
         self.pending.asset_event(event.clone());
+        self.assets.last.insert(asset.clone(), event.clone());
+        self.tell_of_asset(&event);
         let waits = |(id, state): (&DagId, &super::DagState)| {
             let condition = state.live.dag.spec().asset_condition.as_ref()?;
             let reached = state.live.team == asset.team;

@@ -12,7 +12,9 @@ use airlock_model::{
 };
 use serde_json::{Map, Value};
 
-use super::{CoverQuestion, DagState, Engine, Event, LiveDag, Timer, event::Reply, runs::Wanted};
+use super::{
+    CoverQuestion, DagState, Engine, Event, LiveDag, Timer, Waiter, event::Reply, runs::Wanted,
+};
 
 impl Engine {
     /// Takes in what has come to pass.
@@ -22,7 +24,10 @@ impl Engine {
             Event::Ended(ending) => self.ended(*ending, now),
             Event::Imported { bundle, dags } => self.imported(&bundle, dags, now),
             Event::Trigger(request, reply) => self.trigger(*request, reply, now),
-            Event::Paused(dag, paused) => self.pause(&dag, paused, now),
+            Event::Paused(dag, paused) => {
+                self.pause(&dag, paused, now);
+                self.rest_watchers(now);
+            }
             Event::Pools(pools) => self.set_pools(&pools),
             Event::Repair(order, reply) => self.repair(order, reply, now),
             Event::MarkRun(run, success, reply) => self.mark_run(*run, success, reply, now),
@@ -31,14 +36,25 @@ impl Engine {
             Event::Why(key, reply) => drop(reply.send(Ok(self.why(key, now)))),
             Event::AssetChanged(event, reply) => self.asset_told(event, reply, now),
             Event::Unqueue(dag, asset, reply) => self.unqueue(&dag, asset, reply),
-            Event::Release(dag, reply) => self.release_dag(&dag, reply),
-            Event::Forget(dag, reply) => self.forget_dag(&dag, reply),
+            Event::Release(dag, reply) => self.release_dag(&dag, reply, now),
+            Event::Forget(dag, reply) => self.forget_dag(&dag, reply, now),
             Event::TimetableAnswered(question, answer) => {
                 self.timetable_answered(&question, answer, now);
             }
             Event::Covered(question, answer) => self.covered(*question, answer, now),
             Event::PastKnown(known) => self.past_known(known.0, known.1, now),
+            Event::TriggerEnded(end) => self.trigger_ended(*end, now),
+            Event::Listens(id, behalf, events, since) => {
+                self.listen(Waiter::Trigger(id), *behalf, events, since);
+            }
+            Event::Sighted(sighting) => self.sighted(*sighting, now),
+            Event::StateKnown(known) => self.state_known(known.0, known.1),
+            Event::FilesFound(waiter, files, known) => self.files_found(waiter, &files, known),
+            Event::FilesRefused(waiter, reason) => self.file_refused(waiter, &reason, now),
+            Event::AverageKnown(question, took) => self.average_known(&question, &took, now),
+            Event::RunDeleted(run) => drop(self.forget_deadlines(run)),
         }
+        self.tell_heard(now);
     }
 
     /// These are a bundle's DAGs now. Runs in flight keep the version that they are pinned to; those of
@@ -80,6 +96,7 @@ impl Engine {
             self.assets_declared(&id);
             self.pause(&id, paused, now);
         }
+        self.reconcile_watchers(Some(bundle), now);
     }
 
     /// Holds or lets go all runs of a DAG, and plans when it may.

@@ -1,21 +1,24 @@
 //! What the engine is told.
 
+use std::time::Duration;
+
 use airlock_model::{
     connection::Pool,
-    id::{BackfillId, BundleHash, BundleName, DagId, TaskInstanceKey, Token},
+    id::{BackfillId, BundleHash, BundleName, DagId, RunKey, TaskInstanceKey, Token, TriggerId},
     outcome::Report,
     port::{
         AssetEvent, AssetKey, Backfill, BackfillOrder, BackfillRun, ControlError, FailedDep,
-        NewAssetEvent, Repaired, RunRow, TimetableFailure, TriggerRun,
+        FileWaiter, FoundFile, NewAssetEvent, Repaired, RunRow, TimetableFailure, TriggerRun,
     },
     time::Timestamp,
     timetable::{Interval, NextRun},
+    trigger::HostEvent,
 };
 use tokio::sync::oneshot;
 
 use super::{
-    CoverQuestion, LiveDag, Loaded, Past, PastQuestion, RepairOrder, TimetableQuestion,
-    backfill::BackfillRequest,
+    AverageQuestion, CoverQuestion, LiveDag, Loaded, Past, PastQuestion, RepairOrder, Sighting,
+    StateFound, StateQuestion, TimetableQuestion, TriggerEnd, Waiter, backfill::BackfillRequest,
 };
 
 /// Where the answer to a question goes. Nobody may be waiting for it any more.
@@ -88,6 +91,24 @@ pub enum Event {
     ),
     /// A bundle's timetable has said what a run covers that somebody wants, or could not.
     Covered(Box<CoverQuestion>, Result<Interval, TimetableFailure>),
+    /// A bundle's own trigger has answered for the last time.
+    TriggerEnded(Box<TriggerEnd>),
+    /// A bundle's own trigger goes on, and wants to be polled when one of these happens; what happened since it
+    /// was polled counts.
+    Listens(TriggerId, Box<FileWaiter>, Vec<HostEvent>, Timestamp),
+    /// A watcher has seen changes of which nobody was told.
+    Sighted(Box<Sighting>),
+    /// The database has said where a run or task instance stands for which somebody waits.
+    StateKnown(Box<(StateQuestion, Option<StateFound>)>),
+    /// Files are there for which somebody waits. True: they were there when the wait began, and only those that
+    /// change from then on count.
+    FilesFound(Waiter, Vec<FoundFile>, bool),
+    /// Nobody may look at the files for which somebody waits, or at least not so.
+    FilesRefused(Waiter, String),
+    /// The database has said how long the last successful runs of a DAG took.
+    AverageKnown(Box<AverageQuestion>, Vec<Duration>),
+    /// Somebody has deleted a run.
+    RunDeleted(RunKey),
     /// The database has said what the run before is.
     PastKnown(Box<(PastQuestion, Past)>),
 }

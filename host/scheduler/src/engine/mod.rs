@@ -6,8 +6,11 @@
 pub(crate) mod arguments;
 mod assets;
 pub mod backfill;
+mod callbacks;
 mod custom;
 mod dags;
+mod deadlines;
+mod deferral;
 pub mod event;
 mod gate;
 mod past;
@@ -18,6 +21,8 @@ mod restore;
 mod runs;
 mod tries;
 mod turn;
+mod waits;
+mod watchers;
 mod why;
 mod work;
 
@@ -36,17 +41,21 @@ use airlock_model::{
         BackfillId, BundleHash, BundleName, DagId, InstanceIndex, PoolName, RunKey, Scope,
         TeamName, Token,
     },
-    port::{DagProgress, RunRow, SchedulerHealth, TeamLoad},
+    port::{DagProgress, RunRow, SchedulerHealth, TeamLoad, TeamTally},
     run::Run,
     time::Timestamp,
 };
 pub use custom::{CoverQuestion, TimetableQuestion};
+pub use deadlines::AverageQuestion;
+pub use deferral::TriggerEnd;
 pub use event::{Ending, Event};
 pub use past::{Past, PastQuestion};
 use pending::Pending;
 pub use pending::{AfterCommit, Answer, Claim};
 pub use repair::{Loaded, RepairOrder};
 use uuid::Uuid;
+pub use waits::{FileOrder, StateFound, StateQuestion, Waiter};
+pub use watchers::{Sighting, WatcherKey};
 pub use work::Dispatch;
 
 /// Bounds of the scheduler.
@@ -66,6 +75,10 @@ pub struct Options {
     pub spill_bytes: usize,
     /// The most elements that a task may return for others to be mapped over.
     pub max_map_length: u32,
+    /// Triggers and watchers.
+    pub triggers: crate::TriggerOptions,
+    /// Callbacks.
+    pub callbacks: crate::CallbackOptions,
 }
 
 impl Default for Options {
@@ -78,6 +91,8 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(30),
             spill_bytes: 64 << 10,
             max_map_length: 1024,
+            triggers: crate::TriggerOptions::default(),
+            callbacks: crate::CallbackOptions::default(),
         }
     }
 }
@@ -111,9 +126,9 @@ pub struct LiveDag {
 #[derive(Debug)]
 struct Team {
     index: TeamIndex,
-    succeeded: u64,
-    failed: u64,
-    fenced: u64,
+    /// Task instances that wait for a trigger.
+    deferred: u64,
+    tally: TeamTally,
 }
 
 /// A DAG and the runs of it that have not ended.
@@ -174,6 +189,8 @@ enum Timer {
     Plan(DagId),
     Wake(RunKey, InstanceIndex),
     RunTimeout(RunKey),
+    Deadline(RunKey, Arc<str>),
+    Watcher(WatcherKey),
 }
 
 /// The scheduler's memory and its decisions.
@@ -192,6 +209,12 @@ pub struct Engine {
     keys: Box<dyn KeySource>,
     gates: gate::Gates,
     assets: assets::Assets,
+    /// Pools whose slots deferred task instances keep.
+    counting_deferred: HashSet<PoolIndex>,
+    deferrals: deferral::Deferrals,
+    waits: waits::Waits,
+    watchers: watchers::Watchers,
+    deadlines: deadlines::Deadlines,
     /// Backfills that are not completed.
     backfills: HashMap<BackfillId, backfill::BackfillState>,
     next_backfill: BackfillId,
@@ -253,6 +276,11 @@ impl Engine {
             keys,
             gates: gate::Gates::default(),
             assets: assets::Assets::default(),
+            counting_deferred: HashSet::new(),
+            deferrals: deferral::Deferrals::default(),
+            waits: waits::Waits::default(),
+            watchers: watchers::Watchers::default(),
+            deadlines: deadlines::Deadlines::new(),
             backfills: HashMap::new(),
             next_backfill: BackfillId(1),
             questions: Vec::new(),
@@ -270,9 +298,8 @@ impl Engine {
                 team.name.clone(),
                 Team {
                     index,
-                    succeeded: 0,
-                    failed: 0,
-                    fenced: 0,
+                    deferred: 0,
+                    tally: TeamTally::default(),
                 },
             );
             let pool = engine.admission.pool(Pool::DEFAULT_SLOTS);
@@ -296,19 +323,28 @@ impl Engine {
         for pool in pools {
             let key = (pool.scope.clone(), pool.name.clone());
             gone.remove(&key);
-            match self.pools.get(&key) {
-                Some(&index) => self.admission.resize(index, pool.slots),
+            let index = match self.pools.get(&key) {
+                Some(&index) => {
+                    self.admission.resize(index, pool.slots);
+                    index
+                }
                 None => {
                     let index = self.admission.pool(pool.slots);
                     self.pools.insert(key, index);
+                    index
                 }
-            }
+            };
+            match pool.include_deferred {
+                true => self.counting_deferred.insert(index),
+                false => self.counting_deferred.remove(&index),
+            };
         }
         for key in gone {
             if let Some(&index) = self.pools.get(&key) {
                 self.admission.resize(index, 0);
             }
         }
+        self.count_deferred_anew();
     }
 
     /// The pool that a name means for a team: its own first, then the global one.
@@ -346,8 +382,11 @@ impl Engine {
                 }
                 Timer::Wake(run, at) => self.wake(run, at, now),
                 Timer::RunTimeout(run) => self.time_out(run, now),
+                Timer::Deadline(run, name) => self.look_at_deadline(run, name, now),
+                Timer::Watcher(key) => self.watcher_due(&key, at, now),
             }
         }
+        self.tell_heard(now);
     }
 
     /// When [`Engine::tick`] next has something to do.
@@ -381,14 +420,12 @@ impl Engine {
     pub fn health(&self, now: Timestamp, store_ok: bool) -> SchedulerHealth {
         let load = |(name, team): (&TeamName, &Team)| {
             let (running, scheduled) = self.admission.load(team.index);
-            let team = (team.succeeded, team.failed, team.fenced);
             TeamLoad {
                 team: name.clone(),
                 running,
                 scheduled,
-                succeeded: team.0,
-                failed: team.1,
-                fenced: team.2,
+                deferred: team.deferred,
+                tally: team.tally,
             }
         };
         let mut teams: Vec<_> = self.teams.iter().map(load).collect();

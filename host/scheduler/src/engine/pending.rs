@@ -1,23 +1,26 @@
 //! What has changed since the last batch was made, and the making of the next.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
 use airlock_model::{
     id::{
         AssetEventId, BackfillId, DagId, InstanceIndex, RunKey, TaskIndex, TaskInstanceKey, Token,
+        TriggerId,
     },
     port::{
-        AssetEvent, Backfill, BackfillChange, BackfillRun, Batch, ControlError, DagProgress,
-        ExpandedRows, NewRun, QueueChange, Repin, RunChange, TaskChange, TaskRow, XcomWrite,
+        AssetEvent, AssetKey, Backfill, BackfillChange, BackfillRun, Batch, CallbackRow,
+        ControlError, DagProgress, DeadlineRow, ExpandedRows, Lease, NewRun, QueueChange, Repin,
+        RunChange, SeenKey, TaskChange, TaskRow, TriggerOwner, TriggerProgress, TriggerRow,
+        WatcherMove, XcomWrite,
     },
     run::Moves,
     time::Timestamp,
 };
 
-use super::{Active, Engine, backfill::Told, event::Reply};
+use super::{Active, AverageQuestion, Engine, StateQuestion, backfill::Told, event::Reply};
 
 /// How long a change that nothing is built on (a try has started) may wait for company.
 const LAZY: Duration = Duration::from_millis(500);
@@ -60,6 +63,18 @@ pub struct AfterCommit {
     pub failed: Vec<DagId>,
     /// What people are to hear.
     pub answers: Vec<Answer>,
+    /// Triggers that begin to be polled, or are polled again because a batch has changed them.
+    pub triggers: bool,
+    /// Triggers that have heard something for which they wait.
+    pub woken: Vec<TriggerId>,
+    /// Callbacks are asked for.
+    pub callbacks: bool,
+    /// Changes that watchers have seen, of which the database knows now.
+    pub told: Vec<(AssetKey, String)>,
+    /// What the database has to be asked about others, because somebody waits for them.
+    pub states: Vec<StateQuestion>,
+    /// What the database has to be asked of how long runs took.
+    pub averages: Vec<AverageQuestion>,
     /// People who wait for their backfill.
     pub backfills: Vec<(Told, Reply<Told>)>,
     /// People who wait for their run.
@@ -89,6 +104,17 @@ pub(super) struct Pending {
     asset_queue: Vec<QueueChange>,
     consumed: Vec<(RunKey, Vec<AssetEventId>)>,
     answers: Vec<Answer>,
+    new_triggers: Vec<TriggerRow>,
+    gone_triggers: BTreeSet<TriggerId>,
+    moved_watchers: Vec<WatcherMove>,
+    watched: Vec<(TriggerId, Lease, TriggerProgress)>,
+    seen_keys: Vec<SeenKey>,
+    callbacks: Vec<CallbackRow>,
+    deadlines: Vec<DeadlineRow>,
+    gone_deadlines: Vec<RunKey>,
+    woken: BTreeSet<TriggerId>,
+    states: Vec<StateQuestion>,
+    averages: Vec<AverageQuestion>,
     pub(super) claims: Vec<Claim>,
     pub(super) replies: Vec<(RunKey, Reply<airlock_model::port::RunRow>)>,
     /// Something is to be built on what is pending.
@@ -223,6 +249,70 @@ impl Pending {
         self.consumed.push((run, events));
     }
 
+    pub(super) fn new_trigger(&mut self, row: TriggerRow) {
+        self.new_triggers.push(row);
+        self.urgent = true;
+    }
+
+    pub(super) fn gone_trigger(&mut self, id: TriggerId) {
+        self.gone_triggers.insert(id);
+        self.urgent = true;
+    }
+
+    pub(super) fn moved_watcher(&mut self, moved: WatcherMove) {
+        self.moved_watchers.retain(|known| known.id != moved.id);
+        self.moved_watchers.push(moved);
+        self.urgent = true;
+    }
+
+    pub(super) fn watched(&mut self, row: (TriggerId, Lease, TriggerProgress)) {
+        self.watched.push(row);
+        self.urgent = true;
+    }
+
+    pub(super) fn seen_key(&mut self, key: SeenKey) {
+        self.seen_keys.push(key);
+        self.urgent = true;
+    }
+
+    pub(super) fn callback(&mut self, row: CallbackRow) {
+        self.callbacks.push(row);
+        self.urgent = true;
+    }
+
+    /// A deadline; one of the same run and name that is not written yet is replaced.
+    pub(super) fn deadline(&mut self, row: DeadlineRow) {
+        let same = |known: &DeadlineRow| (known.run, &known.name) == (row.run, &row.name);
+        self.deadlines.retain(|known| !same(known));
+        self.deadlines.push(row);
+        self.urgent = true;
+    }
+
+    pub(super) fn gone_deadlines(&mut self, run: RunKey) {
+        self.deadlines
+            .retain(|known| known.run != run || known.missed_at.is_some());
+        self.gone_deadlines.push(run);
+        self.urgent = true;
+    }
+
+    /// A trigger is to be polled when all that is pending is durable.
+    pub(super) fn woken(&mut self, id: TriggerId) {
+        self.woken.insert(id);
+        self.urgent = true;
+    }
+
+    /// To be asked when all that is pending is durable.
+    pub(super) fn state_question(&mut self, question: StateQuestion) {
+        self.states.push(question);
+        self.urgent = true;
+    }
+
+    /// To be asked when all that is pending is durable.
+    pub(super) fn average_question(&mut self, question: AverageQuestion) {
+        self.averages.push(question);
+        self.urgent = true;
+    }
+
     /// What somebody is to hear when all that is pending is durable.
     pub(super) fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, value: T) {
         // Nobody may be waiting any more, which is their right.
@@ -251,7 +341,18 @@ impl Pending {
         self.repinned.retain(|repin| repin.run != run);
         self.consumed.retain(|(key, _)| *key != run);
         self.claims.retain(|claim| claim.run != run);
+        self.callbacks.retain(|row| row.subject.run != run);
+        self.deadlines.retain(|row| row.run != run);
+        self.gone_deadlines.retain(|key| *key != run);
+        self.averages.retain(|question| question.run != run);
+        self.new_triggers
+            .retain(|row| !is_of(row, |key| key == run));
     }
+}
+
+/// Whether a trigger is that of a task instance of such a run.
+fn is_of(row: &TriggerRow, meant: impl Fn(RunKey) -> bool) -> bool {
+    matches!(&row.owner, TriggerOwner::Task { key, .. } if meant(key.run))
 }
 
 impl Engine {
@@ -283,6 +384,14 @@ impl Engine {
             asset_queue: pending.asset_queue,
             consumed: pending.consumed,
             backfills: pending.backfills.into_values().collect(),
+            new_triggers: pending.new_triggers,
+            gone_triggers: pending.gone_triggers.into_iter().collect(),
+            moved_watchers: pending.moved_watchers,
+            watched: pending.watched,
+            seen_keys: pending.seen_keys,
+            callbacks: pending.callbacks,
+            deadlines: pending.deadlines,
+            gone_deadlines: pending.gone_deadlines,
             ..Batch::default()
         };
         let new: HashSet<RunKey> = pending.new_runs.iter().copied().collect();
@@ -337,8 +446,20 @@ impl Engine {
             }
         }
         batch.runs.sort_unstable_by_key(|change| change.key);
+        // What has gone before it was written need not be.
+        let gone: HashSet<TriggerId> = batch.gone_triggers.iter().copied().collect();
+        batch.new_triggers.retain(|row| !gone.contains(&row.id));
+        let told = batch.seen_keys.iter();
         let mut after = AfterCommit {
             claims: pending.claims,
+            triggers: !batch.new_triggers.is_empty() || !batch.watched.is_empty(),
+            woken: pending.woken.into_iter().collect(),
+            callbacks: !batch.callbacks.is_empty(),
+            told: told
+                .map(|seen| (seen.asset.clone(), seen.key.clone()))
+                .collect(),
+            states: pending.states,
+            averages: pending.averages,
             ..AfterCommit::default()
         };
         for (run, reply) in pending.replies {
@@ -355,8 +476,10 @@ impl Engine {
 
     /// A batch is durable. Runs that have ended leave the memory; not before, so that whoever asks for them
     /// meanwhile finds them as they are.
-    pub fn committed(&mut self, ended: &[RunKey]) {
+    pub fn committed(&mut self, after: &AfterCommit) {
         self.commits += 1;
+        self.told_of(&after.told);
+        let ended = &after.ended;
         if ended.is_empty() {
             return;
         }
@@ -389,6 +512,14 @@ impl Engine {
             .retain(|expanded| !runs.contains(&expanded.run));
         batch.xcoms.retain(|xcom| !runs.contains(&xcom.key.run));
         batch.runs.retain(|change| !runs.contains(&change.key));
+        batch
+            .callbacks
+            .retain(|row| !runs.contains(&row.subject.run));
+        batch.deadlines.retain(|row| !runs.contains(&row.run));
+        batch.gone_deadlines.retain(|key| !runs.contains(key));
+        batch
+            .new_triggers
+            .retain(|row| !is_of(row, |key| runs.contains(&key)));
         after.claims.retain(|claim| !runs.contains(&claim.run));
         let (refused, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut after.replies)
             .into_iter()
@@ -404,6 +535,8 @@ impl Engine {
         let mut told = Vec::new();
         for &run in runs {
             self.pending.forget_run(run);
+            self.forget_waits(run);
+            self.forget_deadlines(run);
             self.leave_all_gates(run, now);
             if let Some(dag) = self.runs.get(&run).map(|active| active.row.dag_id.clone()) {
                 self.run_left(&dag, run, now);

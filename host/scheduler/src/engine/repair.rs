@@ -14,7 +14,7 @@ use airlock_model::{
     time::Timestamp,
 };
 
-use super::{Engine, event::Reply};
+use super::{Engine, deadlines::Moment, event::Reply};
 
 /// The tasks on one side of a task.
 type Near = fn(&airlock_model::dag::Task) -> &Vec<TaskIndex>;
@@ -258,6 +258,8 @@ impl Engine {
         let (key, rank) = (row.key, active.run_rank());
         self.admission.add_run(key, rank, paused);
         self.pending.run(run);
+        self.count_deadlines(run, Moment::QueuedAgain, now);
+        self.tell_of_run(run);
         self.wait_for_turn(run);
     }
 

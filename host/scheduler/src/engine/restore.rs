@@ -51,6 +51,7 @@ impl Engine {
         };
         let mut moves = Moves::default();
         active.run.adopt(now, &mut moves);
+        self.ask_averages_again(key);
         self.after_moves(key, &moves, now);
     }
 

@@ -16,7 +16,7 @@ use airlock_model::{
     time::Timestamp,
 };
 
-use super::{Active, Claim, Engine, Timer};
+use super::{Active, Claim, Engine, Timer, deadlines::Moment};
 
 /// A run to create.
 #[derive(Debug)]
@@ -75,6 +75,8 @@ impl Engine {
         let run_after = row.run_after;
         self.pending.new_run(key);
         self.hold_run(row, run, bundle, HashMap::new(), paused);
+        self.count_deadlines(key, Moment::Created, now);
+        self.tell_of_run(key);
         self.wait_for_turn(key);
         if run_after > now {
             self.timers
@@ -136,6 +138,10 @@ impl Engine {
                 .push(Reverse((now.after(timeout), Timer::RunTimeout(run))));
         }
         self.pending.run(run);
+        self.count_deadlines(run, Moment::Started, now);
+        if moves.ended.is_none() {
+            self.tell_of_run(run);
+        }
         self.after_moves(run, &moves, now);
     }
 
@@ -157,6 +163,7 @@ impl Engine {
             active.row.state = active.run.state();
         }
         let dag_id = active.row.dag_id.clone();
+        self.leave_waits(run, &moves.changed);
         self.leave_gates(run, &moves.changed, now);
         for &at in &moves.ready {
             self.stand_in_line(run, at, now);
@@ -164,12 +171,20 @@ impl Engine {
         for &(at, due) in &moves.waiting {
             self.timers.push(Reverse((due, Timer::Wake(run, at))));
         }
+        self.begin_waits(run, &moves.deferred, now);
+        self.call_of_tries(run, &moves.over, now);
+        self.tell_of_tasks(run, &moves.changed);
         for &at in &moves.asks {
             self.ask_past(run, at);
         }
         self.past_moved(run);
         self.answer_unasked(now);
         if let Some(state) = moves.ended {
+            if state == RunState::Success {
+                self.meet_deadlines(run);
+            }
+            self.call_of_run(run, state, now);
+            self.tell_of_run(run);
             self.leave_all_gates(run, now);
             self.admission.remove_run(run);
             self.run_left(&dag_id, run, now);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use airlock_model::{
     admission::Admitted,
+    callback::CallbackKind,
     dag::{AssetRef, Input, Mistake, asset_name, mapping},
     id::{InstanceIndex, MapIndex, RunKey, TaskIndex, TaskInstanceKey, Token},
     outcome::{Failure, FailureKind, Outcome, OutletEvent},
@@ -72,6 +73,9 @@ impl Engine {
         }
         self.pending.moved(run, &moves);
         self.pending.claims.push(Claim { run, at, token });
+        if !goes_on {
+            self.call_of_try(run, at, CallbackKind::TaskExecute, now);
+        }
     }
 
     pub(super) fn started(&mut self, key: TaskInstanceKey, token: Token, at: Timestamp) {
@@ -115,13 +119,13 @@ impl Engine {
             .end(at, token, ended_at, &outcome, &mut moves)
             .is_err()
         {
-            team.fenced += 1;
+            team.tally.fenced += 1;
             return;
         }
         match outcome {
-            Outcome::Failed(_) => team.failed += 1,
-            Outcome::Success { .. } | Outcome::Skipped { .. } => team.succeeded += 1,
-            Outcome::Rescheduled { .. } => {}
+            Outcome::Failed(_) => team.tally.failed += 1,
+            Outcome::Success { .. } | Outcome::Skipped { .. } => team.tally.succeeded += 1,
+            Outcome::Rescheduled { .. } | Outcome::Deferred(_) => {}
         }
         if let Some(in_flight) = active.in_flight.remove(&at) {
             self.admission.release(active.team, in_flight.admitted);

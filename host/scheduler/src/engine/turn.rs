@@ -154,23 +154,27 @@ impl Engine {
     }
 
     /// Forgets a DAG that is about to be deleted.
-    pub(super) fn forget_dag(&mut self, dag: &DagId, reply: Reply<()>) {
+    pub(super) fn forget_dag(&mut self, dag: &DagId, reply: Reply<()>, now: Timestamp) {
         let answer = self.idle(dag, "delete it");
         if answer.is_ok() {
             self.dags.remove(dag);
             self.progress.remove(dag);
             self.assets.forget(dag);
+            self.forget_deadlines_of(dag);
+            self.reconcile_watchers(None, now);
         }
         // Nobody may be waiting any more, which is their right.
         drop(reply.send(answer));
     }
 
     /// A DAG makes no more runs until a bundle brings it again; then it goes on after the last one.
-    pub(super) fn release_dag(&mut self, dag: &DagId, reply: Reply<()>) {
+    pub(super) fn release_dag(&mut self, dag: &DagId, reply: Reply<()>, now: Timestamp) {
         let answer = self.idle(dag, "transfer it");
         if answer.is_ok() {
             self.dags.remove(dag);
             self.assets.forget(dag);
+            self.forget_deadlines_of(dag);
+            self.reconcile_watchers(None, now);
         }
         // Nobody may be waiting any more, which is their right.
         drop(reply.send(answer));

@@ -161,6 +161,13 @@ impl Active {
                     .into_iter()
                     .collect()
             }
+            Some(TaskState::Deferred) => {
+                let deferred = fields.deferred.as_deref();
+                let text = deferred.map(|deferred| format!("it waits for {deferred}"));
+                text.map(|text| dep("Trigger Fired", text))
+                    .into_iter()
+                    .collect()
+            }
             Some(state) => vec![dep(
                 "Task Instance State",
                 format!("it is in state {state} already"),

@@ -84,6 +84,7 @@ impl Engine {
             params: Arc::clone(&row.conf),
             execution_timeout: spec.execution_timeout,
             first_started_at: fields.first_started_at,
+            resume: fields.deferred.clone(),
             is_latest: self
                 .dags
                 .get(&row.dag_id)

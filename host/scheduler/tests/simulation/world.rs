@@ -236,7 +236,7 @@ impl World {
         while !fails && let Some((mut batch, mut after)) = self.write.take() {
             match self.database.commit(&batch) {
                 Ok(()) => {
-                    self.engine.committed(&after.ended);
+                    self.engine.committed(&after);
                     self.follow_up(after);
                     return;
                 }

@@ -100,7 +100,7 @@ fn commit(engine: &mut Engine) -> Batch {
 
 /// What follows when a batch is durable, but for the tries that would start.
 fn tell(engine: &mut Engine, after: AfterCommit) {
-    engine.committed(&after.ended);
+    engine.committed(&after);
     after.answers.into_iter().for_each(Answer::tell);
     for (_, row, reply) in after.replies {
         drop(reply.send(Ok(row)));

@@ -1,0 +1,428 @@
+//! Triggers that are bundles' own code, polled when they are due.
+//!
+//! A poll that fails for want of time or memory, or that traps, is made again later, and after the last attempt
+//! its wait is over as failed; one that says itself that it has failed is over at once. A watcher lives as long as
+//! its DAG, so it is only slowed. What was polled is written for all at once, as many as have come by then.
+
+use std::{sync::Arc, time::Duration};
+
+use airlock_model::{
+    id::TriggerId,
+    outcome::{Failure, FailureKind},
+    port::{
+        FileWaiter, Lease, Pause, Poll, PollReport, Polled, TriggerOwner, TriggerProgress,
+        TriggerRow, WatchedEvent,
+    },
+    time::Timestamp,
+    trigger::TriggerEvent,
+};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tracing::{error, warn};
+
+use super::{Claimant, backoff};
+use crate::{
+    driver::Shutdown,
+    engine::{Event, Sighting, TriggerEnd, WatcherKey},
+};
+
+/// Bounds of triggers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerOptions {
+    /// Polls at once over all teams.
+    pub parallelism: u32,
+    /// Polls at once of one team.
+    pub per_team: u32,
+    /// How long a claim counts without a sign of life of its host.
+    pub lease: Duration,
+    /// Between two looks at files for which somebody waits.
+    pub file_interval: Duration,
+    /// How long it is remembered which changes watchers have told of.
+    pub remember: Duration,
+}
+
+impl Default for TriggerOptions {
+    fn default() -> Self {
+        Self {
+            parallelism: 64,
+            per_team: 16,
+            lease: Duration::from_secs(10),
+            file_interval: Duration::from_secs(1),
+            remember: Duration::from_secs(90 * 24 * 3600),
+        }
+    }
+}
+
+/// Between two claims of triggers that only the clock has made due: those that come due meanwhile go together.
+const GAP: Duration = Duration::from_millis(50);
+/// The same when all that is due belongs to teams that have as many as they may.
+const FULL: Duration = Duration::from_millis(250);
+/// How long what was polled waits for company before it is written.
+const GATHER: Duration = Duration::from_millis(20);
+/// After a poll the next is made no sooner, whatever the trigger wants.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// After a watcher has fired it begins anew no sooner.
+const ANEW: Duration = Duration::from_secs(1);
+/// A watcher that rests is looked at again after this, should nobody wake it.
+const REST: Duration = Duration::from_secs(60);
+/// Polls in a row that may fail before the wait is over.
+const ATTEMPTS: u32 = 4;
+/// After a failed poll: the first pause, and the longest.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// After the store did not answer.
+const STORE: Duration = Duration::from_secs(1);
+
+type Done = (TriggerId, Lease, TriggerProgress);
+
+/// Polls triggers.
+#[derive(Debug)]
+pub(super) struct Polls {
+    claimant: Claimant,
+    options: TriggerOptions,
+}
+
+/// What is on its way.
+struct State {
+    flights: JoinSet<(TriggerRow, Lease, Timestamp, PollReport)>,
+    done: Vec<Done>,
+    /// When the oldest of these has to be written.
+    write_at: Option<Instant>,
+    /// When to claim; none: when somebody says so.
+    claim_at: Option<Instant>,
+    renew_at: Instant,
+}
+
+impl Polls {
+    pub(super) const fn new(claimant: Claimant, options: TriggerOptions) -> Self {
+        Self { claimant, options }
+    }
+
+    pub(super) async fn run(self, mut shutdown: watch::Receiver<Shutdown>) {
+        let mut state = State {
+            flights: JoinSet::new(),
+            done: Vec::new(),
+            write_at: None,
+            claim_at: Some(Instant::now()),
+            renew_at: Instant::now() + self.options.lease / 3,
+        };
+        loop {
+            let draining = *shutdown.borrow_and_update() >= Shutdown::Drain;
+            let now = Instant::now();
+            let room = self.room(&state);
+            if !draining && room > 0 && state.claim_at.is_some_and(|at| at <= now) {
+                state.claim_at = self.claim(&mut state, room).await;
+            }
+            let alone = state.flights.is_empty();
+            if state.write_at.is_some_and(|at| alone || at <= now) {
+                self.write(&mut state).await;
+            }
+            if state.renew_at <= now {
+                self.renew(&mut state).await;
+            }
+            if draining && state.flights.is_empty() && state.done.is_empty() {
+                return;
+            }
+            let claim_at = state
+                .claim_at
+                .filter(|_| !draining && self.room(&state) > 0);
+            let busy = !state.flights.is_empty();
+            let renew_at = Some(state.renew_at).filter(|_| busy);
+            let wake = [claim_at, state.write_at, renew_at].into_iter().flatten();
+            let wake = wake.min();
+            tokio::select! {
+                biased;
+                Some(landed) = state.flights.join_next(), if busy => {
+                    self.claimant.under_way.over();
+                    // What a full team had to leave may be taken now.
+                    let next = Instant::now() + GAP;
+                    state.claim_at = state.claim_at.map(|at| at.min(next));
+                    match landed {
+                        Ok((row, lease, since, report)) => self.landed(&mut state, row, lease, since, report),
+                        Err(panic) => error!(%panic, "a poll was lost; its trigger is polled again when its lease is over"),
+                    }
+                }
+                () = self.claimant.beside.triggers.notified() => state.claim_at = Some(Instant::now()),
+                () = until(wake) => {}
+                _ = shutdown.changed() => {}
+            }
+        }
+    }
+
+    fn room(&self, state: &State) -> u32 {
+        let flying = u32::try_from(state.flights.len()).unwrap_or(u32::MAX);
+        self.options.parallelism.saturating_sub(flying)
+    }
+
+    /// Claims what is due and sends it out; tells when to claim next.
+    async fn claim(&self, state: &mut State, room: u32) -> Option<Instant> {
+        let ports = &self.claimant.questions.ports;
+        let (now, began) = (ports.clock.now(), Instant::now());
+        let lease = (self.claimant.host, now.after(self.options.lease));
+        let claimed = ports
+            .triggers
+            .claim_triggers(lease, now, self.options.per_team, room)
+            .await;
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                warn!(%error, "triggers could not be claimed; trying again");
+                return Some(began + STORE);
+            }
+        };
+        let gap = if claimed.is_empty() { FULL } else { GAP };
+        let active = Arc::clone(&self.claimant.beside.active.borrow());
+        for (row, lease) in claimed {
+            let watches = matches!(row.owner, TriggerOwner::Watcher { .. });
+            if watches && !active.contains(&row.id) {
+                let note = "it rests: its bundle is not there, or all DAGs that wait for its asset are paused";
+                let progress = TriggerProgress {
+                    next_poll_at: Some(now.after(REST)),
+                    note: Some(note.into()),
+                    ..row.progress
+                };
+                self.put(state, (row.id, lease, progress));
+                continue;
+            }
+            let poller = Arc::clone(&ports.poller);
+            self.claimant.under_way.begun();
+            state.flights.spawn(async move {
+                let poll = Poll {
+                    trigger: row.clone(),
+                    token: lease.token,
+                };
+                let report = poller.poll(poll).await;
+                (row, lease, now, report)
+            });
+        }
+        match ports.triggers.next_trigger_due().await {
+            Ok(next) => {
+                next.map(|at| began + at.since(now).max(gap).min(Duration::from_secs(3600)))
+            }
+            Err(error) => {
+                warn!(%error, "triggers could not be asked for; trying again");
+                Some(began + STORE)
+            }
+        }
+    }
+
+    fn put(&self, state: &mut State, done: Done) {
+        if let Some(next) = done.2.next_poll_at {
+            let now = self.claimant.questions.ports.clock.now();
+            let next = Instant::now() + next.since(now).max(GAP).min(Duration::from_secs(3600));
+            state.claim_at = Some(state.claim_at.map_or(next, |at| at.min(next)));
+        }
+        state.done.push(done);
+        state
+            .write_at
+            .get_or_insert_with(|| Instant::now() + GATHER);
+    }
+
+    async fn write(&self, state: &mut State) {
+        let store = &self.claimant.questions.ports.triggers;
+        match store.polled(&state.done).await {
+            Ok(lost) => {
+                if !lost.is_empty() {
+                    warn!(
+                        triggers = lost.len(),
+                        "polls took longer than their lease; somebody else makes them again"
+                    );
+                }
+                state.done.clear();
+                state.write_at = None;
+            }
+            Err(error) => {
+                warn!(%error, "polls could not be written; trying again");
+                state.write_at = Some(Instant::now() + STORE);
+            }
+        }
+    }
+
+    async fn renew(&self, state: &mut State) {
+        let ports = &self.claimant.questions.ports;
+        let until = ports.clock.now().after(self.options.lease);
+        if !state.flights.is_empty() || !state.done.is_empty() {
+            let renewed = ports
+                .triggers
+                .renew_triggers(self.claimant.host, until)
+                .await;
+            if let Err(error) = renewed {
+                warn!(%error, "leases of triggers could not be renewed");
+            }
+        }
+        state.renew_at = Instant::now() + self.options.lease / 3;
+    }
+
+    /// A poll has come back.
+    fn landed(
+        &self,
+        state: &mut State,
+        row: TriggerRow,
+        lease: Lease,
+        since: Timestamp,
+        report: PollReport,
+    ) {
+        let now = self.claimant.questions.ports.clock.now();
+        let well = report.answer.is_ok();
+        self.claimant.beside.count(&row.team, |tally| {
+            tally.polls += 1;
+            tally.failed_polls += u64::from(!well);
+        });
+        let progress = TriggerProgress {
+            polls: row.progress.polls + 1,
+            last_poll_at: Some(since),
+            cpu: row.progress.cpu + report.cpu,
+            failures: 0,
+            note: None,
+            ..row.progress.clone()
+        };
+        match report.answer {
+            Ok(Polled::Waiting(pause)) => {
+                let progress = self.paused(&row, progress, pause, since, now);
+                self.put(state, (row.id, lease, progress));
+            }
+            Ok(Polled::Fired(value)) => match watcher(&row) {
+                None => self.ended(&row, TriggerEvent::Fired(value.into())),
+                Some(watcher) => {
+                    let event = WatchedEvent {
+                        key: format!("fired {} {}", row.id.0, row.progress.polls),
+                        extra: object(value),
+                    };
+                    let anew = TriggerProgress {
+                        state: None,
+                        next_poll_at: Some(now.after(ANEW)),
+                        ..progress
+                    };
+                    self.seen(watcher, (row.id, lease, anew), vec![event]);
+                }
+            },
+            Ok(Polled::Seen(events, pause)) => {
+                let progress = self.paused(&row, progress, pause, since, now);
+                match watcher(&row) {
+                    Some(watcher) if !events.is_empty() => {
+                        self.seen(watcher, (row.id, lease, progress), events);
+                    }
+                    _ => self.put(state, (row.id, lease, progress)),
+                }
+            }
+            Err(failure) => self.failed(state, row, lease, progress, failure, now),
+        }
+    }
+
+    /// It goes on; what it listens to, the engine has to know.
+    fn paused(
+        &self,
+        row: &TriggerRow,
+        progress: TriggerProgress,
+        pause: Pause,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> TriggerProgress {
+        if !pause.on.is_empty() || !row.progress.on.is_empty() {
+            let task_id = match &row.owner {
+                TriggerOwner::Task { task_id, .. } => Some(task_id.clone()),
+                TriggerOwner::Watcher { .. } => None,
+            };
+            let behalf = FileWaiter {
+                team: row.team.clone(),
+                bundle: row.bundle.clone(),
+                hash: row.hash,
+                dag_id: row.dag_id.clone(),
+                task_id,
+            };
+            let listens = Event::Listens(row.id, Box::new(behalf), pause.on.clone(), since);
+            self.tell(listens);
+        }
+        let soonest = now.after(SHORTEST);
+        TriggerProgress {
+            state: Some(pause.state),
+            next_poll_at: pause.until.map(|until| until.max(soonest)),
+            on: pause.on,
+            ..progress
+        }
+    }
+
+    fn failed(
+        &self,
+        state: &mut State,
+        row: TriggerRow,
+        lease: Lease,
+        progress: TriggerProgress,
+        failure: Failure,
+        now: Timestamp,
+    ) {
+        let failures = row.progress.failures.saturating_add(1);
+        let over = failure.kind == FailureKind::Final || failures >= ATTEMPTS;
+        let (trigger, kind) = (row.id.0, row.own.kind.escape_debug().to_string());
+        let (team, bundle, dag_id) = (&row.team, &row.bundle, &row.dag_id);
+        let reason = failure.message.escape_debug().to_string();
+        let watches = watcher(&row).is_some();
+        if over && !watches {
+            warn!(%team, %bundle, %dag_id, kind, %trigger, reason, "a trigger has failed; its task hears of it");
+            self.ended(&row, TriggerEvent::Failed(failure.message.into()));
+            return;
+        }
+        let pause = backoff(AGAIN.0, failures, AGAIN.1);
+        warn!(%team, %bundle, %dag_id, kind, %trigger, reason, again_in = ?pause, "a poll has failed");
+        let progress = TriggerProgress {
+            next_poll_at: Some(now.after(pause)),
+            failures,
+            note: Some(failure.message),
+            ..progress
+        };
+        self.put(state, (row.id, lease, progress));
+    }
+
+    fn ended(&self, row: &TriggerRow, event: TriggerEvent) {
+        let TriggerOwner::Task { key, token, .. } = row.owner else {
+            return;
+        };
+        let id = row.id;
+        self.tell(Event::TriggerEnded(Box::new(TriggerEnd {
+            id,
+            key,
+            token,
+            event,
+        })));
+    }
+
+    fn seen(&self, watcher: WatcherKey, row: Done, events: Vec<WatchedEvent>) {
+        let sighting = Sighting {
+            watcher,
+            row: Some(row),
+            events,
+            known: false,
+        };
+        tokio::spawn(self.claimant.questions.clone().unseen(sighting));
+    }
+
+    fn tell(&self, event: Event) {
+        // A scheduler that is gone polls again when it is back.
+        let _ = self.claimant.questions.events.send(event);
+    }
+}
+
+fn watcher(row: &TriggerRow) -> Option<WatcherKey> {
+    let TriggerOwner::Watcher { asset, name } = &row.owner else {
+        return None;
+    };
+    let asset = airlock_model::port::AssetKey {
+        team: row.team.clone(),
+        name: asset.as_str().into(),
+    };
+    let name = name.as_str().into();
+    Some(WatcherKey { asset, name })
+}
+
+/// What an asset event says is an object: one that a watcher fires with stands for itself.
+fn object(json: String) -> String {
+    match json.trim_start().starts_with('{') {
+        true => json,
+        false => format!("{{\"payload\":{json}}}"),
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
