@@ -1,14 +1,17 @@
 //! `/metrics`: figures of the scheduler, the store and the instance pools, per team.
 //!
 //! Nothing is counted twice: the figures are asked for at each scrape from those who keep them. Only the
-//! requests are counted here. No label holds a DAG's id, so that the number of series depends on the
-//! configuration and not on what authors write.
+//! requests are counted here. No label holds what authors write, so that the number of series depends on the
+//! configuration, with one exception: triggers that fail are named, and their number is bounded.
+
+mod waiting;
 
 use std::{collections::HashMap, time::Duration};
 
 use airlock_model::{
+    callback::CallbackState,
     id::{DagId, TeamName},
-    port::{DagFilter, Page, SchedulerHealth},
+    port::{DagFilter, Page, SchedulerHealth, TeamLoad, TriggerRow},
     state::RunState,
 };
 use axum::{
@@ -103,6 +106,10 @@ struct Snapshot {
     runs: HashMap<(TeamName, RunState), u64>,
     /// Import errors per team.
     import_errors: HashMap<TeamName, u64>,
+    /// Callbacks that are not done, per team and state.
+    callbacks: HashMap<(TeamName, CallbackState), u64>,
+    /// Triggers whose polls fail.
+    failing: Vec<TriggerRow>,
     pools: Vec<PoolFigures>,
     teams: Vec<TeamName>,
 }
@@ -138,6 +145,8 @@ impl Snapshot {
             dags,
             runs,
             import_errors,
+            callbacks: waiting::callbacks(state).await?,
+            failing: waiting::failing(state).await?,
             pools: state.instances.figures(),
             teams: state.teams.iter().map(|team| team.name.clone()).collect(),
         })
@@ -208,7 +217,7 @@ impl Collector for Snapshot {
             health.commits,
         )?;
 
-        let teams = |value: fn(&airlock_model::port::TeamLoad) -> u64| {
+        let teams = |value: fn(&TeamLoad) -> u64| {
             health
                 .teams
                 .iter()
@@ -228,12 +237,21 @@ impl Collector for Snapshot {
             ),
             teams(|load| load.scheduled),
         )?;
+        series(
+            encoder,
+            (
+                "tasks_deferred",
+                "Task instances that wait for a trigger",
+                Gauge,
+            ),
+            teams(|load| load.deferred),
+        )?;
         let tries = health.teams.iter().flat_map(|load| {
             let team = load.team.as_str();
             [
-                ("success", load.succeeded),
-                ("failed", load.failed),
-                ("fenced", load.fenced),
+                ("success", load.tally.succeeded),
+                ("failed", load.tally.failed),
+                ("fenced", load.tally.fenced),
             ]
             .map(|(outcome, count)| (vec![("team", team), ("outcome", outcome)], count))
         });
@@ -246,6 +264,7 @@ impl Collector for Snapshot {
             ),
             tries,
         )?;
+        self.waiting(encoder)?;
 
         let per_team =
             |counts: &'_ HashMap<TeamName, u64>| -> Vec<(Vec<(&'static str, &str)>, u64)> {

@@ -156,9 +156,11 @@ impl ApiError {
             Self::NoSuchRoute
             | Self::NotFound { .. }
             | Self::NoMaker(_)
-            | Self::Control(ControlError::NoSuchDag(_) | ControlError::NoSuchRun { .. }) => {
-                StatusCode::NOT_FOUND
-            }
+            | Self::Control(
+                ControlError::NoSuchDag(_)
+                | ControlError::NoSuchRun { .. }
+                | ControlError::NoSuchCallback(_),
+            ) => StatusCode::NOT_FOUND,
             Self::Exists { .. }
             | Self::Configured { .. }
             | Self::ManyMakers { .. }

@@ -21,9 +21,9 @@ use crate::{
     metrics,
     problem::ApiError,
     route::{
-        asset_events, assets, backfills, bundles, connections, dags, import_errors, logs, monitor,
-        next_runs, ownership, pools, queued_events, repairs, runs, task_instances, teams,
-        variables, xcoms,
+        asset_events, assets, backfills, bundles, callbacks, connections, dags, deadlines,
+        import_errors, logs, monitor, next_runs, ownership, pools, queued_events, repairs, runs,
+        task_instances, teams, triggers, variables, xcoms,
     },
     state::ApiState,
 };
@@ -111,6 +111,12 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(asset_events::upstream))
         .routes(routes!(queued_events::list, queued_events::delete))
         .routes(routes!(queued_events::get, queued_events::delete_one))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::get))
+        .routes(routes!(callbacks::list))
+        .routes(routes!(callbacks::get))
+        .routes(routes!(callbacks::retry))
+        .routes(routes!(deadlines::list))
         .routes(routes!(logs::read))
         .routes(routes!(xcoms::list))
         .routes(routes!(xcoms::get))

@@ -6,8 +6,9 @@ use airlock_model::{
     connection::{Connection, Variable},
     id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
     port::{
-        AssetStore, BackfillStore, BundleStore, Clock, Control, ControlError, DagStore, PoolLoads,
-        PoolStore, RunStore, StoreError, TaskLogs, Timetables, XcomStore,
+        AssetStore, BackfillStore, BundleStore, CallbackStore, Clock, Control, ControlError,
+        DagStore, DeadlineStore, PoolLoads, PoolStore, RunStore, StoreError, TaskLogs, Timetables,
+        TriggerStore, XcomStore,
     },
 };
 use async_trait::async_trait;
@@ -135,6 +136,12 @@ pub struct ApiState {
     pub backfills: Arc<dyn BackfillStore>,
     /// Assets and their events.
     pub assets: Arc<dyn AssetStore>,
+    /// Triggers that are bundles' own code.
+    pub triggers: Arc<dyn TriggerStore>,
+    /// Requests for callbacks.
+    pub callbacks: Arc<dyn CallbackStore>,
+    /// Deadlines of runs.
+    pub deadlines: Arc<dyn DeadlineStore>,
     /// Timetables that are bundles' own code.
     pub timetables: Arc<dyn Timetables>,
     /// XComs.

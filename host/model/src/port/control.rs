@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{AssetEvent, AssetKey, Backfill, BackfillRun, RunRow, StoreError, TimetableFailure};
+use super::{
+    AssetEvent, AssetKey, Backfill, BackfillRun, CallbackRow, RunRow, StoreError, TimetableFailure,
+};
 use crate::{
+    callback::CallbackId,
     id::{BackfillId, DagId, MapIndex, RunId, TaskId, TeamName},
     run::Mark,
     state::{Reprocess, RunType, TaskState},
@@ -192,6 +195,9 @@ pub enum ControlError {
         /// The run.
         run_id: RunId,
     },
+    /// There is no such callback.
+    #[error("AL-0708: there is no callback `{0}`; `airlock callbacks list` shows what there is")]
+    NoSuchCallback(CallbackId),
     /// There is no such task, backfill or asset; or what is asked for makes no sense.
     #[error("AL-0706: {0}")]
     Refused(String),
@@ -324,6 +330,11 @@ pub trait Control: Send + Sync {
         dag_id: &DagId,
         asset: Option<AssetKey>,
     ) -> Result<u32, ControlError>;
+    /// Tries a callback again that has failed for good; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchCallback`], and [`ControlError::Refused`] when it has not failed.
+    async fn retry_callback(&self, id: CallbackId) -> Result<CallbackRow, ControlError>;
     /// How it is.
     fn health(&self) -> SchedulerHealth;
 }

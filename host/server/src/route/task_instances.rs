@@ -9,7 +9,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{list_query, scope::Whose, seconds, text};
+use super::{list_query, scope::Whose, seconds, text, waits::Deferral};
 use crate::{
     auth::Operator,
     extract::{Path, Query},
@@ -46,6 +46,9 @@ pub(crate) struct TaskInstance {
     priority_weight: i64,
     /// Why the last try did not succeed. May hold the bundle's text.
     note: Option<String>,
+    /// What it waits for, from the moment at which it gives its slot back to the end of the call that goes on; null
+    /// outside.
+    deferred: Option<Deferral>,
     /// The fencing token of the current try.
     token: u64,
 }
@@ -118,6 +121,7 @@ impl TaskInstance {
             pool_slots: task.pool_slots,
             priority_weight: task.priority,
             note: fields.note.map(|note| note.as_ref().to_owned()),
+            deferred: fields.deferred.as_deref().map(Deferral::from),
             token: fields.token.get(),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Team {
     running: u64,
     /// Task instances that wait for a slot.
     scheduled: u64,
+    /// Task instances that wait for a trigger.
+    deferred: u64,
     /// Tries that ended well since the start.
     succeeded: u64,
     /// Tries that failed since the start, those that were retried included.
@@ -61,8 +63,9 @@ pub(crate) async fn list(
             bundles: bundles.map(|version| version.bundle.to_string()).collect(),
             running: load.map_or(0, |load| load.running),
             scheduled: load.map_or(0, |load| load.scheduled),
-            succeeded: load.map_or(0, |load| load.succeeded),
-            failed: load.map_or(0, |load| load.failed),
+            deferred: load.map_or(0, |load| load.deferred),
+            succeeded: load.map_or(0, |load| load.tally.succeeded),
+            failed: load.map_or(0, |load| load.tally.failed),
         }
     };
     let mut teams: Vec<Team> = state.teams.iter().map(team).collect();

@@ -28,6 +28,8 @@ fn operations(description: &OpenApi) -> Vec<(Method, String, bool)> {
             .replace("{task_id}", "observe")
             .replace("{map_index}", "0")
             .replace("{backfill_id}", "1")
+            .replace("{trigger_id}", &super::world::id(1))
+            .replace("{callback_id}", &super::world::id(1))
             .replace("{asset_id}", "default:idle")
             .replace("{bundle_name}", "weather")
             .replace("{xcom_key}", "return_value")

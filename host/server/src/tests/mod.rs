@@ -8,6 +8,7 @@ mod ownership;
 mod reading;
 mod repairs;
 mod settings;
+mod waiting;
 mod world;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

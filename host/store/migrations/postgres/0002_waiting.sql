@@ -49,6 +49,7 @@ CREATE INDEX trigger_held ON trigger (host) WHERE host IS NOT NULL;
 CREATE INDEX trigger_of_task ON trigger (run, task, map_index) WHERE run IS NOT NULL;
 CREATE INDEX trigger_of_team ON trigger (team, id);
 CREATE INDEX trigger_of_dag ON trigger (dag_id, id);
+CREATE INDEX trigger_failing ON trigger (id) WHERE failures > 0;
 CREATE INDEX trigger_of_watchers ON trigger (team, id) WHERE asset IS NOT NULL;
 -- Of hosts that begin to watch at one moment only one does.
 CREATE UNIQUE INDEX trigger_of_watcher ON trigger (team, pair) WHERE pair IS NOT NULL;

@@ -143,6 +143,9 @@ macro_rules! filtered {
             Some(false) => " AND run IS NOT NULL",
             None => "",
         });
+        if filter.failing {
+            query.push(" AND failures > 0");
+        }
         query
     }};
 }

@@ -5,6 +5,7 @@ use airlock_model::{
     dag::AssetRef,
     id::{AssetEventId, DagId, MapIndex, RunId, RunKey, TaskId},
     port::*,
+    time::Timestamp,
 };
 use async_trait::async_trait;
 
@@ -103,6 +104,12 @@ impl AssetStore for World {
     }
     async fn alias_assets(&self) -> Result<Vec<(String, AssetKey)>, StoreError> {
         unreachable!("the API asks the scheduler")
+    }
+    async fn seen_keys(&self, _: &AssetKey, _: &[String]) -> Result<Vec<String>, StoreError> {
+        unreachable!("the API asks the scheduler")
+    }
+    async fn forget_seen_keys(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!("the API forgets nothing")
     }
     async fn events(
         &self,

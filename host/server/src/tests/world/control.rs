@@ -1,6 +1,7 @@
 //! A scheduler that does what it is asked at once, and one that keeps backfills.
 
 use airlock_model::{
+    callback::{CallbackId, CallbackState},
     id::{AssetEventId, BackfillId, DagId, MapIndex, RunId, RunKey, TaskId},
     port::*,
     run::Mark,
@@ -302,6 +303,21 @@ impl Control for World {
         let gone = self.delete_queued(dag_id, asset.as_ref()).await?;
         Ok(u32::try_from(gone).unwrap())
     }
+    async fn retry_callback(&self, id: CallbackId) -> Result<CallbackRow, ControlError> {
+        self.called();
+        let mut callbacks = self.callbacks.lock().unwrap();
+        let row = (callbacks.iter_mut()).find(|row| row.id == id);
+        let row = row.ok_or(ControlError::NoSuchCallback(id))?;
+        if row.state != CallbackState::Failed {
+            return Err(ControlError::Refused(format!(
+                "the callback is {}",
+                row.state
+            )));
+        }
+        row.state = CallbackState::Pending;
+        row.next_try_at = at("2024-01-01");
+        Ok(row.clone())
+    }
     fn health(&self) -> SchedulerHealth {
         let sick = *self.sick.lock().unwrap();
         SchedulerHealth {
@@ -313,9 +329,20 @@ impl Control for World {
                 team: team("payments"),
                 running: 2,
                 scheduled: 3,
-                succeeded: 5,
-                failed: 7,
-                fenced: 1,
+                deferred: 4,
+                tally: TeamTally {
+                    succeeded: 5,
+                    failed: 7,
+                    fenced: 1,
+                    resumed: 11,
+                    polls: 20,
+                    failed_polls: 6,
+                    watched: 13,
+                    callbacks: 14,
+                    failed_callback_tries: 15,
+                    failed_callbacks: 16,
+                    missed_deadlines: 17,
+                },
             }],
         }
     }

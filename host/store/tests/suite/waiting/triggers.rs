@@ -15,6 +15,7 @@ on_both! {
     a_lease_that_is_over_still_counts_while_nobody_else_has_claimed,
     a_poll_says_when_the_next_one_is,
     what_happens_wakes_a_trigger_also_while_it_is_polled,
+    triggers_whose_polls_fail_are_found,
     triggers_are_listed_oldest_first,
 }
 
@@ -261,6 +262,35 @@ async fn what_happens_wakes_a_trigger_also_while_it_is_polled(fresh: Fresh) {
     assert_eq!(store.next_trigger_due().await.unwrap(), Some(at(80)));
 }
 
+async fn triggers_whose_polls_fail_are_found(fresh: Fresh) {
+    let (store, run) = (&fresh.store, new_run("weather", 1, 1));
+    let mut rows = [
+        trigger(&run, 0, Some(9)),
+        watcher("weather", "north", 8),
+        watcher("weather", "south", 7),
+    ];
+    for row in &mut rows[..2] {
+        row.progress.failures = 3;
+    }
+    store.commit(&triggering(rows.to_vec())).await.unwrap();
+    let failing = TriggerFilter {
+        failing: true,
+        ..TriggerFilter::default()
+    };
+    let page = Page {
+        offset: 0,
+        limit: 1,
+    };
+    let found = store.triggers(&failing, page).await.unwrap();
+    assert_eq!((found.items.as_slice(), found.total), (&rows[..1], 2));
+    let of_team = TriggerFilter {
+        team: Some(team("north")),
+        ..failing
+    };
+    let found = store.triggers(&of_team, Page::ALL).await.unwrap();
+    assert_eq!(found.items, rows[1..2]);
+}
+
 async fn triggers_are_listed_oldest_first(fresh: Fresh) {
     let (store, run) = (&fresh.store, new_run("weather", 1, 1));
     let rows = [
@@ -275,6 +305,7 @@ async fn triggers_are_listed_oldest_first(fresh: Fresh) {
             team: team_of.map(team),
             dag_id: dag.map(dag_id),
             watchers,
+            failing: false,
         };
         let found = store.triggers(&filter, page).await.unwrap();
         let place = |row: TriggerRow| rows.iter().position(|other| *other == row).unwrap();
