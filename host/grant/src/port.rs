@@ -1,10 +1,10 @@
-//! What permits open: the ports that stand behind the capabilities.
+//! What permits open: the ports that stand behind the capabilities, and the one that knows who may have permits.
 
-use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use airlock_model::{
     connection::{Connection, Variable},
-    id::{ConnectionId, VariableKey},
+    id::{BundleHash, BundleName, ConnectionId, TeamName, VariableKey},
     port::StoreError,
 };
 use async_trait::async_trait;
@@ -12,10 +12,37 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::{
+    effective::Effective,
     http::HttpTarget,
     item::{Directory, VariablePattern},
     permit::Permit,
 };
+
+/// Why nobody can say what a version may reach.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantsError {
+    /// There is no such version, or it may not be used, now or later.
+    #[error("{0}")]
+    Never(#[source] Box<dyn Error + Send + Sync>),
+    /// It cannot be looked up now.
+    #[error("{0}")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What versions of bundles may reach, for who acts on their behalf while none of their instances runs.
+#[async_trait]
+pub trait Grants: Send + Sync {
+    /// What this version may reach, the same as a call of it would.
+    ///
+    /// # Errors
+    /// A [`GrantsError`].
+    async fn effective(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<Arc<Effective>, GrantsError>;
+}
 
 /// Variables: the team's own, else the global one.
 #[async_trait]

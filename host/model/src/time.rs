@@ -29,6 +29,13 @@ impl Timestamp {
             .map_err(|_| TimeError(micros.to_string()))
     }
 
+    /// The point in time that is nearest to this number of microseconds since the epoch.
+    #[must_use]
+    pub fn nearest(micros: i64) -> Self {
+        let (first, last) = (jiff::Timestamp::MIN, jiff::Timestamp::MAX);
+        Self(micros.clamp(first.as_microsecond(), last.as_microsecond()))
+    }
+
     /// From the calendar library's type, cut to microseconds.
     #[must_use]
     pub fn from_jiff(at: jiff::Timestamp) -> Self {

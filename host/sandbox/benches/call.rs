@@ -209,7 +209,7 @@ fn context() -> bindings::exports::airlock::bundle::tasks::Context {
         is_latest: true,
         triggering_asset_events: Vec::new(),
         inlet_events: Vec::new(),
-        resume: None,
+        resumed: None,
     }
 }
 

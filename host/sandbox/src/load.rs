@@ -214,6 +214,11 @@ impl Loaded {
         })
     }
 
+    /// What it may reach.
+    pub(crate) const fn effective(&self) -> &Arc<Effective> {
+        &self.effective
+    }
+
     /// Compiled and linked, now or before.
     pub(crate) async fn prepared(
         &self,

@@ -10,6 +10,10 @@ use std::{
     time::Duration,
 };
 
+use airlock_grant::{
+    Effective,
+    port::{Grants, GrantsError},
+};
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
     outcome::{Failure, FailureKind, Outcome},
@@ -275,6 +279,31 @@ impl Parser for Sandbox {
         match Job(job).ended().await {
             Some(parsed) => parsed,
             None => Err(ParseError::Unavailable(HOST_FAILED.to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Grants for Sandbox {
+    async fn effective(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<Arc<Effective>, GrantsError> {
+        let never = |error: LoadError| GrantsError::Never(error.into());
+        let team = self.known(team).map_err(never)?;
+        if let Some(loaded) = team.loaded(bundle, hash) {
+            return Ok(Arc::clone(loaded.effective()));
+        }
+        let (house, bundle, hash) = (Arc::clone(&self.house), bundle.clone(), *hash);
+        let threads = team.engine().threads().clone();
+        let job = threads.spawn(async move { team.known(&house, &bundle, &hash).await });
+        match Job(job).ended().await {
+            Some(Ok(loaded)) => Ok(Arc::clone(loaded.effective())),
+            Some(Err(error)) if error.is_final() => Err(never(error)),
+            Some(Err(error)) => Err(GrantsError::Unavailable(error.into())),
+            None => Err(GrantsError::Unavailable(HOST_FAILED.into())),
         }
     }
 }

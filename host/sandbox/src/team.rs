@@ -148,7 +148,7 @@ impl Team {
         bundles.remove(&(bundle.clone(), *hash));
     }
 
-    fn loaded(&self, bundle: &BundleName, hash: &BundleHash) -> Option<Arc<Loaded>> {
+    pub(crate) fn loaded(&self, bundle: &BundleName, hash: &BundleHash) -> Option<Arc<Loaded>> {
         let bundles = self.bundles.read().unwrap_or_else(PoisonError::into_inner);
         bundles.get(&(bundle.clone(), *hash)).cloned()
     }
@@ -169,6 +169,35 @@ impl Team {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// This version, checked; fetched from the source if nobody loaded it.
+    pub(crate) async fn known(
+        &self,
+        house: &House,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<Arc<Loaded>, LoadError> {
+        if let Some(loaded) = self.loaded(bundle, hash) {
+            return Ok(loaded);
+        }
+        let sourced = house
+            .source
+            .component(&self.name, bundle, hash)
+            .await
+            .map_err(LoadError::Source)?
+            .filter(|sourced| {
+                let label = sourced.effective.bundle();
+                *sourced.effective.team() == self.name
+                    && label.name == *bundle
+                    && label.hash == *hash
+            })
+            .ok_or_else(|| LoadError::Unknown {
+                bundle: bundle.clone(),
+                hash: *hash,
+            })?;
+        let loaded = Loaded::check(sourced, &self.limits, &house.cache)?;
+        Ok(self.put(bundle.clone(), *hash, loaded))
+    }
+
     /// This version, ready to be called; fetched from the source if nobody loaded it.
     pub(crate) async fn prepared(
         &self,
@@ -176,28 +205,7 @@ impl Team {
         bundle: &BundleName,
         hash: &BundleHash,
     ) -> Result<Arc<Prepared>, Arc<LoadError>> {
-        let loaded = match self.loaded(bundle, hash) {
-            Some(loaded) => loaded,
-            None => {
-                let sourced = house
-                    .source
-                    .component(&self.name, bundle, hash)
-                    .await
-                    .map_err(LoadError::Source)?
-                    .filter(|sourced| {
-                        let label = sourced.effective.bundle();
-                        *sourced.effective.team() == self.name
-                            && label.name == *bundle
-                            && label.hash == *hash
-                    })
-                    .ok_or_else(|| LoadError::Unknown {
-                        bundle: bundle.clone(),
-                        hash: *hash,
-                    })?;
-                let loaded = Loaded::check(sourced, &self.limits, &house.cache)?;
-                self.put(bundle.clone(), *hash, loaded)
-            }
-        };
+        let loaded = self.known(house, bundle, hash).await?;
         let workshop = Workshop {
             engine: &self.engine,
             metrics: &self.metrics,

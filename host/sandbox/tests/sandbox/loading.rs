@@ -2,8 +2,14 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use airlock_grant::{Grant, Request};
-use airlock_model::{id::BundleHash, outcome::FailureKind};
+use airlock_grant::{
+    Grant, Request,
+    port::{Grants, GrantsError},
+};
+use airlock_model::{
+    id::{BundleHash, TeamName},
+    outcome::FailureKind,
+};
 use airlock_sandbox::{CompileLimits, LoadError, ShapeError, Sourced, TeamLimits};
 
 use crate::{
@@ -268,4 +274,40 @@ fn a_team_has_one_pool_and_no_limit_of_zero() {
         none.contains("AL-0546") && none.contains("`threads`"),
         "{none}"
     );
+}
+
+#[tokio::test]
+async fn what_a_version_may_reach_is_known_without_running_it() {
+    let stage = Stage::new();
+    let team = stage.add_team("a", small());
+    let bundle = stage.hostile(&team);
+    let of = |team: TeamName, hash| {
+        let (sandbox, name) = (&stage.sandbox, &bundle.name);
+        async move { sandbox.effective(&team, name, &hash).await }
+    };
+    let known = of(team.clone(), bundle.hash).await.unwrap();
+    assert_eq!((known.team(), known.bundle().hash), (&team, bundle.hash));
+    assert_eq!(stage.metrics(&team).compiled.load(Relaxed), 0);
+    // One that nobody loaded comes from the source, once.
+    let wasm = guest("noop");
+    let effective = effective(&team, &wasm, &Request::default(), &Grant::default());
+    let hash = effective.bundle().hash;
+    assert!(matches!(
+        of(team.clone(), hash).await,
+        Err(GrantsError::Never(why)) if why.to_string().starts_with("AL-0539")
+    ));
+    let wasm = wasm.into();
+    let sourced = Sourced {
+        wasm,
+        effective: effective.clone(),
+    };
+    stage.world.source.lock().unwrap().insert(hash, sourced);
+    for _ in 0..3 {
+        assert_eq!(of(team.clone(), hash).await.unwrap(), effective);
+    }
+    assert_eq!(stage.world.fetched.load(Relaxed), 2);
+    assert!(matches!(
+        of(crate::stage::team("nobody"), hash).await,
+        Err(GrantsError::Never(why)) if why.to_string().starts_with("AL-0549")
+    ));
 }
