@@ -186,6 +186,16 @@ pub(crate) fn text(item: &Value, name: &str) -> String {
     cell(field(item, name))
 }
 
+/// Leaves a text's first line: in a table it says enough.
+pub(crate) fn shorten(item: &mut Value, name: &str) {
+    if let Some(Value::String(text)) = item.get_mut(name)
+        && let Some(end) = text.find('\n')
+    {
+        text.truncate(end);
+        text.push_str(" …");
+    }
+}
+
 /// Prints a list of the server's: as JSON whole, as a table the named fields.
 pub(crate) fn print_list<const N: usize>(
     format: Format,

@@ -3,16 +3,19 @@
 mod assets;
 mod backfill;
 mod bundle;
+mod callbacks;
 mod config;
 mod confirm;
 mod connections;
 mod dags;
 mod db;
+mod deadlines;
 #[cfg(test)]
 mod guides;
 mod pools;
 mod tasks;
 mod teams;
+mod triggers;
 mod variables;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -150,6 +153,15 @@ enum Command {
     /// Assets: what DAGs make and wait for
     #[command(subcommand)]
     Assets(assets::Command),
+    /// Triggers: what deferred tasks and the watchers of assets have polled
+    #[command(subcommand)]
+    Triggers(triggers::Command),
+    /// Callbacks: who is told of what became of tasks and runs
+    #[command(subcommand)]
+    Callbacks(callbacks::Command),
+    /// Deadlines of runs
+    #[command(subcommand)]
+    Deadlines(deadlines::Command),
     /// Variables: settings outside the code
     #[command(subcommand)]
     Variables(variables::Command),
@@ -227,6 +239,9 @@ async fn run(Cli { common, command }: Cli) -> Result<ExitCode, CliError> {
         Command::Tasks(command) => return tasks::run(&common, command).await,
         Command::Backfill(command) => backfill::run(&common, command).await?,
         Command::Assets(command) => assets::run(&common, command).await?,
+        Command::Triggers(command) => triggers::run(&common, command).await?,
+        Command::Callbacks(command) => callbacks::run(&common, command).await?,
+        Command::Deadlines(command) => deadlines::run(&common, command).await?,
         Command::Variables(command) => variables::run(&common, command).await?,
         Command::Connections(command) => connections::run(&common, command).await?,
         Command::Pools(command) => pools::run(&common, command).await?,

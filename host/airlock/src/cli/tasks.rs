@@ -197,7 +197,7 @@ async fn asked(common: &Common, command: Asked) -> Result<(), CliError> {
             let address = path(&["dags", &dag_id, "dagRuns", &run_id, "taskInstances"]);
             let mut tasks = server.list(&address, &[], "task_instances", None).await?;
             if format == Format::Table {
-                tasks.iter_mut().for_each(shorten_note);
+                tasks.iter_mut().for_each(flatten);
             }
             print_list(
                 format,
@@ -209,6 +209,7 @@ async fn asked(common: &Common, command: Asked) -> Result<(), CliError> {
                     ("try", "try_number"),
                     ("start", "start_date"),
                     ("seconds", "duration"),
+                    ("waits for", "waits_for"),
                     ("note", "note"),
                 ],
             )
@@ -249,13 +250,13 @@ async fn asked(common: &Common, command: Asked) -> Result<(), CliError> {
     }
 }
 
-/// In a table a note's first line says enough; a denial's snippet is in the log.
-fn shorten_note(task: &mut Value) {
-    if let Some(Value::String(note)) = task.get_mut("note")
-        && let Some(end) = note.find('\n')
-    {
-        note.truncate(end);
-        note.push_str(" …");
+/// For people: a note's first line, as a denial's snippet is in the log, and what a deferred task waits for.
+fn flatten(task: &mut Value) {
+    output::shorten(task, "note");
+    let wait = field(field(task, "deferred"), "waits_for");
+    let what = field(wait, "what").clone();
+    if let Some(fields) = task.as_object_mut() {
+        fields.insert("waits_for".to_owned(), what);
     }
 }
 
@@ -337,6 +338,16 @@ fn entry_text(entry: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deferred_task_says_what_it_waits_for_and_a_note_its_first_line() {
+        let mut task = serde_json::json!({
+            "note": "denied\nask for it", "deferred": {"waits_for": {"kind": "asset", "what": "asset rain"}},
+        });
+        flatten(&mut task);
+        let cells = ["note", "waits_for"].map(|name| output::text(&task, name));
+        assert_eq!(cells, ["denied …", "asset rain"]);
+    }
 
     #[test]
     fn no_text_of_a_task_can_pass_for_another_line_of_the_log() {

@@ -25,6 +25,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
                     ("bundles", "bundles"),
                     ("running", "running"),
                     ("waiting", "scheduled"),
+                    ("deferred", "deferred"),
                     ("succeeded", "succeeded"),
                     ("failed", "failed"),
                 ],

@@ -90,7 +90,7 @@ fn tasks(control: &dyn Control) -> u64 {
         .health()
         .teams
         .iter()
-        .map(|team| team.succeeded + team.failed)
+        .map(|team| team.tally.succeeded + team.tally.failed)
         .sum()
 }
 
