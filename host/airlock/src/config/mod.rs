@@ -27,7 +27,9 @@ use std::{
 use airlock_model::id::{Scope, TeamName};
 
 pub(crate) use mistake::Mistake;
-pub(crate) use options::{Compile, Database, Limits, Log, LogFormat, Scheduler, Server};
+pub(crate) use options::{
+    Callbacks, Compile, Database, Limits, Log, LogFormat, Scheduler, Server, Triggers,
+};
 pub(crate) use reader::Effective;
 pub(crate) use reference::{example, reference};
 pub(crate) use team::{Bundle, Settings, Team};
@@ -65,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) database: Database,
     pub(crate) scheduler: Scheduler,
+    pub(crate) triggers: Triggers,
+    pub(crate) callbacks: Callbacks,
     pub(crate) log: Log,
     pub(crate) compile: Compile,
     /// At least one.
@@ -283,6 +287,18 @@ fn interpret(
             )),
         );
     }
+    let triggers = Triggers::read(root.section("triggers"), Triggers::default(), None);
+    let callbacks = Callbacks::read(root.section("callbacks"), Callbacks::default(), None);
+    if callbacks.max_retry_delay < callbacks.retry_delay {
+        root.mistake(
+            "callbacks",
+            Problem::Contradiction(format!(
+                "max_retry_delay ({}) must not be shorter than retry_delay ({}), with which the pauses begin",
+                humantime::format_duration(callbacks.max_retry_delay),
+                humantime::format_duration(callbacks.retry_delay),
+            )),
+        );
+    }
     let log = Log::read(root.section("log"), Log::default(), None);
     let limits = Limits::read(root.section("limits"), Limits::default(), None);
     let compile = Compile::read(root.section("compile"), Compile::default(), None);
@@ -335,6 +351,8 @@ fn interpret(
             server,
             database,
             scheduler,
+            triggers,
+            callbacks,
             log,
             compile,
             teams,

@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use airlock_sandbox::{CompileLimits, TeamLimits};
+use airlock_scheduler::{CallbackOptions, TriggerOptions};
 
 use super::{
     section::section,
@@ -16,6 +17,10 @@ const fn millis(count: u64) -> Duration {
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
+}
+
+const fn days(count: u64) -> Duration {
+    seconds(count * 86_400)
 }
 
 section! {
@@ -73,6 +78,71 @@ section! {
     }
 }
 
+section! {
+    /// Triggers of bundles' own, for deferred tasks and watchers, and files that somebody waits for. What one poll may
+    /// use is among the `[limits]`.
+    Triggers in "[triggers]" {
+        /// Polls at once, over all teams.
+        parallelism: u32 = 64, in 1..=100_000;
+        /// Polls of one team at once.
+        per_team: u32 = 16, in 1..=100_000;
+        /// How long a trigger that is being polled stays claimed without a sign of life of its host.
+        lease: Duration = seconds(10), in seconds(1)..=seconds(3600);
+        /// The pause after a poll that failed and may go better; it doubles with each further one in a row.
+        retry_delay: Duration = seconds(1), in millis(1)..=seconds(3600);
+        /// The pause between two looks at files that somebody waits for.
+        file_interval: Duration = seconds(1), in millis(100)..=seconds(3600);
+        /// How long the keys of what watchers have seen are remembered; of changes with one key, one counts.
+        remember: Duration = days(90), in seconds(3600)..=days(3650);
+    }
+}
+
+impl Triggers {
+    /// As the scheduler takes them.
+    pub(crate) const fn options(&self) -> TriggerOptions {
+        TriggerOptions {
+            parallelism: self.parallelism,
+            per_team: self.per_team,
+            lease: self.lease,
+            retry_delay: self.retry_delay,
+            file_interval: self.file_interval,
+            remember: self.remember,
+        }
+    }
+}
+
+section! {
+    /// Callbacks of tasks, runs and deadlines. What one try of a callback may use is among the `[limits]`.
+    Callbacks in "[callbacks]" {
+        /// Callbacks that run at once, over all teams.
+        parallelism: u32 = 32, in 1..=100_000;
+        /// Callbacks of one team that run at once.
+        per_team: u32 = 8, in 1..=100_000;
+        /// How often a callback is tried, the first time included. Then it is kept as failed, for somebody to retry.
+        tries: u32 = 4, in 1..=100;
+        /// The pause before the second try; it doubles with each further one.
+        retry_delay: Duration = seconds(5), in millis(1)..=days(1);
+        /// The longest pause between two tries; no shorter than `retry_delay`.
+        max_retry_delay: Duration = seconds(300), in millis(1)..=days(7);
+        /// How long a callback that runs stays claimed without a sign of life of its host.
+        lease: Duration = seconds(10), in seconds(1)..=seconds(3600);
+    }
+}
+
+impl Callbacks {
+    /// As the scheduler takes them.
+    pub(crate) const fn options(&self) -> CallbackOptions {
+        CallbackOptions {
+            parallelism: self.parallelism,
+            per_team: self.per_team,
+            tries: self.tries,
+            retry_delay: self.retry_delay,
+            max_retry_delay: self.max_retry_delay,
+            lease: self.lease,
+        }
+    }
+}
+
 choice! {
     /// How log lines are written.
     LogFormat {
@@ -121,6 +191,17 @@ section! {
         task_cpu_time: Duration = seconds(60), in millis(1)..=seconds(86_400);
         /// Wall time of one try of a task, also where the task has no `execution_timeout`.
         task_wall_time: Duration = seconds(3600), in millis(1)..=seconds(604_800);
+        /// CPU time of one poll of a trigger of a bundle's own.
+        trigger_cpu_time: Duration = seconds(1), in millis(1)..=seconds(3600);
+        /// Wall time of one poll of a trigger of a bundle's own.
+        trigger_wall_time: Duration = seconds(5), in millis(1)..=seconds(3600);
+        /// What a wait may keep: a trigger's state with the events that it listens to, or what a task defers to, with
+        /// all that it wants to find when it goes on.
+        trigger_state_bytes: ByteSize = ByteSize::kib(64), in ByteSize::kib(1)..=ByteSize::mib(1);
+        /// CPU time of one try of a callback.
+        callback_cpu_time: Duration = seconds(10), in millis(1)..=seconds(86_400);
+        /// Wall time of one try of a callback.
+        callback_wall_time: Duration = seconds(30), in millis(1)..=seconds(86_400);
         /// Table elements (function pointers, mostly) of one instance, over all its tables.
         table_elements: usize = 20_000, in 1..=10_000_000;
         /// What one call of a bundle into the host, or a try's answer, may hand over.
@@ -156,6 +237,11 @@ impl Limits {
             timetable_wall_time: self.timetable_wall_time,
             task_cpu_time: self.task_cpu_time,
             task_wall_time: self.task_wall_time,
+            trigger_cpu_time: self.trigger_cpu_time,
+            trigger_wall_time: self.trigger_wall_time,
+            trigger_state_bytes: self.trigger_state_bytes.in_memory(),
+            callback_cpu_time: self.callback_cpu_time,
+            callback_wall_time: self.callback_wall_time,
             table_elements: self.table_elements,
             host_call_bytes: self.host_call_bytes.in_memory(),
             log_bytes: self.log_bytes.get(),

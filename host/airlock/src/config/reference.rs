@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     document::ENVIRONMENT_PREFIX,
-    options::{Bundles, Compile, Database, Limits, Log, Scheduler, Server},
+    options::{Bundles, Callbacks, Compile, Database, Limits, Log, Scheduler, Server, Triggers},
     policy::Policy,
     section::{Given, OptionDoc, Section},
     team::TeamOptions,
@@ -16,6 +16,8 @@ pub(crate) fn sections() -> Vec<Section> {
         Server::section(),
         Database::section(),
         Scheduler::section(),
+        Triggers::section(),
+        Callbacks::section(),
         Log::section(),
         Limits::section(),
         Compile::section(),

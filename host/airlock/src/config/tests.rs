@@ -44,6 +44,9 @@ fn without_a_file_there_is_one_team_and_every_default() {
         config.teams[0].limits.team_limits(),
         airlock_sandbox::TeamLimits::default()
     );
+    let (triggers, callbacks) = (config.triggers.options(), config.callbacks.options());
+    assert_eq!(triggers, airlock_scheduler::TriggerOptions::default());
+    assert_eq!(callbacks, airlock_scheduler::CallbackOptions::default());
 }
 
 #[test]
@@ -51,6 +54,12 @@ fn a_whole_configuration_is_read() {
     let text = r#"
         [limits]
         threads = 3
+        [triggers]
+        per_team = 4
+        file_interval = "500ms"
+        [callbacks]
+        tries = 1
+        retry_delay = "1m"
         [[variable]]
         key = "region"
         value = "eu"
@@ -60,6 +69,11 @@ fn a_whole_configuration_is_read() {
         [team.pool]
         memory = "1.5 GiB"
         task_cpu_time = "1m 30s"
+        trigger_cpu_time = "200ms"
+        trigger_wall_time = "2s"
+        trigger_state_bytes = "8 KiB"
+        callback_cpu_time = "3s"
+        callback_wall_time = "4s"
         [[team.bundle]]
         name = "ledger"
         source = "ledger.wasm"
@@ -83,7 +97,7 @@ fn a_whole_configuration_is_read() {
     assert_eq!(
         wrong,
         [
-            "warning[AL-0109]: airlock.toml:15: team.payments.bundle.ledger.source: `/etc/airlock/ledger.wasm` is not there (yet): nothing is loaded from it until it is"
+            "warning[AL-0109]: airlock.toml:26: team.payments.bundle.ledger.source: `/etc/airlock/ledger.wasm` is not there (yet): nothing is loaded from it until it is"
         ]
     );
     let config = loaded.checked().unwrap();
@@ -95,6 +109,16 @@ fn a_whole_configuration_is_read() {
     assert_eq!(limits.threads, 3, "inherited from [limits]");
     assert_eq!(limits.memory, 3 << 29);
     assert_eq!(limits.task_cpu_time.as_secs(), 90);
+    let waiting = (limits.trigger_cpu_time, limits.trigger_wall_time);
+    assert_eq!((waiting.0.as_millis(), waiting.1.as_secs()), (200, 2));
+    assert_eq!(limits.trigger_state_bytes, 8 << 10);
+    let heard = (limits.callback_cpu_time, limits.callback_wall_time);
+    assert_eq!((heard.0.as_secs(), heard.1.as_secs()), (3, 4));
+    let triggers = config.triggers.options();
+    assert_eq!((triggers.parallelism, triggers.per_team), (64, 4));
+    assert_eq!(triggers.file_interval.as_millis(), 500);
+    let callbacks = config.callbacks.options();
+    assert_eq!((callbacks.tries, callbacks.retry_delay.as_secs()), (1, 60));
     assert_eq!(team.weight, 4);
     let bundle = &team.bundles[0];
     assert_eq!(bundle.source, Path::new("/etc/airlock/ledger.wasm"));
@@ -124,6 +148,13 @@ parallelism = 0
 lease = "10s"
 heartbeat = "8s"
 drain_timeout = 30
+[triggers]
+lease = "0s"
+per_team = 0
+[callbacks]
+tries = 0
+lease = "999ms"
+retry_delay = "1h"
 [sheduler]
 [[team]]
 name = "a b"
@@ -150,14 +181,19 @@ pool = 3
         "error[AL-0108]: airlock.toml:4: scheduler: lease (10s) must be at least twice heartbeat (8s)",
         "error[AL-0104]: airlock.toml:5: scheduler.parallelism: `0` will not do; write 1 to 100000",
         "error[AL-0104]: airlock.toml:8: scheduler.drain_timeout: `30` will not do; write a duration with a unit",
-        "error[AL-0103]: airlock.toml:9: there is no option `sheduler`; did you mean `scheduler`?",
-        "error[AL-0104]: airlock.toml:11: team.a b.name: `a b` will not do; write a name of letters",
-        "error[AL-0105]: airlock.toml:14: team.payments.bundle.ledger: `source` is missing here; set it",
-        "error[AL-0106]: airlock.toml:16: team.payments.bundle.ledger: bundle `ledger` stands twice, first at airlock.toml:14",
-        "error[AL-0103]: airlock.toml:19: team.payments.bundle.ledger.grant.conection: there is no option `conection`; did you mean `connection`?",
-        "error[AL-0104]: airlock.toml:23: team.payments.bundle.ledger.grant.connection.x.access: ",
-        "error[AL-0106]: airlock.toml:24: team.payments: team `payments` stands twice, first at airlock.toml:12",
-        "error[AL-0104]: airlock.toml:26: team.payments.pool: `3` will not do; write a table [team.payments.pool]",
+        "error[AL-0104]: airlock.toml:10: triggers.lease: `0s` will not do; write \"1s\" to \"1h\"",
+        "error[AL-0104]: airlock.toml:11: triggers.per_team: `0` will not do; write 1 to 100000",
+        "error[AL-0108]: airlock.toml:12: callbacks: max_retry_delay (5m) must not be shorter than retry_delay (1h)",
+        "error[AL-0104]: airlock.toml:13: callbacks.tries: `0` will not do; write 1 to 100",
+        "error[AL-0104]: airlock.toml:14: callbacks.lease: `999ms` will not do; write \"1s\" to \"1h\"",
+        "error[AL-0103]: airlock.toml:16: there is no option `sheduler`; did you mean `scheduler`?",
+        "error[AL-0104]: airlock.toml:18: team.a b.name: `a b` will not do; write a name of letters",
+        "error[AL-0105]: airlock.toml:21: team.payments.bundle.ledger: `source` is missing here; set it",
+        "error[AL-0106]: airlock.toml:23: team.payments.bundle.ledger: bundle `ledger` stands twice, first at airlock.toml:21",
+        "error[AL-0103]: airlock.toml:26: team.payments.bundle.ledger.grant.conection: there is no option `conection`; did you mean `connection`?",
+        "error[AL-0104]: airlock.toml:30: team.payments.bundle.ledger.grant.connection.x.access: ",
+        "error[AL-0106]: airlock.toml:31: team.payments: team `payments` stands twice, first at airlock.toml:19",
+        "error[AL-0104]: airlock.toml:33: team.payments.pool: `3` will not do; write a table [team.payments.pool]",
     ];
     for wanted in expected {
         assert!(
