@@ -270,6 +270,8 @@ impl Control for Handle {
     }
 
     fn health(&self) -> SchedulerHealth {
-        self.health.borrow().clone()
+        let mut health = self.health.borrow().clone();
+        self.beside.add_to(&mut health.teams);
+        health
     }
 }

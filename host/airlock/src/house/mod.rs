@@ -151,7 +151,8 @@ impl House {
             sandbox.add_team(team.name.clone(), team.limits.team_limits())?;
         }
 
-        let (handle, channel) = Scheduler::channel(store.clone(), store.clone(), clock.now());
+        let (handle, channel) =
+            Scheduler::channel(store.clone(), store.clone(), store.clone(), clock.clone());
         sandbox.set_events(Arc::new(handle.clone()));
         let options = scheduler_options(&config);
         let mut engine = engine(&config, &options, &store).await?;
@@ -163,6 +164,12 @@ impl House {
             blobs,
             assets: store.clone(),
             timetables: sandbox.clone(),
+            triggers: store.clone(),
+            poller: sandbox.clone(),
+            callbacks: store.clone(),
+            callback_runner: sandbox.clone(),
+            deadlines: store.clone(),
+            files: Arc::new(capability::Files::new(sandbox.clone())),
             executor: sandbox.clone(),
             clock: clock.clone(),
         };

@@ -34,6 +34,8 @@ pub struct TriggerOptions {
     pub per_team: u32,
     /// How long a claim counts without a sign of life of its host.
     pub lease: Duration,
+    /// After a poll that failed; after each further one in a row twice as long.
+    pub retry_delay: Duration,
     /// Between two looks at files for which somebody waits.
     pub file_interval: Duration,
     /// How long it is remembered which changes watchers have told of.
@@ -46,6 +48,7 @@ impl Default for TriggerOptions {
             parallelism: 64,
             per_team: 16,
             lease: Duration::from_secs(10),
+            retry_delay: Duration::from_secs(1),
             file_interval: Duration::from_secs(1),
             remember: Duration::from_secs(90 * 24 * 3600),
         }
@@ -66,8 +69,10 @@ const ANEW: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(60);
 /// Polls in a row that may fail before the wait is over.
 const ATTEMPTS: u32 = 4;
-/// After a failed poll: the first pause, and the longest.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// The longest pause after a failed poll.
+const LONGEST: Duration = Duration::from_secs(300);
+/// Between two times that old keys of watchers' events are forgotten.
+const FORGET: Duration = Duration::from_secs(24 * 3600);
 /// After the store did not answer.
 const STORE: Duration = Duration::from_secs(1);
 
@@ -89,6 +94,7 @@ struct State {
     /// When to claim; none: when somebody says so.
     claim_at: Option<Instant>,
     renew_at: Instant,
+    forget_at: Instant,
 }
 
 impl Polls {
@@ -103,6 +109,7 @@ impl Polls {
             write_at: None,
             claim_at: Some(Instant::now()),
             renew_at: Instant::now() + self.options.lease / 3,
+            forget_at: Instant::now(),
         };
         loop {
             let draining = *shutdown.borrow_and_update() >= Shutdown::Drain;
@@ -118,6 +125,10 @@ impl Polls {
             if state.renew_at <= now {
                 self.renew(&mut state).await;
             }
+            if state.forget_at <= now {
+                self.forget().await;
+                state.forget_at = now + FORGET;
+            }
             if draining && state.flights.is_empty() && state.done.is_empty() {
                 return;
             }
@@ -126,7 +137,9 @@ impl Polls {
                 .filter(|_| !draining && self.room(&state) > 0);
             let busy = !state.flights.is_empty();
             let renew_at = Some(state.renew_at).filter(|_| busy);
-            let wake = [claim_at, state.write_at, renew_at].into_iter().flatten();
+            let forget_at = Some(state.forget_at);
+            let wake = [claim_at, state.write_at, renew_at, forget_at];
+            let wake = wake.into_iter().flatten();
             let wake = wake.min();
             tokio::select! {
                 biased;
@@ -251,6 +264,19 @@ impl Polls {
         state.renew_at = Instant::now() + self.options.lease / 3;
     }
 
+    /// Forgets what watchers told of so long ago that nobody will see it again.
+    async fn forget(&self) {
+        let ports = &self.claimant.questions.ports;
+        let micros = i64::try_from(self.options.remember.as_micros()).unwrap_or(i64::MAX);
+        let before = ports.clock.now().micros().saturating_sub(micros);
+        let Ok(before) = Timestamp::from_micros(before) else {
+            return;
+        };
+        if let Err(error) = ports.assets.forget_seen_keys(before).await {
+            warn!(%error, "old keys of watchers' events could not be forgotten; the next day they are");
+        }
+    }
+
     /// A poll has come back.
     fn landed(
         &self,
@@ -360,7 +386,7 @@ impl Polls {
             self.ended(&row, TriggerEvent::Failed(failure.message.into()));
             return;
         }
-        let pause = backoff(AGAIN.0, failures, AGAIN.1);
+        let pause = backoff(self.options.retry_delay, failures, LONGEST);
         warn!(%team, %bundle, %dag_id, kind, %trigger, reason, again_in = ?pause, "a poll has failed");
         let progress = TriggerProgress {
             next_poll_at: Some(now.after(pause)),

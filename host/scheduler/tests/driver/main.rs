@@ -9,6 +9,8 @@
 
 mod imports;
 mod memory;
+mod reacting;
+mod waiting;
 
 use std::{
     collections::HashSet,
@@ -27,11 +29,12 @@ use airlock_model::{
     state::{RunState, TaskState},
 };
 use airlock_scheduler::{
-    Engine, Handle, LiveDag, Options, Ports, Scheduler, TeamSetup, driver::Shutdown,
-    engine::RandomKeys,
+    CallbackOptions, Engine, Handle, LiveDag, Options, Ports, Scheduler, TeamSetup, TriggerOptions,
+    driver::Shutdown, engine::RandomKeys,
 };
 use memory::Memory;
 use tokio::sync::watch;
+use waiting::Answers;
 
 /// What comes of a try; none: it goes on.
 type Answer = Box<dyn Fn(&Work) -> Option<Outcome> + Send + Sync>;
@@ -102,9 +105,23 @@ fn start(
     length: usize,
     answer: impl Fn(&Work) -> Option<Outcome> + Send + Sync + 'static,
 ) -> Bench {
+    start_dag(chain(length), answer, Answers::none())
+}
+
+fn start_dag(
+    spec: DagSpec,
+    answer: impl Fn(&Work) -> Option<Outcome> + Send + Sync + 'static,
+    answers: Answers,
+) -> Bench {
+    let answers = Arc::new(answers);
     let memory = Arc::new(Memory::default());
     let team = TeamName::default_team();
-    let (handle, events) = Scheduler::channel(memory.clone(), memory.clone(), SystemClock.now());
+    let (handle, events) = Scheduler::channel(
+        memory.clone(),
+        memory.clone(),
+        memory.clone(),
+        Arc::new(SystemClock),
+    );
     let answer = Box::new(answer);
     let executor = Arc::new(Instant {
         events: handle.clone(),
@@ -115,6 +132,15 @@ fn start(
     let options = Options {
         spill_bytes: 100,
         drain_timeout: Duration::from_millis(200),
+        triggers: TriggerOptions {
+            retry_delay: Duration::from_millis(1),
+            ..TriggerOptions::default()
+        },
+        callbacks: CallbackOptions {
+            retry_delay: Duration::from_millis(1),
+            tries: 3,
+            ..CallbackOptions::default()
+        },
         ..Options::default()
     };
     let setup = TeamSetup {
@@ -129,6 +155,12 @@ fn start(
         xcoms: memory.clone(),
         assets: memory.clone(),
         timetables: memory.clone(),
+        triggers: memory.clone(),
+        callbacks: memory.clone(),
+        deadlines: memory.clone(),
+        poller: answers.clone(),
+        callback_runner: answers.clone(),
+        files: answers,
         blobs: memory.clone(),
         executor: executor.clone(),
         clock: Arc::new(SystemClock),
@@ -136,7 +168,6 @@ fn start(
     let (shutdown, asked) = watch::channel(Shutdown::No);
     let scheduler = Scheduler::new(engine, options, ports, events);
     let scheduler = tokio::spawn(scheduler.run(asked));
-    let spec = chain(length);
     let (bundle, hash) = (
         BundleName::new("b").unwrap(),
         BundleHash::from_bytes([1; 32]),

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use airlock_model::{
@@ -41,6 +42,7 @@ pub(crate) struct Memory {
     /// Held by a test that wants DAGs to be written and not yet read again.
     pub(crate) reading: tokio::sync::Mutex<()>,
     pub(crate) replaced: tokio::sync::Notify,
+    pub(crate) waiting: Mutex<crate::waiting::Rows>,
 }
 
 #[async_trait]
@@ -86,6 +88,7 @@ impl RunStore for Memory {
         for change in &batch.runs {
             rows.get_mut(&change.key).unwrap().0.state = change.state;
         }
+        self.waiting.lock().unwrap().apply(batch);
         for xcom in &batch.xcoms {
             let text = match &xcom.spilled {
                 Some(hash) => String::from_utf8(self.blobs.lock().unwrap()[hash].clone())
@@ -99,6 +102,9 @@ impl RunStore for Memory {
                 .insert((xcom.key.run, xcom.key.task), text);
         }
         Ok(())
+    }
+    async fn durations(&self, _: &DagId, _: u32) -> Result<Vec<Duration>, StoreError> {
+        Ok(vec![])
     }
     async fn unfinished(&self) -> Result<Vec<StoredRun>, StoreError> {
         Ok(vec![])
@@ -274,6 +280,14 @@ impl AssetStore for Memory {
         Ok(vec![])
     }
     async fn delete_queued(&self, _: &DagId, _: Option<&AssetKey>) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+    async fn seen_keys(&self, _: &AssetKey, keys: &[String]) -> Result<Vec<String>, StoreError> {
+        let seen = self.waiting.lock().unwrap();
+        let known = |key: &&String| seen.keys.contains(*key);
+        Ok(keys.iter().filter(known).cloned().collect())
+    }
+    async fn forget_seen_keys(&self, _: Timestamp) -> Result<u64, StoreError> {
         Ok(0)
     }
 }

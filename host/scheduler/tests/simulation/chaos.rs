@@ -33,6 +33,8 @@ enum Step {
     End(usize),
     Start(usize),
     Ghost(usize),
+    Poll(usize),
+    Echo(usize),
     Crash {
         written: bool,
     },
@@ -93,6 +95,8 @@ fn step() -> impl Strategy<Value = Step> {
         24 => any::<usize>().prop_map(Step::End),
         6 => any::<usize>().prop_map(Step::Start),
         3 => any::<usize>().prop_map(Step::Ghost),
+        6 => any::<usize>().prop_map(Step::Poll),
+        1 => any::<usize>().prop_map(Step::Echo),
         2 => any::<bool>().prop_map(|written| Step::Crash { written }),
         1 => Just(Step::Lose),
         3 => Just(Step::Answer),
@@ -211,6 +215,8 @@ impl Chaos {
                 }
             }
             Step::Ghost(pick) => self.world.haunt(pick),
+            Step::Poll(pick) => self.world.poll(pick),
+            Step::Echo(pick) => self.world.echo(pick),
             Step::Crash { written } => self.world.crash(written),
             Step::Lose => self.world.lose_and_reap(),
             Step::Answer => self.world.answer_questions(),
@@ -286,6 +292,7 @@ impl Chaos {
                     let date = run.logical_date.map(|at| (run.dag_id.clone(), at));
                     self.deleted.extend(date);
                     self.world.database.delete(key);
+                    self.world.engine.handle(Event::RunDeleted(key), now);
                 }
             }
             Step::DeleteDag(dag) => {
@@ -364,6 +371,7 @@ impl Chaos {
             self.world.answer_questions();
             self.world.round();
             self.world.finish_write(false);
+            self.world.poll(0);
             let first = self.world.executor.running.keys().next().copied();
             match first {
                 Some(key) => self.world.end(key),
@@ -425,6 +433,10 @@ proptest! {
             prop_assert!(false, "a run is stuck: {:?}: {:?}", run.run, tasks);
         }
         prop_assert!(database.queue.is_empty(), "an asset event waits for ever: {:?}", database.queue);
+        let overdue = database.waiting.overdue(chaos.world.now);
+        prop_assert!(overdue.is_empty(), "nobody heard of a missed deadline: {:?}", overdue);
+        let rests = &database.waiting.triggers;
+        prop_assert!(rests.is_empty(), "triggers are left over: {:?}", rests);
         prop_assert!(chaos.is_done(), "due runs were not made: {:?}", database.dates.keys());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use airlock_model::{
+    callback::{CallbackKind, CallbackSpec, DeadlineReference, DeadlineSpec},
     connection::Pool,
     dag::{
         Argument, AssetRef, Dag, DagSpec, GroupSpec, MappedParameter, Mapping, Role, Source,
@@ -24,11 +25,13 @@ pub(crate) fn pool(scope: Scope, name: &str, slots: i32) -> Pool {
     }
 }
 
-/// A pool of the team, and one that all share.
+/// A pool of the team, whose slots keep what waits in it, and one that all share.
 pub(crate) fn pools(teams: &[TeamName]) -> Vec<Pool> {
-    let of_teams = teams
-        .iter()
-        .map(|team| pool(Scope::Team(team.clone()), "narrow", 3));
+    let narrow = |team: &TeamName| Pool {
+        include_deferred: true,
+        ..pool(Scope::Team(team.clone()), "narrow", 3)
+    };
+    let of_teams = teams.iter().map(narrow);
     of_teams.chain([pool(Scope::Global, "shared", 4)]).collect()
 }
 
@@ -37,6 +40,44 @@ fn parameter(source: Source) -> MappedParameter {
         name: "x".into(),
         source,
     }
+}
+
+pub(crate) const TASK_KINDS: &[CallbackKind] = &[
+    CallbackKind::TaskExecute,
+    CallbackKind::TaskSuccess,
+    CallbackKind::TaskFailure,
+    CallbackKind::TaskRetry,
+    CallbackKind::TaskSkipped,
+];
+
+pub(crate) fn callbacks(kinds: &[CallbackKind]) -> Vec<CallbackSpec> {
+    let callback = |&on: &CallbackKind| CallbackSpec {
+        on,
+        entry: "hear".into(),
+        arguments: "{}".into(),
+    };
+    kinds.iter().map(callback).collect()
+}
+
+/// One of each kind.
+fn deadlines() -> Vec<DeadlineSpec> {
+    let references = [
+        DeadlineReference::LogicalDate,
+        DeadlineReference::QueuedAt,
+        DeadlineReference::StartedAt,
+        DeadlineReference::Average {
+            runs: 3,
+            at_least: 2,
+        },
+    ];
+    let deadline = |(i, reference): (usize, DeadlineReference)| DeadlineSpec {
+        name: format!("d{i}"),
+        reference,
+        interval: Duration::from_secs(1800),
+        entry: "hear".into(),
+        arguments: "{}".into(),
+    };
+    references.into_iter().enumerate().map(deadline).collect()
 }
 
 /// A DAG of so many tasks; what it is scheduled by is the caller's.
@@ -58,9 +99,10 @@ pub(crate) fn shape(name: &str, seed: u64, count: usize, outlet: Option<&str>) -
             .collect();
         let mut task = TaskSpec {
             task_id: id(i),
-            entry: ["plain", "plain", "plain", "sensor", "branch"]
-                [usize::try_from(luck(i, "entry", 5)).unwrap()]
+            entry: ["plain", "plain", "waiter", "waiter", "sensor", "branch"]
+                [usize::try_from(luck(i, "entry", 6)).unwrap()]
             .into(),
+            callbacks: callbacks(TASK_KINDS),
             upstream: ups,
             retries: u32::try_from(luck(i, "retries", 3)).unwrap(),
             retry_delay: Duration::from_secs(60),
@@ -115,6 +157,8 @@ pub(crate) fn shape(name: &str, seed: u64, count: usize, outlet: Option<&str>) -
     DagSpec {
         dag_id: name.into(),
         groups: vec![group],
+        callbacks: callbacks(&[CallbackKind::DagSuccess, CallbackKind::DagFailure]),
+        deadlines: deadlines(),
         tasks: (0..count).map(task).collect(),
         ..DagSpec::default()
     }

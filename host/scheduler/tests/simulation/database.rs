@@ -1,22 +1,29 @@
 //! What survives a crash: a store in memory that takes batches as a real one does, all or nothing, and is
 //! appalled where a batch says what cannot be.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use airlock_model::{
+    callback::CallbackKind,
     dag::{AssetCondition, AssetRef, Dag},
     id::{
         AssetEventId, BackfillId, DagId, InstanceIndex, RunId, RunKey, TaskInstanceKey, TeamName,
         Token,
     },
     port::{
-        AssetEvent, AssetKey, Backfill, Batch, CommitError, DagProgress, QueueRow, RunRow,
-        StoredRun, TaskRow,
+        AssetEvent, AssetKey, Backfill, Batch, CallbackRow, CommitError, DagProgress, QueueRow,
+        RunRow, StoredRun, TaskRow,
     },
-    state::{RunType, TaskState},
+    state::{RunState, RunType, TaskState},
     time::Timestamp,
+    trigger::{HostEvent, RunRef},
 };
-use airlock_scheduler::engine::{Past, PastQuestion};
+use airlock_scheduler::engine::{Past, PastQuestion, StateFound, StateQuestion};
+
+use crate::waiting::Waiting;
 
 /// A run with its task instances.
 #[derive(Debug, Clone)]
@@ -45,6 +52,9 @@ pub(crate) struct Database {
     deleted: HashSet<RunKey>,
     /// How many runs were made.
     pub(crate) made: usize,
+    pub(crate) waiting: Waiting,
+    /// How long successful runs took, by DAG.
+    took: HashMap<DagId, Vec<Duration>>,
 }
 
 impl Database {
@@ -150,6 +160,7 @@ impl Database {
                 );
             }
         }
+        self.check_callbacks(batch);
         for change in &batch.tasks {
             let repaired = self.repaired.contains(&change.key.run);
             let row = self.task(change.key).unwrap();
@@ -180,6 +191,10 @@ impl Database {
             (run.state, run.backfill, run.clear_number) =
                 (change.state, change.backfill, change.clear_number);
             (run.started_at, run.ended_at) = (change.started_at, change.ended_at);
+            if let (RunState::Success, Some(at)) = (run.state, run.ended_at) {
+                let took = self.took.entry(run.dag_id.clone()).or_default();
+                took.push(at.since(run.queued_at));
+            }
             match change.state.is_terminal() {
                 true => self.active.remove(&change.key),
                 false => self.active.insert(change.key),
@@ -191,6 +206,12 @@ impl Database {
                 backfill.completed_at = change.completed_at;
             }
         }
+        self.waiting.apply(batch);
+        let runs = &self.runs;
+        self.waiting.check(|key| {
+            let row = runs.get(&key.run)?.tasks.get(&key.index())?;
+            Some(row.fields.clone())
+        });
         self.events.extend(batch.asset_events.iter().cloned());
         for change in &batch.asset_queue {
             let key = (change.dag_id.clone(), change.asset.clone());
@@ -206,6 +227,75 @@ impl Database {
                 assert!(before.is_none(), "an asset event made two runs of {dag}");
             }
         }
+    }
+
+    /// Whoever worked on something and is over is told of, once.
+    fn check_callbacks(&self, batch: &Batch) {
+        for change in &batch.tasks {
+            let row = &self.runs[&change.key.run].tasks[&change.key.index()];
+            let worked = row
+                .fields
+                .state
+                .is_some_and(|state| state.holds_slot() || state == TaskState::Deferred);
+            let kind = match change.fields.state {
+                Some(TaskState::Success) => CallbackKind::TaskSuccess,
+                Some(TaskState::Failed) => CallbackKind::TaskFailure,
+                Some(TaskState::UpForRetry) => CallbackKind::TaskRetry,
+                _ => continue,
+            };
+            let told = batch.callbacks.iter().filter(|call| {
+                let attempt = call.subject.attempt.as_ref();
+                let same = attempt.is_some_and(|attempt| {
+                    (&attempt.task_id, attempt.map_index) == (&row.task_id, row.map_index)
+                });
+                call.subject.run == change.key.run && call.kind == kind && same
+            });
+            let told = told.count();
+            // What somebody marks by hand in the same moment was told of as it was before.
+            let repaired = self.repaired.contains(&change.key.run);
+            assert!(
+                !worked || told == 1 || repaired,
+                "{kind} of a try was told of {told} times: {row:?} becomes {:?}",
+                change.fields
+            );
+        }
+        for change in &batch.runs {
+            let Some(kept) = self.runs.get(&change.key) else {
+                continue;
+            };
+            let kinds = [CallbackKind::DagSuccess, CallbackKind::DagFailure];
+            let of_run =
+                |call: &&CallbackRow| call.subject.run == change.key && kinds.contains(&call.kind);
+            let told = batch.callbacks.iter().filter(of_run).count();
+            let ended = change.state.is_terminal() && !kept.run.state.is_terminal();
+            let repaired = self.repaired.contains(&change.key);
+            assert!(
+                repaired || told == usize::from(ended),
+                "the end of a run was told of {told} times: {:?}",
+                kept.run
+            );
+        }
+    }
+
+    /// Where a run stands for which somebody waits.
+    pub(crate) fn state(&self, question: &StateQuestion) -> Option<StateFound> {
+        let HostEvent::DagRun {
+            dag_id,
+            run: RunRef::LogicalDate(at),
+            ..
+        } = &question.event
+        else {
+            return None;
+        };
+        let key = self.dates.get(&(dag_id.clone(), *at))?;
+        let run = self.runs[key].run.clone();
+        Some(StateFound { run, task: None })
+    }
+
+    /// How long the last successful runs of a DAG took.
+    pub(crate) fn durations(&self, dag: &DagId, most: u32) -> Vec<Duration> {
+        let took = self.took.get(dag).into_iter().flatten().rev();
+        took.take(most as usize).copied().collect()
     }
 
     /// A run as a restart or a person reads it.
@@ -252,6 +342,7 @@ impl Database {
         if let Some(kept) = self.runs.remove(&key) {
             assert!(kept.run.state.is_terminal());
             let run = kept.run;
+            self.waiting.forget(key);
             self.names.remove(&(run.dag_id.clone(), run.run_id));
             if let Some(at) = run.logical_date {
                 self.dates.remove(&(run.dag_id, at));

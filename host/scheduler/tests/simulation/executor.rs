@@ -8,11 +8,13 @@ use std::{
 };
 
 use airlock_model::{
-    dag::Dag,
-    id::{TaskInstanceKey, Token},
+    dag::{AssetRef, Dag},
+    id::{DagId, TaskInstanceKey, Token},
     outcome::{Downstream, Failure, FailureKind, Outcome},
     port::{RETURN_VALUE, Work},
+    state::RunState,
     time::Timestamp,
+    trigger::{Deferral, HostEvent, OwnTrigger, Resume, RunRef, Trigger},
 };
 
 /// A try on its way.
@@ -126,6 +128,9 @@ impl Executor {
             let at = now.after(Duration::from_secs(300));
             return Outcome::Rescheduled { at };
         }
+        if spec.entry == "waiter" && of.work.resume.is_none() {
+            return Outcome::Deferred(Box::new(deferral(luck, now)));
+        }
         if spec.depends_on_past {
             return match of.work.names.try_number > 1 || !luck.is_multiple_of(4) {
                 true => success(Downstream::Free),
@@ -152,5 +157,34 @@ impl Executor {
             30 => failed(FailureKind::Timeout),
             _ => failed(FailureKind::Final),
         }
+    }
+}
+
+/// A wait that ends sooner or later, whatever it waits for.
+fn deferral(luck: u64, now: Timestamp) -> Deferral {
+    let dag = |name| DagId::new(name).unwrap();
+    let trigger = match luck % 6 {
+        0 => Trigger::Time(now.after(Duration::from_secs(luck >> 8 & 511))),
+        1 => Trigger::Duration(Duration::from_secs(luck >> 8 & 511)),
+        2 => Trigger::Host(HostEvent::Asset(AssetRef::Name("data".into()))),
+        3 => Trigger::Host(HostEvent::DagRun {
+            dag_id: dag("a"),
+            run: RunRef::LogicalDate("2012-01-02".parse().unwrap()),
+            states: vec![RunState::Success, RunState::Failed],
+        }),
+        _ => Trigger::Own(OwnTrigger {
+            kind: "Door".into(),
+            arguments: "{}".into(),
+        }),
+    };
+    let resume = Resume {
+        method: "go_on".into(),
+        arguments: "[]".into(),
+    };
+    let timeout = (luck % 6 >= 2).then_some(Duration::from_secs(600));
+    Deferral {
+        trigger,
+        resume,
+        timeout,
     }
 }

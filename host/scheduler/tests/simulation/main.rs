@@ -19,5 +19,6 @@ mod chaos;
 mod dags;
 mod database;
 mod executor;
+mod waiting;
 mod world;
 mod year;

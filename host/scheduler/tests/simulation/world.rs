@@ -11,16 +11,23 @@ use airlock_model::{
     dag::Dag,
     id::{BackfillId, BundleHash, BundleName, DagId, RunKey, TaskInstanceKey, TeamName, Token},
     outcome::{Outcome, Report},
-    port::{Batch, CommitError, ControlError},
+    port::{Batch, CommitError, ControlError, TriggerOwner},
     time::Timestamp,
+    trigger::TriggerEvent,
 };
 use airlock_scheduler::{
     Engine, LiveDag, Options, TeamSetup,
-    engine::{AfterCommit, Claim, Ending, Event, KeySource, Loaded, PastQuestion, event::Reply},
+    engine::{
+        AfterCommit, AverageQuestion, Claim, Ending, Event, KeySource, Loaded, PastQuestion,
+        StateQuestion, TriggerEnd, event::Reply,
+    },
 };
 use tokio::sync::oneshot;
 
-use crate::{database::Database, executor::Executor};
+use crate::{
+    database::Database,
+    executor::{Executor, roll},
+};
 
 #[derive(Debug)]
 struct Keys(u128);
@@ -76,6 +83,8 @@ pub(crate) struct World {
     pub(crate) order_every: u64,
     writes: u64,
     questions: Vec<PastQuestion>,
+    states: Vec<StateQuestion>,
+    averages: Vec<AverageQuestion>,
     dispatched: HashSet<(TaskInstanceKey, Token)>,
     keys: u128,
 }
@@ -110,6 +119,8 @@ impl World {
             order_every: 1,
             writes: 0,
             questions: vec![],
+            states: vec![],
+            averages: vec![],
             dispatched: HashSet::new(),
             keys: 0,
         };
@@ -167,6 +178,8 @@ impl World {
             drop(self.database.commit(&batch));
         }
         self.questions.clear();
+        self.states.clear();
+        self.averages.clear();
         self.executor.crash();
         self.keys += 1 << 40;
         self.engine = self.setup.engine(&self.database, self.keys);
@@ -189,8 +202,53 @@ impl World {
         self.engine
             .restore_assets(vec![], self.database.queue_rows(), unconsumed);
         let active: Vec<RunKey> = self.database.active.iter().copied().collect();
+        let waiting = &self.database.waiting;
+        let triggers = waiting.triggers.values().cloned().collect();
+        self.engine.restore_triggers(triggers);
+        let ahead = waiting.deadlines.values();
+        let ahead = ahead.filter(|row| row.missed_at.is_none()).cloned();
+        self.engine.restore_deadlines(ahead.collect());
         active.into_iter().for_each(|run| self.restore(run));
+        self.engine.drop_stray_triggers();
         self.import();
+    }
+
+    /// Polls a trigger, which answers; the database may be slow to hear of it, and then it is polled again.
+    pub(crate) fn poll(&mut self, pick: usize) {
+        let triggers = &self.database.waiting.triggers;
+        let row = triggers
+            .values()
+            .nth(pick.checked_rem(triggers.len()).unwrap_or(0));
+        let Some((id, TriggerOwner::Task { key, token, .. })) = row.map(|row| (row.id, &row.owner))
+        else {
+            return;
+        };
+        let event = match roll((pick, id.0)) % 3 {
+            0 => TriggerEvent::Failed("no".into()),
+            _ => TriggerEvent::Fired("1".into()),
+        };
+        let end = TriggerEnd {
+            id,
+            key: *key,
+            token: *token,
+            event,
+        };
+        self.database.waiting.ended.push(end.clone());
+        self.trigger_ended(end);
+    }
+
+    /// Somebody who polled a trigger long ago says what it answered.
+    pub(crate) fn echo(&mut self, pick: usize) {
+        let ended = &mut self.database.waiting.ended;
+        if let Some(pick) = pick.checked_rem(ended.len()) {
+            let end = ended.swap_remove(pick);
+            self.trigger_ended(end);
+        }
+    }
+
+    fn trigger_ended(&mut self, end: TriggerEnd) {
+        let event = Event::TriggerEnded(Box::new(end));
+        self.engine.handle(event, self.now);
     }
 
     /// One round of the driver's loop up to its write.
@@ -218,6 +276,19 @@ impl World {
             let past = self.database.past(&question);
             self.engine
                 .handle(Event::PastKnown(Box::new((question, past))), self.now);
+        }
+        for question in std::mem::take(&mut self.states) {
+            let found = self.database.state(&question);
+            let event = Event::StateKnown(Box::new((question, found)));
+            self.engine.handle(event, self.now);
+        }
+        for question in std::mem::take(&mut self.averages) {
+            let name = (question.run, question.name.clone());
+            if question.anew || !self.database.waiting.deadlines.contains_key(&name) {
+                let took = self.database.durations(&question.dag_id, question.runs);
+                let event = Event::AverageKnown(Box::new(question), took);
+                self.engine.handle(event, self.now);
+            }
         }
     }
 
@@ -252,7 +323,9 @@ impl World {
                     let runs = keys.into_iter().map(|key| key.run).collect();
                     self.evict(runs, &mut batch, &mut after, true);
                 }
-                Err(CommitError::Store(error)) => panic!("{error}"),
+                Err(error @ (CommitError::Store(_) | CommitError::LeaseLost(_))) => {
+                    panic!("{error}")
+                }
             }
             self.write = Some((batch, after));
         }
@@ -274,6 +347,8 @@ impl World {
     }
 
     fn follow_up(&mut self, after: AfterCommit) {
+        self.states.extend(after.states);
+        self.averages.extend(after.averages);
         self.writes += 1;
         if self.exact && self.writes.is_multiple_of(self.order_every) {
             self.check_order(&after.claims);

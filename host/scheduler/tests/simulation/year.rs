@@ -19,7 +19,7 @@ use airlock_scheduler::{
 
 use crate::{
     chaos::backfill,
-    dags::{made, pools, shape},
+    dags::{TASK_KINDS, callbacks, made, pools, shape},
     executor::roll,
     world::{Setup, World},
 };
@@ -133,6 +133,7 @@ fn step(i: usize, wait_for_downstream: bool) -> TaskSpec {
         retry_delay: Duration::from_secs(60),
         depends_on_past: true,
         wait_for_downstream,
+        callbacks: callbacks(TASK_KINDS),
         ..TaskSpec::default()
     }
 }
@@ -250,6 +251,10 @@ impl Year {
             .filter(|(_, of)| of.ends_at <= now);
         let over: Vec<_> = over.map(|(&key, _)| key).collect();
         over.into_iter().for_each(|key| self.world.end(key));
+        let polled = self.luck("poll");
+        if polled.is_multiple_of(4) {
+            self.world.poll(usize::try_from(polled >> 8).unwrap_or(0));
+        }
         if now >= self.crash_at {
             self.world.crash(self.luck("written").is_multiple_of(2));
             self.write_at = None;
