@@ -77,6 +77,9 @@ fn commands_that_need_a_server_say_how_to_start_one() {
         &["tasks", "clear", "a", "--run-id", "b", "--yes"],
         &["backfill", "list"],
         &["assets", "list"],
+        &["triggers", "list"],
+        &["callbacks", "retry", "x"],
+        &["deadlines", "list"],
     ] {
         let said = refused(home.path(), command, 3);
         assert!(said.starts_with("error[AL-0820]: "), "{said}");
@@ -116,6 +119,10 @@ fn what_is_not_understood_is_a_usage_error() {
         &["tasks", "set-state", "d", "t", "r", "running"],
         &["tasks", "test", "d", "t", "--returned", "x={"],
         &["tasks", "test", "d", "t", "--map-index", "-1"],
+        &["triggers", "list", "--watchers", "--tasks"],
+        &["callbacks", "list", "--state", "lost"],
+        &["callbacks", "retry"],
+        &["deadlines", "list", "--missed", "--ahead"],
         &["dags", "set-state", "d", "r", "queued"],
         &[
             "backfill",
@@ -447,6 +454,9 @@ fn a_running_server_answers_about_dags_and_keeps_its_home_to_itself() {
         &["assets", "show", "s3://x/y z"],
         &["assets", "materialize", "nothing", "--team", "payments"],
         &["assets", "create-event", "nothing"],
+        &["triggers", "show", "01981c2e-9f00-7000-8000-000000000001"],
+        &["callbacks", "show", "01981c2e-9f00-7000-8000-000000000001"],
+        &["callbacks", "retry", "01981c2e-9f00-7000-8000-000000000001"],
     ] {
         refused(home, command, 4);
     }
@@ -454,9 +464,21 @@ fn a_running_server_answers_about_dags_and_keeps_its_home_to_itself() {
         ("backfill", "list"),
         ("assets", "list"),
         ("assets", "events"),
+        ("triggers", "list"),
+        ("callbacks", "list"),
+        ("deadlines", "list"),
     ] {
         assert_eq!(json(home, &[list, field]), Value::Array(Vec::new()));
     }
+    for (list, nothing) in [
+        ("triggers", "no code of a bundle is being waited for\n"),
+        ("callbacks", "no callbacks\n"),
+        ("deadlines", "no deadlines\n"),
+    ] {
+        assert_eq!(done(home, &[list, "list"]), nothing);
+    }
+    let said = refused(home, &["callbacks", "retry", "first"], 1);
+    assert!(said.starts_with("error[AL-0803]"), "{said}");
     let said = refused(home, &["dags", "show", "a b"], 1);
     assert!(said.starts_with("error[AL-0303]"), "{said}");
     for command in [
