@@ -260,6 +260,7 @@ fn work(
         is_latest: true,
         triggering_events: Vec::new(),
         inlet_events: Vec::new(),
+        resume: None,
     })
 }
 
@@ -318,6 +319,16 @@ fn came_of(outcome: Outcome) -> (TaskState, Option<String>, Vec<(String, String)
         Outcome::Rescheduled { at } => {
             let note = format!("what it waits for is not there yet; it would look again at {at}");
             (TaskState::UpForReschedule, Some(note), Vec::new())
+        }
+        Outcome::Deferred(deferral) => {
+            let most = deferral.timeout.map_or_else(String::new, |timeout| {
+                format!(", {} at most", humantime::format_duration(timeout))
+            });
+            let note = format!(
+                "it would wait for {}{most}, and then go on",
+                deferral.trigger
+            );
+            (TaskState::Deferred, Some(note), Vec::new())
         }
         Outcome::Failed(failure) => {
             let mut note = failure.message;
