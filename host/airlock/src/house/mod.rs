@@ -258,6 +258,8 @@ fn scheduler_options(config: &Config) -> Options {
         drain_timeout: config.scheduler.drain_timeout,
         spill_bytes: config.scheduler.xcom_spill_bytes.in_memory(),
         max_map_length: config.scheduler.max_map_length,
+        triggers: config.triggers.options(),
+        callbacks: config.callbacks.options(),
     }
 }
 

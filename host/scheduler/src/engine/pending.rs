@@ -558,7 +558,7 @@ impl Engine {
 }
 
 impl Active {
-    fn new_run(&mut self) -> NewRun {
+    pub(super) fn new_run(&mut self) -> NewRun {
         let all = self.run.instances();
         let tasks = self.rows(&all);
         (self.row.state, self.row.ends_as) = (self.run.state(), self.run.ends_as());

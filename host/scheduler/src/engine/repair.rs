@@ -263,7 +263,13 @@ impl Engine {
         self.wait_for_turn(run);
     }
 
-    fn mark(&mut self, run: RunKey, which: &[InstanceIndex], mark: Mark, now: Timestamp) {
+    pub(super) fn mark(
+        &mut self,
+        run: RunKey,
+        which: &[InstanceIndex],
+        mark: Mark,
+        now: Timestamp,
+    ) {
         let mut moves = Moves::default();
         let Some(active) = self.runs.get_mut(&run) else {
             return;

@@ -3,7 +3,10 @@
 mod assets;
 mod backfills;
 mod covers;
+mod reacting;
 mod repairs;
+mod waiting;
+mod watchers;
 
 use std::sync::Arc;
 
