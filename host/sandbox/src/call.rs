@@ -175,6 +175,11 @@ fn backtrace(frames: &WasmBacktrace) -> String {
     bounded(&frames.to_string(), BACKTRACE_BYTES)
 }
 
+/// What is said of an answer that should have been JSON.
+pub(crate) fn not_json(what: &str) -> String {
+    format!("AL-0517: {what} is not JSON; let the SDK serialise it")
+}
+
 /// A guest's text, cut where it is longer than anybody reads.
 pub(crate) fn bounded(text: &str, most: usize) -> String {
     match text.char_indices().find(|(at, _)| *at >= most) {

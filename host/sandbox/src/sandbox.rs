@@ -16,7 +16,7 @@ use airlock_grant::{
 };
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
-    outcome::{Failure, FailureKind, Outcome},
+    outcome::{Failure, Outcome},
     port::{
         CallbackRunner, CallbackWork, Executor, ParseError, ParsedBundle, Parser, Poll, PollReport,
         Poller, TimetableCode, TimetableFailure, Timetables, TryEvents, Work,
@@ -38,7 +38,7 @@ use crate::{
     load::{ComponentSource, LoadError, Loaded, Sourced},
     metrics::TeamMetrics,
     team::{House, Team},
-    telling::{Telling, load_failure},
+    telling::{Telling, killed_failure, load_failure},
     ticker::Ticker,
     timetable::{Manual, Next, Question},
 };
@@ -329,16 +329,6 @@ impl Timetables for Sandbox {
     }
 }
 
-/// A panic of the host's own: another attempt may end otherwise.
-fn host_failed() -> Failure {
-    Failure {
-        kind: FailureKind::Killed,
-        message: format!("AL-0515: {HOST_FAILED}"),
-        causes: Vec::new(),
-        location: None,
-    }
-}
-
 #[async_trait]
 impl Poller for Sandbox {
     async fn poll(&self, poll: Poll) -> PollReport {
@@ -355,7 +345,7 @@ impl Poller for Sandbox {
         let job = threads.spawn(async move { team.poll(&house, &poll.trigger).await });
         match Job(job).ended().await {
             Some(report) => report,
-            None => unpolled(host_failed()),
+            None => unpolled(killed_failure(HOST_FAILED)),
         }
     }
 }
@@ -371,7 +361,7 @@ impl CallbackRunner for Sandbox {
         let job = threads.spawn(async move { team.call(&house, &work.row).await });
         match Job(job).ended().await {
             Some(ended) => ended,
-            None => Err(host_failed()),
+            None => Err(killed_failure(HOST_FAILED)),
         }
     }
 }

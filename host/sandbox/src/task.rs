@@ -18,7 +18,7 @@ use crate::{
         task_phase::{self, Context as Names},
         waits as wit,
     },
-    call::{self, MESSAGE_BYTES, Room, bounded},
+    call::{self, MESSAGE_BYTES, Room, bounded, not_json},
     context::Context,
     limits::Reached,
     waits,
@@ -161,11 +161,10 @@ fn succeeded(
         ..wrong(reached.message)
     };
     let masked = |json: &str, what: &str| {
-        standing.log.mask_json(json).ok_or_else(|| {
-            wrong(format!(
-                "AL-0517: {what} is not JSON; let the SDK serialise it"
-            ))
-        })
+        standing
+            .log
+            .mask_json(json)
+            .ok_or_else(|| wrong(not_json(what)))
     };
     let xcoms = pushed
         .with_returned(success.return_value.map(Into::into))
@@ -220,11 +219,6 @@ fn deferred(
     deferral: task_phase::Deferral,
     most: usize,
 ) -> Result<Outcome, Failure> {
-    let not_json = |what: &str| {
-        wrong(format!(
-            "AL-0517: {what} are not JSON; let the SDK serialise them"
-        ))
-    };
     let task_phase::Deferral {
         trigger,
         method,
@@ -240,13 +234,16 @@ fn deferred(
         });
     }
     // What a try has learned in confidence is kept no more than what it returns.
-    let masked = |json: &str, what| standing.log.mask_json(json).ok_or_else(|| not_json(what));
+    let masked = |json: &str, what| {
+        let masked = standing.log.mask_json(json);
+        masked.ok_or_else(|| wrong(not_json(what)))
+    };
     if let Trigger::Own(own) = &mut trigger {
-        own.arguments = masked(&own.arguments, "the arguments of its trigger")?
+        own.arguments = masked(&own.arguments, "what its trigger is made with")?
             .as_ref()
             .into();
     }
-    let arguments = masked(&arguments, "the arguments with which it goes on")?;
+    let arguments = masked(&arguments, "what it goes on with")?;
     Ok(Outcome::Deferred(Box::new(Deferral {
         trigger,
         resume: Resume {

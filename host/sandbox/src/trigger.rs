@@ -16,7 +16,7 @@ use airlock_model::{
 use crate::{
     adapter::Standing,
     bindings::{TriggerBundlePre, trigger_phase as wit},
-    call::{self, MESSAGE_BYTES, Room, bounded},
+    call::{self, MESSAGE_BYTES, Room, bounded, not_json},
     context::Context,
     limits::Reached,
     waits,
@@ -176,9 +176,7 @@ impl Answer<'_> {
     fn json(&self, json: &str, what: &str) -> Result<String, Failure> {
         match self.standing.log.mask_json(json) {
             Some(masked) => Ok(masked.as_ref().into()),
-            None => Err(over(format!(
-                "AL-0517: {what} is not JSON; let the SDK serialise it"
-            ))),
+            None => Err(over(not_json(what))),
         }
     }
 

@@ -16,7 +16,10 @@ use airlock_model::{
     },
 };
 
-use crate::bindings::{units, waits as wit};
+use crate::{
+    bindings::{units, waits as wit},
+    call::not_json,
+};
 
 /// Why something cannot be waited for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +42,7 @@ pub(crate) enum WaitError {
     )]
     NoState,
     /// What a trigger is made with is not JSON.
-    #[error("AL-0517: the arguments of its trigger are not JSON; let the SDK serialise them")]
+    #[error("{}", not_json("what its trigger is made with"))]
     Arguments,
 }
 

@@ -161,8 +161,15 @@ impl Setting for Duration {
             )
         })
     }
+    /// Long ones in whole days, as their months and years have no length that people know.
     fn show(&self) -> String {
-        quoted(&humantime::format_duration(*self).to_string())
+        const DAY: u64 = 86_400;
+        let days = self.as_secs() / DAY;
+        let whole = self.as_secs().is_multiple_of(DAY) && self.subsec_nanos() == 0;
+        match days {
+            30.. if whole => quoted(&format!("{days}days")),
+            _ => quoted(&humantime::format_duration(*self).to_string()),
+        }
     }
 }
 
