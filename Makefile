@@ -52,6 +52,7 @@ guests: wasm-target ## Compile the guests that the tests run
 
 examples: host ## Compile the example bundles
 	for bundle in $(EXAMPLES); do $(AIRLOCK) bundle build bundles/$$bundle; done
+	mkdir -p bundles/target/examples/inbox bundles/target/examples/outbox
 
 bench: examples guests ## Measure; takes some minutes and wants a quiet machine
 	cargo build --release -p airlock --locked
