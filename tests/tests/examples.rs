@@ -7,26 +7,38 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use airlock_tests::{airlock, example};
 use serde_json::Value;
 
-/// Runs a DAG of the examples once; gives the run's state, and `task_id state` of each task instance, sorted.
-fn run(dag_id: &str, more: &[&str]) -> (String, Vec<String>) {
-    let home = tempfile::tempdir().unwrap();
+/// Runs a DAG of the examples once, with the directories that they ask for in this folder; what was told of it.
+fn told(folder: &Path, dag_id: &str, more: &[&str]) -> Value {
+    let bundle = folder.join("examples.wasm");
+    std::fs::copy(example("examples"), &bundle).unwrap();
+    for directory in ["inbox", "outbox"] {
+        std::fs::create_dir_all(folder.join("examples").join(directory)).unwrap();
+    }
     let out = Command::new(airlock())
-        .env("AIRLOCK_HOME", home.path())
-        .current_dir(home.path())
+        .env("AIRLOCK_HOME", folder.join("home"))
+        .current_dir(folder)
         .args(["bundle", "test", dag_id, "--output", "json", "--bundle"])
-        .arg(example("examples"))
+        .arg(bundle)
         .args(more)
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
-    let told: Value =
-        serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{dag_id} {more:?}: {said}"));
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{dag_id} {more:?}: {said}"))
+}
+
+/// Runs a DAG of the examples once; gives the run's state, and `task_id state` of each task instance, sorted.
+fn run(dag_id: &str, more: &[&str]) -> (String, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let told = told(folder.path(), dag_id, more);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut tasks: Vec<String> = told["tasks"]
         .as_array()
@@ -217,4 +229,49 @@ fn a_timetable_of_the_bundles_own_says_what_a_run_by_hand_covers() {
     let day = ["--logical-date", "2024-01-31"];
     assert_run("month_end", &day, "success", &["close_books success"]);
     assert_run("office_hours", &day, "success", &["close_books success"]);
+}
+
+#[test]
+fn a_task_that_waits_by_a_trigger_goes_on_when_it_has_fired() {
+    assert_run(
+        "deferral",
+        &[],
+        "success",
+        &["export success", "report success"],
+    );
+    let tasks = ["arrived success", "evaluate success"];
+    assert_run("sensor_deferred", &[], "success", &tasks);
+    let tasks = ["shout success", "until_soon success"];
+    assert_run("wait_for_time", &[], "success", &tasks);
+}
+
+#[test]
+fn all_callbacks_of_a_run_are_called_before_its_test_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = told(folder.path(), "callbacks", &[]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut heard: Vec<String> = told["callbacks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| {
+            let (kind, task, state) = (&each["kind"], &each["task_id"], &each["state"]);
+            format!("{} {} {}", text(kind), text(task), text(state))
+        })
+        .collect();
+    heard.sort();
+    let expected = [
+        "dag_failure  success",
+        "task_execute good success",
+        "task_failure bad success",
+        "task_failure bad success",
+        "task_retry flaky success",
+        "task_skipped skipped success",
+        "task_success flaky success",
+        "task_success good success",
+    ];
+    assert_eq!(heard, expected);
+    // One of the eight writes nothing.
+    let written = std::fs::read_dir(folder.path().join("examples/outbox")).unwrap();
+    assert_eq!(written.count(), 7);
 }

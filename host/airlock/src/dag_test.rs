@@ -1,7 +1,7 @@
 //! One run of one DAG in the real sandbox, without a server: what `airlock bundle test` does.
 //!
 //! It is a house in a temporary folder, with a real store and the real scheduler, which is thrown away when
-//! the run has ended. The bundle is the default team's and is granted what it asks for; the settings of the
+//! the run has ended and all callbacks that it caused were called, once each. The bundle is the default team's and is granted what it asks for; the settings of the
 //! team that the configuration gives it to, and the global ones, are there for it.
 
 use std::{
@@ -11,12 +11,13 @@ use std::{
 };
 
 use airlock_model::{
+    callback::{CallbackKind, CallbackState},
     connection::{Connection, Variable},
     id::{DagId, InstanceIndex, MapIndex, RunId, Scope, TaskId, TeamName},
     log::{Line, TryKey},
     port::{
-        Control, ControlError, DagFilter, DagStore, Page, RunRow, RunStore, StoreError, TaskLogs,
-        TaskRow, TriggerRun, XcomStore,
+        CallbackFilter, CallbackRow, CallbackStore, Control, ControlError, DagFilter, DagStore,
+        Page, RunRow, RunStore, StoreError, TaskLogs, TaskRow, TriggerRun, XcomStore,
     },
     state::{RunState, TaskState},
     time::Timestamp,
@@ -66,13 +67,31 @@ pub(crate) struct TestedTask {
     pub(crate) xcoms: Vec<(String, String)>,
 }
 
+/// A callback that was called.
+#[derive(Debug, Clone)]
+pub(crate) struct TestedCallback {
+    pub(crate) kind: CallbackKind,
+    /// Of which task instance it was told, if of one.
+    pub(crate) task: Option<(TaskId, MapIndex)>,
+    /// Of which deadline it was told, if of one.
+    pub(crate) deadline: Option<String>,
+    pub(crate) state: CallbackState,
+    /// Why it failed.
+    pub(crate) note: Option<String>,
+}
+
 /// A run that has ended.
 #[derive(Debug, Clone)]
 pub(crate) struct TestedRun {
     pub(crate) run_id: RunId,
     pub(crate) state: RunState,
     pub(crate) duration: Duration,
+    /// In the order in which they were asked for.
+    pub(crate) callbacks: Vec<TestedCallback>,
 }
+
+/// The pause between two looks whether all callbacks have ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs the DAG once, and tells of each task instance as it ends.
 ///
@@ -156,6 +175,12 @@ fn test_config(config: &Config, home: &Path, bundle: &[u8]) -> Result<Config, Cl
         team.settings = visible(&owner.settings);
     }
     ours.scheduler = config.scheduler.clone();
+    ours.triggers = config.triggers.clone();
+    // Whoever tries a DAG out wants to see that a callback fails, and not to wait until it goes well.
+    ours.callbacks = config::Callbacks {
+        tries: 1,
+        ..config.callbacks.clone()
+    };
     Ok(ours)
 }
 
@@ -245,11 +270,38 @@ async fn follow(
                 run_id: ended.run_id,
                 state: ended.state,
                 duration: took.unwrap_or_default(),
+                callbacks: called(house, &run.dag_id).await.map_err(CliError::room)?,
             });
         }
         if changes.changed().await.is_err() {
             return Err(CliError::room(ControlError::ShuttingDown));
         }
+    }
+}
+
+/// All callbacks, when the last one has ended. Each ends, as its limits do not let it run for ever.
+async fn called(house: &House, dag_id: &DagId) -> Result<Vec<TestedCallback>, StoreError> {
+    let of_dag = CallbackFilter {
+        dag_id: Some(dag_id.clone()),
+        ..CallbackFilter::default()
+    };
+    loop {
+        let all = house.store.callbacks(&of_dag, Page::ALL).await?.items;
+        let open = |row: &CallbackRow| {
+            matches!(row.state, CallbackState::Pending | CallbackState::Running)
+        };
+        if all.iter().any(open) {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        let tested = |row: CallbackRow| TestedCallback {
+            kind: row.kind,
+            task: (row.subject.attempt).map(|attempt| (attempt.task_id, attempt.map_index)),
+            deadline: row.subject.deadline.map(|(name, _)| name),
+            state: row.state,
+            note: row.note.map(|note| note.to_string()),
+        };
+        return Ok(all.into_iter().rev().map(tested).collect());
     }
 }
 

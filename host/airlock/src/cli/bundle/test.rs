@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use super::build;
 use crate::{
     cli::{Common, connections::from_uri, object},
-    dag_test::{DagTest, TestedRun, TestedTask, run_dag_test},
+    dag_test::{DagTest, TestedCallback, TestedRun, TestedTask, run_dag_test},
     error::{CliError, FAILED},
     output::{self, Format, line, print_json, print_line},
 };
@@ -125,8 +125,13 @@ pub(in crate::cli) async fn run(
             "state": run.state,
             "duration": run.duration.as_secs_f64(),
             "tasks": told,
+            "callbacks": run.callbacks.iter().map(callback_wire).collect::<Vec<_>>(),
         }))?,
-        Format::Table => print_line(&run_text(&arguments.run, &run))?,
+        Format::Table => {
+            let callbacks: String = run.callbacks.iter().map(callback_text).collect();
+            output::print(&callbacks)?;
+            print_line(&run_text(&arguments.run, &run))?;
+        }
     }
     Ok(match run.state {
         RunState::Success => ExitCode::SUCCESS,
@@ -208,6 +213,44 @@ pub(in crate::cli) fn task_text(task: &TestedTask, verbose: bool) -> String {
     text
 }
 
+/// A callback for programs.
+fn callback_wire(callback: &TestedCallback) -> Value {
+    let (task_id, map_index) = callback.task.clone().unzip();
+    json!({
+        "kind": callback.kind,
+        "task_id": task_id,
+        "map_index": map_index,
+        "deadline": callback.deadline,
+        "state": callback.state,
+        "note": callback.note,
+    })
+}
+
+/// One line per callback: of what it was told, and how it ended.
+fn callback_text(callback: &TestedCallback) -> String {
+    let subject = match (&callback.task, &callback.deadline) {
+        (Some((task_id, map_index)), _) => {
+            let index = map_index.get().map(|index| format!("[{index}]"));
+            format!(" of {task_id}{}", index.unwrap_or_default())
+        }
+        (None, Some(name)) => format!(" `{name}`"),
+        (None, None) => String::new(),
+    };
+    let note = callback.note.as_deref().unwrap_or_default();
+    let mut lines = note.lines();
+    let head = format!(
+        "  {:24} {}  {}",
+        line(&format!("{}{subject}", callback.kind)),
+        output::state(callback.state.as_str(), 9),
+        line(lines.next().unwrap_or_default()),
+    );
+    let mut text = head.trim_end().to_owned() + "\n";
+    for more in lines {
+        text.push_str(&format!("      {}\n", line(more)));
+    }
+    text
+}
+
 fn run_text(arguments: &RunArguments, run: &TestedRun) -> String {
     let date = match arguments.logical_date {
         Some(at) => {
@@ -232,6 +275,7 @@ mod tests {
     use std::time::Duration;
 
     use airlock_model::{
+        callback::{CallbackKind, CallbackState},
         id::MapIndex,
         log::{Level, Line},
         state::TaskState,
@@ -283,6 +327,27 @@ mod tests {
             "{verbose}"
         );
         assert!(!verbose.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_callback_is_told_in_one_line_with_what_it_was_told_of() {
+        let callback = |task: Option<&str>, deadline: Option<&str>, note: Option<&str>| {
+            callback_text(&TestedCallback {
+                kind: CallbackKind::TaskFailure,
+                task: task.map(|id| (id.parse().unwrap(), MapIndex(2))),
+                deadline: deadline.map(str::to_owned),
+                state: CallbackState::Failed,
+                note: note.map(str::to_owned),
+            })
+        };
+        assert_eq!(
+            callback(Some("load"), None, Some("no \u{1b}[2J\nhelp: ask")),
+            "  task_failure of load[2]  failed     no \\u{1b}[2J\n      help: ask\n"
+        );
+        assert_eq!(
+            callback(None, Some("late"), None),
+            "  task_failure `late`      failed\n"
+        );
     }
 
     #[test]
