@@ -16,9 +16,9 @@ mod measure;
 
 use figure::{Report, machine};
 
-use measure::{history, host, neighbour, tasks};
+use measure::{history, host, neighbour, tasks, waiting};
 
-const ALL: [&str; 11] = [
+const ALL: [&str; 16] = [
     "start",
     "idle",
     "calendar",
@@ -30,6 +30,11 @@ const ALL: [&str; 11] = [
     "neighbour",
     "fair",
     "history",
+    "waiting",
+    "moment",
+    "polling",
+    "spinning",
+    "callbacks",
 ];
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,7 +60,12 @@ async fn main() {
             "backfill" => tasks::backfill(&mut report).await,
             "neighbour" => neighbour::neighbour(&mut report).await,
             "fair" => neighbour::fair(&mut report).await,
-            _ => history::history(&mut report).await,
+            "history" => history::history(&mut report).await,
+            "waiting" => waiting::waiting(&mut report).await,
+            "moment" => waiting::moment(&mut report).await,
+            "polling" => waiting::polling(&mut report).await,
+            "spinning" => waiting::spinning(&mut report).await,
+            _ => waiting::callbacks(&mut report).await,
         }
         println!("{report}");
     }

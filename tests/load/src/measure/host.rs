@@ -111,7 +111,7 @@ pub(crate) fn calendar(report: &mut Report) {
 }
 
 /// Memory, and CPU over half a minute.
-fn resident(report: &mut Report, host: &Host, what: &str) {
+pub(super) fn resident(report: &mut Report, host: &Host, what: &str) {
     std::thread::sleep(Duration::from_secs(5));
     let (before, began) = (cpu(host), Instant::now());
     std::thread::sleep(Duration::from_secs(30));

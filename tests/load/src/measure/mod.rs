@@ -1,9 +1,11 @@
-//! The measurements, one function each: of tasks, of the host itself, of neighbours, and of a long history.
+//! The measurements, one function each: of tasks, of the host itself, of neighbours, of a long history, and of
+//! waiting.
 
 pub(crate) mod history;
 pub(crate) mod host;
 pub(crate) mod neighbour;
 pub(crate) mod tasks;
+pub(crate) mod waiting;
 
 use std::{path::Path, time::Duration};
 
