@@ -15,7 +15,7 @@
 //! | [`asset`]`(PRICES)` | with a change of the asset | [`AssetEvent`] |
 //! | [`dag_run`]`("weekly", logical_date)` | when the run has ended, or reaches other states | [`RunReached`] |
 //! | [`task`]`("weekly", logical_date, "load")` | when the task instance has ended, or reaches other states | [`TaskReached`] |
-//! | [`file`]`("inbox", "*.csv")` | when such a file is there | [`FoundFile`] |
+//! | [`file`](fn@file)`("inbox", "*.csv")` | when such a file is there | [`FoundFile`] |
 //! | [`file_change`]`("inbox", "rates.csv")` | when it is another than when the wait began | [`FoundFile`] |
 //!
 //! None of them costs more than a row of the host's database. What only code can see is a
@@ -300,7 +300,7 @@ waits! {
     DagRun -> RunReached;
     /// A task instance: see [`task`].
     TaskInstance -> TaskReached;
-    /// A file: see [`file`].
+    /// A file: see [`file`](fn@file).
     File -> FoundFile;
 }
 
