@@ -24,7 +24,7 @@ pub struct DeadlineRow {
     pub at: Timestamp,
     /// When it was found missed, and told of.
     pub missed_at: Option<Timestamp>,
-    /// How it is told of.
+    /// How it is told of; of one that was missed, the request that tells of it.
     pub request: Arc<CallbackRow>,
 }
 

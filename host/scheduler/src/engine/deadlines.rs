@@ -227,6 +227,7 @@ impl Engine {
         if let Some(team) = self.teams.get_mut(&request.team) {
             team.tally.missed_deadlines += 1;
         }
+        missed.request = Arc::new(request.clone());
         self.pending.callback(request);
         self.pending.deadline(missed);
     }
