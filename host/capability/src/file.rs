@@ -2,12 +2,14 @@
 //!
 //! Who waits reaches no more than its own trigger could: its grant is asked at every look, in the trigger phase, so
 //! that a revoked one ends the wait. A look is bounded in what it looks at, in what it finds and in how long it
-//! takes, and each team has few looks at once, so that one whose disk hangs waits alone.
+//! takes, and each team has few looks into a directory at once, so that one whose disk hangs waits alone.
 
+mod turns;
 mod walk;
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -22,13 +24,13 @@ use airlock_model::{
     trigger::{FileChange, FileEvent, FilePattern},
 };
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 
-use self::walk::{Bounds, WalkError};
+use self::{
+    turns::{Turn, Turns},
+    walk::{Bounds, WalkError},
+};
 use crate::directory;
 
-/// Looks of one team at once.
-const LOOKS: usize = 4;
 /// How long a look may take.
 const TIME: Duration = Duration::from_secs(10);
 
@@ -37,7 +39,8 @@ pub struct Files {
     grants: Arc<dyn Grants>,
     bounds: Bounds,
     time: Duration,
-    looks: Mutex<HashMap<TeamName, Arc<Semaphore>>>,
+    /// Of each team, in each directory.
+    turns: Mutex<HashMap<(TeamName, PathBuf), Arc<Turns>>>,
 }
 
 impl Files {
@@ -48,15 +51,15 @@ impl Files {
             grants,
             bounds: Bounds::default(),
             time: TIME,
-            looks: Mutex::default(),
+            turns: Mutex::default(),
         }
     }
 
-    /// The team's looks.
-    fn looks(&self, team: &TeamName) -> Arc<Semaphore> {
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = looks.entry(team.clone());
-        Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(LOOKS))))
+    /// The team's looks into a directory.
+    fn turns(&self, team: &TeamName, host: &Path) -> Arc<Turns> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = turns.entry((team.clone(), host.to_owned()));
+        Arc::clone(own.or_insert_with(|| Arc::new(Turns::new())))
     }
 
     async fn permit(
@@ -91,28 +94,31 @@ impl port::Files for Files {
         let permit = self.permit(waiter, event).await?;
         // A task that waits for a file to be there needs to know of one.
         let all = waiter.task_id.is_none() || event.change == FileChange::Changes;
-        let bounds = self.bounds;
-        let look = async {
-            let looks = self.looks(&waiter.team);
-            // Never closed.
-            let turn = looks.acquire_owned().await.ok();
-            let job = tokio::task::spawn_blocking(move || {
-                // Held until the disk has answered, however long nobody waits for it any more.
-                let _turn = turn;
-                look(&permit, &pattern, bounds, all)
-            });
-            job.await
+        let (bounds, directory) = (self.bounds, event.directory.escape_debug());
+        let turns = self.turns(&waiter.team, permit.item().host());
+        if turns.is_stuck() {
+            return Err(FileFailure::Unreadable(format!(
+                "AL-0437: a look into the directory `{directory}` has not ended yet; look whether its disk answers"
+            )));
+        }
+        let turn = Turn::new(Arc::clone(&turns));
+        let looking = async {
+            let free = turns.take().await;
+            let job = turn.run(free, move || look(&permit, &pattern, bounds, all));
+            tokio::task::spawn_blocking(job).await
         };
-        let directory = event.directory.escape_debug();
-        match tokio::time::timeout(self.time, look).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) => Err(FileFailure::Unreadable(format!(
+        match tokio::time::timeout(self.time, looking).await {
+            Ok(Ok(Some(found))) => found,
+            Ok(Ok(None) | Err(_)) => Err(FileFailure::Unreadable(format!(
                 "AL-0437: the host failed while it looked into the directory `{directory}`; its log has the reason"
             ))),
-            Err(_) => Err(FileFailure::Unreadable(format!(
-                "AL-0437: a look into the directory `{directory}` has not ended within {} s; look whether its disk answers, and whether the team waits for files in very many places",
-                self.time.as_secs_f64()
-            ))),
+            Err(_) => {
+                turn.give_up();
+                Err(FileFailure::Unreadable(format!(
+                    "AL-0437: a look into the directory `{directory}` has not ended within {} s; look whether its disk answers, and whether the team waits for files in very many places",
+                    self.time.as_secs_f64()
+                )))
+            }
         }
     }
 }

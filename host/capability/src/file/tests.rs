@@ -312,14 +312,17 @@ async fn a_look_is_bounded_in_what_it_sees_and_finds() {
     assert_eq!(named, ["2012/jan/77"], "a name needs no search");
 }
 
-/// The team's turns are all taken by looks that do not end.
+/// The team's turns in this directory are all taken by looks that do not end.
 #[tokio::test]
 async fn a_team_whose_disk_hangs_waits_alone_and_is_told_so() {
     let top = tree();
     let inside = top.path().join("in");
     let mut files = files([granted("a", &inside, None), granted("b", &inside, None)]);
-    let team = TeamName::new("a").unwrap();
-    let hanging = files.looks(&team).acquire_many_owned(4).await.unwrap();
+    let turns = files.turns(&TeamName::new("a").unwrap(), &inside);
+    let mut hanging = Vec::new();
+    for _ in 0..4 {
+        hanging.push(turns.take().await);
+    }
     let exists = event("a.csv", FileChange::Exists);
     let (one, other) = (waiter("a", None), waiter("b", None));
     tokio::select! {
@@ -336,6 +339,35 @@ async fn a_team_whose_disk_hangs_waits_alone_and_is_told_so() {
     );
     files.time = TIME;
     drop(hanging);
+    assert_eq!(found(&files, "a.csv").await.unwrap(), ["a.csv"]);
+}
+
+#[tokio::test]
+async fn nobody_is_sent_after_a_look_that_does_not_end() {
+    let top = tree();
+    let inside = top.path().join("in");
+    let files = files([granted("a", &inside, None), granted("b", &inside, None)]);
+    let turn = Turn::new(files.turns(&TeamName::new("a").unwrap(), &inside));
+    let (disk, answers) = std::sync::mpsc::channel::<()>();
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let hanging = tokio::task::spawn_blocking(turn.run(None, move || {
+        begun.send(()).unwrap();
+        answers.recv().unwrap();
+    }));
+    begins.await.unwrap();
+    assert_eq!(found(&files, "a.csv").await.unwrap(), ["a.csv"]);
+    turn.give_up();
+    let Err(FileFailure::Unreadable(text)) = found(&files, "a.csv").await else {
+        panic!("the disk hangs");
+    };
+    assert!(
+        text.contains("AL-0437") && text.contains("has not ended yet"),
+        "{text}"
+    );
+    let (other, exists) = (waiter("b", None), event("a.csv", FileChange::Exists));
+    assert_eq!(files.look(&other, &exists).await.unwrap().len(), 1);
+    disk.send(()).unwrap();
+    hanging.await.unwrap();
     assert_eq!(found(&files, "a.csv").await.unwrap(), ["a.csv"]);
 }
 
