@@ -52,6 +52,8 @@ impl Default for CallbackOptions {
 const GAP: Duration = Duration::from_millis(10);
 /// The same when all that is due belongs to teams that have as many as they may.
 const FULL: Duration = Duration::from_millis(250);
+/// Nobody sleeps longer than this, so that a clock that was set is noticed.
+const FAR: Duration = Duration::from_secs(3600);
 /// After the store did not answer.
 const STORE: Duration = Duration::from_secs(1);
 
@@ -143,7 +145,7 @@ impl Calls {
                 return Some(began + STORE);
             }
         };
-        let gap = if claimed.is_empty() { FULL } else { GAP };
+        let none = claimed.is_empty();
         for (row, lease) in claimed {
             let runner = Arc::clone(&ports.callback_runner);
             self.claimant.under_way.begun();
@@ -157,9 +159,11 @@ impl Calls {
             });
         }
         match ports.callbacks.next_callback_due().await {
-            Ok(next) => {
-                next.map(|at| began + at.since(now).max(gap).min(Duration::from_secs(3600)))
-            }
+            Ok(next) => next.map(|at| {
+                // What is due and was not claimed belongs to teams that have as many as they may.
+                let gap = if none && at <= now { FULL } else { GAP };
+                began + at.since(now).max(gap).min(FAR)
+            }),
             Err(error) => {
                 warn!(%error, "callbacks could not be asked for; trying again");
                 Some(began + STORE)

@@ -73,6 +73,8 @@ const ATTEMPTS: u32 = 4;
 const LONGEST: Duration = Duration::from_secs(300);
 /// Between two times that old keys of watchers' events are forgotten.
 const FORGET: Duration = Duration::from_secs(24 * 3600);
+/// Nobody sleeps longer than this, so that a clock that was set is noticed.
+const FAR: Duration = Duration::from_secs(3600);
 /// After the store did not answer.
 const STORE: Duration = Duration::from_secs(1);
 
@@ -181,7 +183,7 @@ impl Polls {
                 return Some(began + STORE);
             }
         };
-        let gap = if claimed.is_empty() { FULL } else { GAP };
+        let none = claimed.is_empty();
         let active = Arc::clone(&self.claimant.beside.active.borrow());
         for (row, lease) in claimed {
             let watches = matches!(row.owner, TriggerOwner::Watcher { .. });
@@ -207,9 +209,11 @@ impl Polls {
             });
         }
         match ports.triggers.next_trigger_due().await {
-            Ok(next) => {
-                next.map(|at| began + at.since(now).max(gap).min(Duration::from_secs(3600)))
-            }
+            Ok(next) => next.map(|at| {
+                // What is due and was not claimed belongs to teams that have as many as they may.
+                let gap = if none && at <= now { FULL } else { GAP };
+                began + at.since(now).max(gap).min(FAR)
+            }),
             Err(error) => {
                 warn!(%error, "triggers could not be asked for; trying again");
                 Some(began + STORE)
@@ -220,7 +224,7 @@ impl Polls {
     fn put(&self, state: &mut State, done: Done) {
         if let Some(next) = done.2.next_poll_at {
             let now = self.claimant.questions.ports.clock.now();
-            let next = Instant::now() + next.since(now).max(GAP).min(Duration::from_secs(3600));
+            let next = Instant::now() + next.since(now).max(GAP).min(FAR);
             state.claim_at = Some(state.claim_at.map_or(next, |at| at.min(next)));
         }
         state.done.push(done);

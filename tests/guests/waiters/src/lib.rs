@@ -8,19 +8,15 @@ use serde::{Deserialize, Serialize};
 /// So many tasks, each of which waits for a moment of its own: from a time in microseconds on, spread over so many.
 #[dag(max_active_tasks = 1000, params(count = 1000, from = 0, over = 0))]
 fn times() {
-    waits::expand(each(moments()));
+    waits::expand(each(numbers()));
 }
 
 #[task]
-fn moments(ctx: &Context) -> Result<Vec<i64>> {
+fn waits(ctx: &Context, number: u32) -> Result<Deferred<()>> {
     let (count, from, over): (i64, i64, i64) =
         (ctx.param("count")?, ctx.param("from")?, ctx.param("over")?);
-    Ok((0..count).map(|n| from + over * n / count).collect())
-}
-
-#[task]
-fn waits(at: i64) -> Result<Deferred<()>> {
-    defer(wait::at(jiff::Timestamp::from_microsecond(at)?)).resume(goes_on())
+    let at = jiff::Timestamp::from_microsecond(from + over * i64::from(number) / count)?;
+    defer(wait::at(at)).resume(goes_on())
 }
 
 #[resume]
