@@ -85,7 +85,7 @@ pub enum RunRef {
 }
 
 /// A file that appears or changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileEvent {
     /// The granted directory, as the guest sees it.
     pub directory: String,
@@ -96,7 +96,7 @@ pub struct FileEvent {
 }
 
 /// What about a file is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileChange {
     /// It is there.

@@ -1,5 +1,5 @@
 //! Files for which somebody waits: the host looks at granted directories, every so often and once for all who
-//! wait for the same.
+//! wait for the same. A look that takes long, as at a disk that hangs, keeps nobody else waiting.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,33 +13,40 @@ use airlock_model::{
     trigger::{FileChange, FileEvent},
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::{
     engine::{Event, FileOrder, Waiter},
     questions::Questions,
 };
 
-/// Looks at once.
-const AT_ONCE: usize = 8;
+/// A place to look at, on somebody's behalf and for somebody's purpose.
+type Place = (FileWaiter, FileEvent);
 
-/// A place to look at, on somebody's behalf.
-type Place = (FileWaiter, String, String);
+/// What was found there.
+type Found = Result<Vec<FoundFile>, FileFailure>;
 
 /// Somebody who waits.
 #[derive(Debug)]
 struct Wait {
-    behalf: FileWaiter,
-    event: FileEvent,
+    waiter: Waiter,
     since: Timestamp,
     /// What a watcher was told of, or has found when it began.
     told: HashSet<(String, u64, Timestamp, Timestamp)>,
     /// Nobody has looked yet.
     fresh: bool,
+}
+
+/// Who waits at a place.
+#[derive(Debug, Default)]
+struct Waits {
+    waits: Vec<Wait>,
+    /// A look is on its way.
+    looking: bool,
     /// What was wrong at the last look, so that it is told once.
     complaint: Option<String>,
 }
@@ -49,7 +56,9 @@ struct Wait {
 pub(super) struct Looks {
     questions: Questions,
     interval: Duration,
-    waits: HashMap<Waiter, Vec<Wait>>,
+    places: HashMap<Place, Waits>,
+    of: HashMap<Waiter, Vec<Place>>,
+    looks: JoinSet<(Place, Found)>,
 }
 
 impl Looks {
@@ -57,7 +66,9 @@ impl Looks {
         Self {
             questions,
             interval,
-            waits: HashMap::new(),
+            places: HashMap::new(),
+            of: HashMap::new(),
+            looks: JoinSet::new(),
         }
     }
 
@@ -65,24 +76,28 @@ impl Looks {
         let mut ticks = tokio::time::interval_at(Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let waited_for = !self.waits.is_empty();
+            let waited_for = !self.places.is_empty();
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(order) => {
-                        // One who has just begun to wait need not wait for the clock.
-                        if self.take(order) {
-                            ticks.reset_immediately();
-                        }
-                    }
+                    Some(order) => self.take(order),
                     None => return,
                 },
-                _ = ticks.tick(), if waited_for => self.look().await,
+                Some(look) = self.looks.join_next() => match look {
+                    Ok((place, found)) => self.judge(&place, &found),
+                    Err(panic) => {
+                        error!(%panic, "a look at files was lost; it is made again");
+                        self.places.values_mut().for_each(|waits| waits.looking = false);
+                    }
+                },
+                _ = ticks.tick(), if waited_for => {
+                    let places: Vec<Place> = self.places.keys().cloned().collect();
+                    places.into_iter().for_each(|place| self.look(place));
+                }
             }
         }
     }
 
-    /// Whether somebody new waits.
-    fn take(&mut self, order: FileOrder) -> bool {
+    fn take(&mut self, order: FileOrder) {
         match order {
             FileOrder::Look {
                 waiter,
@@ -90,85 +105,91 @@ impl Looks {
                 event,
                 since,
             } => {
-                self.waits.entry(waiter).or_default().push(Wait {
-                    behalf,
-                    event,
+                let place = (behalf, event);
+                self.of
+                    .entry(waiter.clone())
+                    .or_default()
+                    .push(place.clone());
+                let waits = self.places.entry(place.clone()).or_default();
+                waits.waits.push(Wait {
+                    waiter,
                     since,
                     told: HashSet::new(),
                     fresh: true,
-                    complaint: None,
                 });
-                true
+                // One who has just begun to wait need not wait for the clock.
+                self.look(place);
             }
             FileOrder::Forget(waiter) => {
-                self.waits.remove(&waiter);
-                false
+                for place in self.of.remove(&waiter).unwrap_or_default() {
+                    self.leave(&place, |wait| wait.waiter != waiter);
+                }
             }
         }
     }
 
-    async fn look(&mut self) {
-        let mut places: HashMap<Place, FileEvent> = HashMap::new();
-        for wait in self.waits.values().flatten() {
-            places
-                .entry(wait.place())
-                .or_insert_with(|| wait.event.clone());
-        }
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
-        let mut looks = JoinSet::new();
-        for (place, event) in places {
-            let (files, turns) = (Arc::clone(&self.questions.ports.files), Arc::clone(&turns));
-            looks.spawn(async move {
-                let _turn = turns.acquire().await;
-                let found = files.look(&place.0, &event).await;
-                (place, found)
-            });
-        }
-        let mut found = HashMap::new();
-        while let Some(look) = looks.join_next().await {
-            if let Ok((place, files)) = look {
-                found.insert(place, files);
+    fn leave(&mut self, place: &Place, stays: impl FnMut(&Wait) -> bool) {
+        if let Some(waits) = self.places.get_mut(place) {
+            waits.waits.retain(stays);
+            if waits.waits.is_empty() {
+                self.places.remove(place);
             }
         }
-        self.judge(&found);
+    }
+
+    /// Looks at a place, unless a look is on its way.
+    fn look(&mut self, place: Place) {
+        let Some(waits) = self.places.get_mut(&place) else {
+            return;
+        };
+        if std::mem::replace(&mut waits.looking, true) {
+            return;
+        }
+        let files = Arc::clone(&self.questions.ports.files);
+        self.looks.spawn(async move {
+            let found = files.look(&place.0, &place.1).await;
+            (place, found)
+        });
     }
 
     /// Tells those whose files are there, and who need wait no longer.
-    fn judge(&mut self, found: &HashMap<Place, Result<Vec<FoundFile>, FileFailure>>) {
+    fn judge(&mut self, place: &Place, found: &Found) {
+        let Some(waits) = self.places.get_mut(place) else {
+            return;
+        };
+        waits.looking = false;
+        let change = place.1.change;
         let mut events = Vec::new();
-        for (waiter, waits) in &mut self.waits {
-            let watches = matches!(waiter, Waiter::Watcher(_));
-            waits.retain_mut(|wait| match found.get(&wait.place()) {
-                None => true,
-                Some(Ok(files)) => {
-                    wait.complaint = None;
-                    if watches {
-                        events.extend(wait.watched(waiter, files));
-                        return true;
-                    }
-                    let first = files.iter().find(|file| wait.is_met_by(file));
-                    let told =
-                        first.map(|file| Event::FilesFound(waiter.clone(), vec![file.clone()], false));
-                    let met = told.is_some();
-                    events.extend(told);
-                    !met
+        match found {
+            Ok(files) => {
+                waits.complaint = None;
+                for wait in &mut waits.waits {
+                    events.extend(wait.event(change, files));
                 }
-                Some(Err(failure)) => {
-                    let over = matches!(failure, FileFailure::Refused(_)) && !watches;
-                    let text = failure.to_string();
-                    if wait.complaint.as_ref() != Some(&text) {
-                        let FileWaiter { team, bundle, dag_id, .. } = &wait.behalf;
-                        warn!(%team, %bundle, %dag_id, "a file that is waited for cannot be looked at: {text}");
-                        wait.complaint = Some(text.clone());
-                    }
-                    if over {
-                        events.push(Event::FilesRefused(waiter.clone(), text));
-                    }
-                    !over
+            }
+            Err(failure) => {
+                let text = failure.to_string();
+                if waits.complaint.as_ref() != Some(&text) {
+                    let FileWaiter {
+                        team,
+                        bundle,
+                        dag_id,
+                        ..
+                    } = &place.0;
+                    warn!(%team, %bundle, %dag_id, "a file that is waited for cannot be looked at: {text}");
+                    waits.complaint = Some(text.clone());
                 }
-            });
+                if matches!(failure, FileFailure::Refused(_)) {
+                    let all = waits.waits.iter().filter(|wait| !wait.watches());
+                    let refused =
+                        |wait: &Wait| Event::FilesRefused(wait.waiter.clone(), text.clone());
+                    events.extend(all.map(refused));
+                }
+            }
         }
-        self.waits.retain(|_, waits| !waits.is_empty());
+        // Who is told of a file, or of a refusal, and is no watcher, waits no longer.
+        let over: HashSet<Waiter> = events.iter().filter_map(told).cloned().collect();
+        self.leave(place, |wait| wait.watches() || !over.contains(&wait.waiter));
         for event in events {
             // A scheduler that is gone looks again when it is back.
             let _ = self.questions.events.send(event);
@@ -176,31 +197,40 @@ impl Looks {
     }
 }
 
+/// Who is told by an event of this room.
+fn told(event: &Event) -> Option<&Waiter> {
+    match event {
+        Event::FilesFound(waiter, ..) | Event::FilesRefused(waiter, _) => Some(waiter),
+        _ => None,
+    }
+}
+
 impl Wait {
-    fn place(&self) -> Place {
-        let event = &self.event;
-        (
-            self.behalf.clone(),
-            event.directory.clone(),
-            event.pattern.clone(),
-        )
+    const fn watches(&self) -> bool {
+        matches!(self.waiter, Waiter::Watcher(_))
     }
 
-    fn is_met_by(&self, file: &FoundFile) -> bool {
-        match self.event.change {
+    /// What it is told of these files, if anything.
+    fn event(&mut self, change: FileChange, files: &[FoundFile]) -> Option<Event> {
+        if self.watches() {
+            return self.watched(change, files);
+        }
+        let met = |file: &&FoundFile| match change {
             FileChange::Exists => true,
             FileChange::Changes => file.changed > self.since,
-        }
+        };
+        let first = files.iter().find(met)?.clone();
+        Some(Event::FilesFound(self.waiter.clone(), vec![first], false))
     }
 
     /// What a watcher has to be told, if anything.
-    fn watched(&mut self, waiter: &Waiter, files: &[FoundFile]) -> Option<Event> {
+    fn watched(&mut self, change: FileChange, files: &[FoundFile]) -> Option<Event> {
         let mark = |file: &FoundFile| (file.path.clone(), file.bytes, file.modified, file.changed);
         let there: HashSet<_> = files.iter().map(mark).collect();
         let new = files.iter().filter(|file| !self.told.contains(&mark(file)));
         let new: Vec<FoundFile> = new.cloned().collect();
         self.told = there;
-        let began = std::mem::take(&mut self.fresh) && self.event.change == FileChange::Changes;
-        (began || !new.is_empty()).then(|| Event::FilesFound(waiter.clone(), new, began))
+        let began = std::mem::take(&mut self.fresh) && change == FileChange::Changes;
+        (began || !new.is_empty()).then(|| Event::FilesFound(self.waiter.clone(), new, began))
     }
 }

@@ -59,6 +59,8 @@ impl Default for TriggerOptions {
 const GAP: Duration = Duration::from_millis(50);
 /// The same when all that is due belongs to teams that have as many as they may.
 const FULL: Duration = Duration::from_millis(250);
+/// Before what had to be left is claimed after a poll has made room: others that end meanwhile make room too.
+const BREATH: Duration = Duration::from_millis(2);
 /// How long what was polled waits for company before it is written.
 const GATHER: Duration = Duration::from_millis(20);
 /// After a poll the next is made no sooner, whatever the trigger wants.
@@ -95,6 +97,8 @@ struct State {
     write_at: Option<Instant>,
     /// When to claim; none: when somebody says so.
     claim_at: Option<Instant>,
+    /// Something is due that could not be claimed: its team, or the host, has as many as it may.
+    left: bool,
     renew_at: Instant,
     forget_at: Instant,
 }
@@ -110,6 +114,7 @@ impl Polls {
             done: Vec::new(),
             write_at: None,
             claim_at: Some(Instant::now()),
+            left: false,
             renew_at: Instant::now() + self.options.lease / 3,
             forget_at: Instant::now(),
         };
@@ -117,12 +122,17 @@ impl Polls {
             let draining = *shutdown.borrow_and_update() >= Shutdown::Drain;
             let now = Instant::now();
             let room = self.room(&state);
-            if !draining && room > 0 && state.claim_at.is_some_and(|at| at <= now) {
-                state.claim_at = self.claim(&mut state, room).await;
-            }
+            let claims = !draining && room > 0 && state.claim_at.is_some_and(|at| at <= now);
             let alone = state.flights.is_empty();
-            if state.write_at.is_some_and(|at| alone || at <= now) {
+            // What is not written counts as held, and keeps its team from more.
+            if state
+                .write_at
+                .is_some_and(|at| alone || claims || at <= now)
+            {
                 self.write(&mut state).await;
+            }
+            if claims {
+                state.claim_at = self.claim(&mut state, room).await;
             }
             if state.renew_at <= now {
                 self.renew(&mut state).await;
@@ -147,9 +157,10 @@ impl Polls {
                 biased;
                 Some(landed) = state.flights.join_next(), if busy => {
                     self.claimant.under_way.over();
-                    // What a full team had to leave may be taken now.
-                    let next = Instant::now() + GAP;
-                    state.claim_at = state.claim_at.map(|at| at.min(next));
+                    if state.left {
+                        let next = Instant::now() + BREATH;
+                        state.claim_at = state.claim_at.map(|at| at.min(next));
+                    }
                     match landed {
                         Ok((row, lease, since, report)) => self.landed(&mut state, row, lease, since, report),
                         Err(panic) => error!(%panic, "a poll was lost; its trigger is polled again when its lease is over"),
@@ -209,11 +220,11 @@ impl Polls {
             });
         }
         match ports.triggers.next_trigger_due().await {
-            Ok(next) => next.map(|at| {
-                // What is due and was not claimed belongs to teams that have as many as they may.
-                let gap = if none && at <= now { FULL } else { GAP };
-                began + at.since(now).max(gap).min(FAR)
-            }),
+            Ok(next) => {
+                state.left = next.is_some_and(|at| at <= now);
+                let gap = if none && state.left { FULL } else { GAP };
+                next.map(|at| began + at.since(now).max(gap).min(FAR))
+            }
             Err(error) => {
                 warn!(%error, "triggers could not be asked for; trying again");
                 Some(began + STORE)

@@ -93,6 +93,11 @@ impl Active {
             .collect()
     }
 
+    /// Whether an instance has not passed its gates.
+    pub(super) fn is_outside(&self, at: InstanceIndex) -> bool {
+        !self.gates(at).is_empty() && !self.inside.contains(&at)
+    }
+
     fn rank(&self, at: InstanceIndex) -> (i64, RunKey, InstanceIndex) {
         let age = self.row.logical_date.unwrap_or(self.row.run_after);
         (age.micros(), self.row.key, at)

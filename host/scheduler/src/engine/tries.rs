@@ -55,7 +55,12 @@ impl Engine {
             .run
             .fields(at)
             .is_some_and(|f| f.first_started_at.is_some());
-        let Some(token) = active.run.claim(at, now, &mut moves) else {
+        // It may have stood in line for longer than it was ready, and wait before its gates since.
+        let token = match active.has_gates && active.is_outside(at) {
+            true => None,
+            false => active.run.claim(at, now, &mut moves),
+        };
+        let Some(token) = token else {
             let team = active.team;
             self.admission.release(team, admitted);
             return;

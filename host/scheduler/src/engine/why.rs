@@ -129,10 +129,6 @@ impl Engine {
 }
 
 impl Active {
-    fn is_outside(&self, at: InstanceIndex) -> bool {
-        !self.gates(at).is_empty() && !self.inside.contains(&at)
-    }
-
     /// What the rules say about an instance that is not ready.
     fn instance_deps(&self, at: InstanceIndex, now: Timestamp) -> Vec<FailedDep> {
         let Some(fields) = self.run.fields(at) else {

@@ -6,8 +6,10 @@ use airlock_model::{
     callback::{CallbackKind, CallbackSpec, CallbackState},
     dag::{AssetSpec, WatcherSpec},
     outcome::{Failure, FailureKind},
-    port::{Pause, Polled, WatchedEvent},
-    trigger::{Deferral, OwnTrigger, Resume, Trigger, TriggerEvent},
+    port::{FoundFile, Pause, Polled, WatchedEvent},
+    trigger::{
+        Deferral, FileChange, FileEvent, HostEvent, OwnTrigger, Resume, Trigger, TriggerEvent,
+    },
 };
 
 use super::*;
@@ -274,4 +276,49 @@ async fn of_changes_with_one_key_that_a_watcher_sees_one_counts() {
         .await;
     assert_eq!(bench.memory.waiting.lock().unwrap().events, all);
     assert_eq!(bench.handle.health().teams[0].tally.watched, 3);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_keeps_nobody_waiting_who_waits_for_a_file_elsewhere() {
+    let waits = |work: &Work| {
+        if work.resume.is_some() {
+            return Some(value("1"));
+        }
+        Some(Outcome::Deferred(Box::new(Deferral {
+            trigger: Trigger::Host(HostEvent::File(FileEvent {
+                directory: work.names.run_id.to_string(),
+                pattern: "*".into(),
+                change: FileChange::Exists,
+            })),
+            resume: Resume {
+                method: "found".into(),
+                arguments: "[]".into(),
+            },
+            timeout: None,
+        })))
+    };
+    let answers = Answers {
+        look: Box::new(|event| {
+            let file = FoundFile {
+                path: "a".into(),
+                bytes: 1,
+                modified: SystemClock.now(),
+                changed: SystemClock.now(),
+            };
+            (event.directory != "hangs").then(|| vec![file])
+        }),
+        ..Answers::none()
+    };
+    let bench = start_dag(chain(1), waits, answers);
+    let hangs = bench.trigger("hangs").await.unwrap();
+    bench
+        .until(|b| b.handle.health().teams[0].deferred == 1)
+        .await;
+    for n in 0..3 {
+        let run = bench.trigger(&format!("well{n}")).await.unwrap();
+        bench
+            .until(|b| b.run_state(run.key) == Some(RunState::Success))
+            .await;
+    }
+    assert_eq!(bench.run_state(hangs.key), Some(RunState::Running));
 }

@@ -227,8 +227,12 @@ impl DeadlineStore for Memory {
 type PollAnswer = Box<dyn Fn(&Poll) -> Result<Polled, Failure> + Send + Sync>;
 type CallAnswer = Box<dyn Fn(&CallbackWork) -> Result<(), Failure> + Send + Sync>;
 
-/// Polls and runs callbacks as a test says.
+type LookAnswer = Box<dyn Fn(&FileEvent) -> Option<Vec<FoundFile>> + Send + Sync>;
+
+/// Polls, runs callbacks and looks at files as a test says.
 pub(crate) struct Answers {
+    /// None: the disk hangs.
+    pub(crate) look: LookAnswer,
     pub(crate) poll: PollAnswer,
     pub(crate) call: CallAnswer,
 }
@@ -237,6 +241,7 @@ impl Answers {
     /// Nobody waits, and nobody hears of anything.
     pub(crate) fn none() -> Self {
         Self {
+            look: Box::new(|_| panic!("no file is to be looked at")),
             poll: Box::new(|_| panic!("nothing is to be polled")),
             call: Box::new(|_| panic!("nobody is to be called")),
         }
@@ -262,7 +267,10 @@ impl CallbackRunner for Answers {
 
 #[async_trait]
 impl Files for Answers {
-    async fn look(&self, _: &FileWaiter, _: &FileEvent) -> Result<Vec<FoundFile>, FileFailure> {
-        Ok(vec![])
+    async fn look(&self, _: &FileWaiter, event: &FileEvent) -> Result<Vec<FoundFile>, FileFailure> {
+        match (self.look)(event) {
+            Some(files) => Ok(files),
+            None => std::future::pending().await,
+        }
     }
 }
