@@ -56,6 +56,31 @@ pub fn example(name: &str) -> PathBuf {
     built(&checkout().join("bundles"), name)
 }
 
+/// A team with the examples' bundle, which is granted what it asks for: an inbox and an outbox in this folder, and a
+/// server that is there only if the test serves it.
+///
+/// # Panics
+/// When the two directories cannot be made.
+#[must_use]
+pub fn examples(team: &str, folder: &Path) -> String {
+    let mut config = format!(
+        "[[team]]\nname = \"{team}\"\n[[team.bundle]]\nname = \"examples\"\nsource = \"{}\"\n\
+         [[team.bundle.grant.http]]\nurl = \"http://127.0.0.1:18181/*\"\nmethods = [\"GET\"]\n",
+        example("examples").display()
+    );
+    for (path, mode) in [("inbox", "read"), ("outbox", "read-write")] {
+        let host = folder.join(path);
+        std::fs::create_dir_all(&host).expect("a directory");
+        let host = host.display();
+        write!(
+            config,
+            "[[team.bundle.grant.directory]]\npath = \"{path}\"\nhost = \"{host}\"\nmode = \"{mode}\"\n"
+        )
+        .expect("a string takes it");
+    }
+    config
+}
+
 /// A built test guest, with its `bundle.toml` embedded.
 #[must_use]
 pub fn guest(name: &str) -> PathBuf {

@@ -7,17 +7,9 @@
     reason = "a test that cannot go on is to fail"
 )]
 
-use airlock_tests::{Host, escape, example};
+use airlock_tests::{Host, escape, examples};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-fn examples() -> String {
-    let bundle = example("examples");
-    format!(
-        "[[team]]\nname = \"demo\"\n[[team.bundle]]\nname = \"examples\"\nsource = \"{}\"\n",
-        bundle.display()
-    )
-}
 
 /// `task_id state try` of each task instance of a run, sorted.
 async fn tasks(host: &Host, dag: &str, run: &str) -> Vec<String> {
@@ -44,7 +36,8 @@ async fn tasks(host: &Host, dag: &str, run: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn what_was_skipped_stays_skipped_when_it_is_cleared_and_the_rest_runs_again() {
-    let host = Host::start(&examples());
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(&examples("demo", folder.path()));
     let run = host.trigger("branch", json!({"logical_date": null})).await;
     assert_eq!(host.ended("branch", &run).await, "success");
     let before = [
@@ -84,7 +77,8 @@ async fn what_was_skipped_stays_skipped_when_it_is_cleared_and_the_rest_runs_aga
 
 #[tokio::test]
 async fn a_success_makes_the_runs_of_those_who_wait_for_what_it_changed() {
-    let host = Host::start(&examples());
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(&examples("demo", folder.path()));
     host.dag("consume").await;
     let run = host.trigger("produce", json!({"logical_date": null})).await;
     assert_eq!(host.ended("produce", &run).await, "success");
@@ -105,7 +99,8 @@ async fn a_success_makes_the_runs_of_those_who_wait_for_what_it_changed() {
 
 #[tokio::test]
 async fn a_backfill_runs_the_past_again_and_one_that_is_there_says_so() {
-    let host = Host::start(&examples());
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(&examples("demo", folder.path()));
     host.until("the catch-up", async || {
         (host.runs("balance", Some("success")).await >= 3).then_some(())
     })
@@ -136,7 +131,8 @@ async fn a_backfill_runs_the_past_again_and_one_that_is_there_says_so() {
 
 #[tokio::test]
 async fn a_task_of_a_paused_dag_says_why_it_waits() {
-    let host = Host::start(&examples());
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(&examples("demo", folder.path()));
     host.dag("branch").await;
     let (status, _) = host
         .call(
@@ -157,7 +153,8 @@ async fn a_task_of_a_paused_dag_says_why_it_waits() {
 
 #[tokio::test]
 async fn a_bundles_own_timetable_is_asked_by_whoever_triggers_and_by_whoever_looks_ahead() {
-    let host = Host::start(&examples());
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(&examples("demo", folder.path()));
     host.dag("month_end").await;
     let coming = host.cli_json(&["dags", "next-execution", "month_end", "-n", "3"]);
     let coming = coming.as_array().unwrap();

@@ -17,29 +17,15 @@ use std::{
     time::Duration,
 };
 
-use airlock_tests::{Host, escape, example, guest_with};
+use airlock_tests::{Host, escape, examples, guest_with};
 use serde_json::{Value, json};
 
-/// The examples with all that they ask for; leases are short, so that what a killed host held comes free soon.
-fn examples(folder: &Path) -> String {
-    for path in ["inbox", "outbox"] {
-        std::fs::create_dir_all(folder.join(path)).unwrap();
-    }
-    let directory = |path: &str, mode: &str| {
-        let host = folder.join(path);
-        format!(
-            "[[team.bundle.grant.directory]]\npath = \"{path}\"\nhost = \"{}\"\nmode = \"{mode}\"\n",
-            host.display()
-        )
-    };
-    format!(
-        "[triggers]\nlease = \"1s\"\nfile_interval = \"100ms\"\n[callbacks]\nlease = \"1s\"\n\
-         [[team]]\nname = \"demo\"\n[[team.bundle]]\nname = \"examples\"\nsource = \"{}\"\n{}{}\
-         [[team.bundle.grant.http]]\nurl = \"http://127.0.0.1:18181/*\"\nmethods = [\"GET\"]\n",
-        example("examples").display(),
-        directory("inbox", "read"),
-        directory("outbox", "read-write"),
-    )
+/// Leases are short, so that what a killed host held comes free soon.
+const SOON: &str =
+    "[triggers]\nlease = \"1s\"\nfile_interval = \"100ms\"\n[callbacks]\nlease = \"1s\"\n";
+
+fn demo(folder: &Path) -> String {
+    format!("{SOON}{}", examples("demo", folder))
 }
 
 /// The value of `field` in each task instance of a run, by task.
@@ -75,7 +61,7 @@ fn told(folder: &Path, dag: &str) -> Vec<String> {
 async fn a_task_waits_without_a_slot_and_goes_on_as_the_same_try() {
     let folder = tempfile::tempdir().unwrap();
     // One instance at a time: a task that kept its slot while it waits would stop the others.
-    let config = format!("[limits]\ninstances = 1\n{}", examples(folder.path()));
+    let config = format!("[limits]\ninstances = 1\n{}", demo(folder.path()));
     let host = Host::start(&config);
     let mut runs = Vec::new();
     for dag in ["wait_for_time", "deferral", "sensor_deferred"] {
@@ -94,7 +80,7 @@ async fn a_task_waits_without_a_slot_and_goes_on_as_the_same_try() {
 #[tokio::test]
 async fn callbacks_hear_of_everything_that_they_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let host = Host::start(&examples(folder.path()));
+    let host = Host::start(&demo(folder.path()));
     let run = host
         .trigger("callbacks", json!({"logical_date": null}))
         .await;
@@ -133,7 +119,7 @@ async fn events(host: &Host, asset: &str) -> Vec<Value> {
 async fn each_file_that_arrives_makes_one_event_also_while_the_host_is_down() {
     let folder = tempfile::tempdir().unwrap();
     let home = tempfile::tempdir().unwrap();
-    let config = examples(folder.path());
+    let config = demo(folder.path());
     let write = |name: &str, text: &str| {
         // As a careful writer does: it is there as a whole, or not at all.
         let inbox = folder.path().join("inbox");
@@ -212,7 +198,7 @@ async fn each_release_that_a_server_tells_of_makes_one_event_whatever_the_server
         r#"[{"version": "1.0", "notes": "the first"}, {"version": "1.1", "notes": "better"}]"#;
     let answer = Arc::new(Mutex::new((200, one.to_owned())));
     serve("127.0.0.1:18181", Arc::clone(&answer));
-    let host = Host::start(&examples(folder.path()));
+    let host = Host::start(&demo(folder.path()));
     let versions = async |count: usize| {
         host.until("the releases", async || {
             let events = events(&host, "releases").await;
@@ -255,7 +241,7 @@ async fn a_host_that_is_killed_again_and_again_loses_no_event_no_task_and_no_cal
     const RUNS: usize = 12;
     let folder = tempfile::tempdir().unwrap();
     let home = tempfile::tempdir().unwrap();
-    let config = examples(folder.path());
+    let config = demo(folder.path());
     let mut host = Host::start_in(home.path(), &config);
     for n in 0..RUNS {
         for dag in ["deferral", "callbacks_of_success", "callbacks"] {
@@ -323,14 +309,12 @@ async fn triggers_and_callbacks_that_try_what_they_may_not_hurt_themselves_alone
             path.display()
         )
     };
-    let neighbour = examples(folder.path());
-    let neighbour = neighbour.split_once("[[team]]").map(|(_, team)| team);
     let config = format!(
         "[limits]\ntrigger_cpu_time = \"100ms\"\ntrigger_wall_time = \"1s\"\n\
          callback_cpu_time = \"100ms\"\ncallback_wall_time = \"1s\"\n\
          [triggers]\nretry_delay = \"10ms\"\n[callbacks]\nretry_delay = \"10ms\"\ntries = 2\n\
-         [[team]]{}[[team]]\nname = \"hostile\"\n{}{}",
-        neighbour.unwrap_or_default(),
+         {}[[team]]\nname = \"hostile\"\n{}{}",
+        examples("demo", folder.path()),
         bundle("hostile_triggers"),
         bundle("hostile_callbacks"),
     );
