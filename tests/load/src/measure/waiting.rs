@@ -187,9 +187,9 @@ pub(crate) async fn polling(report: &mut Report) {
         .await;
     let polls = async || -> u64 {
         let metrics = host.metrics().await;
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("airlock_trigger_polls_total{team=\"measured\",outcome=\"success\"} "));
+        let line = metrics.lines().find_map(|line| {
+            line.strip_prefix("airlock_trigger_polls_total{team=\"measured\",outcome=\"success\"} ")
+        });
         line.and_then(|count| count.parse().ok()).unwrap_or(0)
     };
     host.until("the first polls", async || {
