@@ -10,11 +10,7 @@ use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Durat
 use airlock_model::{
     id::{RunKey, TriggerId},
     outcome::Outcome,
-    port::{
-        AssetStore, Batch, Blobs, CallbackRunner, CallbackStore, Clock, CommitError, DagStore,
-        DeadlineStore, Executor, Files, Poller, RunStore, SchedulerHealth, Timetables,
-        TriggerStore, XcomStore,
-    },
+    port::{Batch, CallbackStore, Clock, CommitError, DagStore, RunStore, SchedulerHealth},
     state::RunType,
     time::Timestamp,
 };
@@ -25,6 +21,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
+    Ports,
     abroad::{Abroad, Beside},
     engine::{AfterCommit, Answer, Claim, Dispatch, Engine, Event},
     handle::Handle,
@@ -32,39 +29,6 @@ use crate::{
     questions::Questions,
     seen::Seen,
 };
-
-/// What the scheduler needs of others.
-#[derive(Clone)]
-pub struct Ports {
-    /// Runs.
-    pub runs: Arc<dyn RunStore>,
-    /// DAGs.
-    pub dags: Arc<dyn DagStore>,
-    /// XComs.
-    pub xcoms: Arc<dyn XcomStore>,
-    /// Where large XComs go.
-    pub blobs: Arc<dyn Blobs>,
-    /// Events of assets.
-    pub assets: Arc<dyn AssetStore>,
-    /// Timetables that are bundles' own code.
-    pub timetables: Arc<dyn Timetables>,
-    /// Triggers that are bundles' own code.
-    pub triggers: Arc<dyn TriggerStore>,
-    /// Who polls them.
-    pub poller: Arc<dyn Poller>,
-    /// Requests for callbacks.
-    pub callbacks: Arc<dyn CallbackStore>,
-    /// Who runs them.
-    pub callback_runner: Arc<dyn CallbackRunner>,
-    /// Deadlines of runs.
-    pub deadlines: Arc<dyn DeadlineStore>,
-    /// Files for which somebody waits.
-    pub files: Arc<dyn Files>,
-    /// Who runs tries.
-    pub executor: Arc<dyn Executor>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-}
 
 /// How far a shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

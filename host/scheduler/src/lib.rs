@@ -19,13 +19,15 @@ mod handle;
 pub mod import;
 mod lists;
 pub mod policy;
+mod ports;
 mod questions;
 pub mod restart;
 mod seen;
 
 pub use abroad::{CallbackOptions, TriggerOptions};
-pub use driver::{Channel, Ports, Scheduler};
+pub use driver::{Channel, Scheduler};
 pub use engine::{Engine, LiveDag, Options, TeamSetup};
 pub use handle::Handle;
 pub use import::{ImportPolicy, Importer};
 pub use policy::DagPolicy;
+pub use ports::Ports;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::{
-    driver::Ports,
+    Ports,
     engine::{
         AverageQuestion, CoverQuestion, Event, Past, PastQuestion, Sighting, StateFound,
         StateQuestion, TimetableQuestion,
