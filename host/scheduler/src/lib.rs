@@ -6,7 +6,7 @@
 //! written the next one gathers, so that one `fsync` carries as much as has come to pass meanwhile: a
 //! lone step costs one `fsync`, a thousand parallel ones cost a few.
 //!
-//! Beside the driver's loop work those that poll triggers, run callbacks and look for files ([`abroad`]): they
+//! Beside the driver's loop work those that poll triggers, run callbacks and look for files (`abroad`): they
 //! take rows by lease and tell the engine what came of them.
 //!
 //! [`import`] is the way in: it turns a bundle version into live DAGs or into import errors.

@@ -95,8 +95,12 @@ impl Store {
                 .bind(dag_id.as_str())
                 .execute(&mut *db)
                 .await?;
-            // Its watchers are the old bundle's code.
+            // Its watchers are the old bundle's code, and so is what would hear of missed deadlines.
             sqlx::query("DELETE FROM trigger WHERE dag_id = $1")
+                .bind(dag_id.as_str())
+                .execute(&mut *db)
+                .await?;
+            sqlx::query("DELETE FROM deadline WHERE dag_id = $1 AND missed_at IS NULL")
                 .bind(dag_id.as_str())
                 .execute(&mut *db)
                 .await?;

@@ -8,7 +8,7 @@ use crate::on_both;
 on_both! {
     a_run_takes_what_waits_for_it_and_what_would_tell_of_it,
     a_dag_takes_its_watchers_too,
-    a_dag_that_is_given_away_leaves_its_watchers_behind,
+    a_dag_that_is_given_away_leaves_its_watchers_and_its_deadlines_behind,
 }
 
 fn dag(name: &str) -> StoredDag {
@@ -43,6 +43,12 @@ async fn lived(store: &Store) -> [NewRun; 2] {
         missed_at: Some(at(6)),
         request: Arc::new(callback(run, 1, 5)),
     };
+    let ahead = |run: &NewRun| DeadlineRow {
+        name: "by night".into(),
+        at: at(50),
+        missed_at: None,
+        ..deadline(run)
+    };
     let batch = Batch {
         new_triggers: runs
             .iter()
@@ -55,7 +61,10 @@ async fn lived(store: &Store) -> [NewRun; 2] {
             .iter()
             .flat_map(|run| [callback(run, 9, 1), callback(run, 1, 1)])
             .collect(),
-        deadlines: runs.iter().map(deadline).collect(),
+        deadlines: runs
+            .iter()
+            .flat_map(|run| [deadline(run), ahead(run)])
+            .collect(),
         ..creating(&runs)
     };
     store.commit(&batch).await.unwrap();
@@ -76,7 +85,7 @@ async fn a_run_takes_what_waits_for_it_and_what_would_tell_of_it(fresh: Fresh) {
     let held = claim_callbacks(store, host(), 10, 100).await;
     store.delete_run(run.run.key).await.unwrap();
     // The watcher is the DAG's.
-    assert_eq!(counts(&fresh).await, [3, 2, 1]);
+    assert_eq!(counts(&fresh).await, [3, 2, 2]);
     let ends: Vec<_> = held
         .iter()
         .map(|(row, lease)| (row.id, *lease, at(11), CallbackEnd::Done))
@@ -98,7 +107,7 @@ async fn a_dag_takes_its_watchers_too(fresh: Fresh) {
     let store = &fresh.store;
     lived(store).await;
     store.delete(&dag_id("weather")).await.unwrap();
-    assert_eq!(counts(&fresh).await, [2, 2, 1]);
+    assert_eq!(counts(&fresh).await, [2, 2, 2]);
     let other = dag_id("other");
     assert!(triggers(store).await.iter().all(|row| row.dag_id == other));
     assert!(
@@ -109,7 +118,7 @@ async fn a_dag_takes_its_watchers_too(fresh: Fresh) {
     );
 }
 
-async fn a_dag_that_is_given_away_leaves_its_watchers_behind(fresh: Fresh) {
+async fn a_dag_that_is_given_away_leaves_its_watchers_and_its_deadlines_behind(fresh: Fresh) {
     let store = &fresh.store;
     lived(store).await;
     let (weather, storm) = (dag_id("weather"), bundle("storm"));
@@ -117,6 +126,7 @@ async fn a_dag_that_is_given_away_leaves_its_watchers_behind(fresh: Fresh) {
         .transfer(&weather, &storm, &team("north"))
         .await
         .unwrap();
-    // What is to be told of its runs is told by the bundle that they ran in.
-    assert_eq!(counts(&fresh).await, [2, 4, 2]);
+    // What came to pass in its runs is told by the bundle that they ran in; what comes to pass from now on is not that
+    // bundle's business.
+    assert_eq!(counts(&fresh).await, [2, 4, 3]);
 }
