@@ -135,7 +135,7 @@ fn page(review: &Review) -> String {
             "tell time, random numbers",
             "always (frozen while parsing)",
             "–",
-            "task",
+            "task, trigger, callback",
         ]
         .map(str::to_owned),
     );
