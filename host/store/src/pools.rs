@@ -94,7 +94,7 @@ impl PoolStore for Store {
 /// What waits and what runs, in runs that have not ended.
 const LOADS: &str = "SELECT r.team, t.pool, t.state, CAST(SUM(t.pool_slots) AS BIGINT) AS slots
      FROM dag_run r JOIN task_instance t ON t.run = r.key
-     WHERE r.state IN ('queued', 'running') AND t.state IN ('scheduled', 'queued', 'running')
+     WHERE r.state IN ('queued', 'running') AND t.state IN ('scheduled', 'queued', 'running', 'deferred')
      GROUP BY r.team, t.pool, t.state";
 
 #[derive(FromRow)]
@@ -111,25 +111,28 @@ impl PoolLoads for Store {
         let rows: Vec<LoadRecord> = read!(self, db => {
             Ok(sqlx::query_as(LOADS).fetch_all(db).await?)
         })?;
-        let mut loads: BTreeMap<(String, String), [u64; 3]> = BTreeMap::new();
+        let mut loads: BTreeMap<(String, String), [u64; 4]> = BTreeMap::new();
         for row in rows {
             let slots = u64::try_from(row.slots).unwrap_or_default();
-            let [scheduled, queued, running] = loads.entry((row.team, row.pool)).or_default();
+            let [scheduled, queued, running, deferred] =
+                loads.entry((row.team, row.pool)).or_default();
             match row.state.as_str() {
                 "scheduled" => *scheduled = slots,
                 "queued" => *queued = slots,
+                "deferred" => *deferred = slots,
                 _ => *running = slots,
             }
         }
         loads
             .into_iter()
-            .map(|((team, pool), [scheduled, queued, running])| {
+            .map(|((team, pool), [scheduled, queued, running, deferred])| {
                 Ok(PoolLoad {
                     team: column::name(&team)?,
                     pool: column::name(&pool)?,
                     scheduled,
                     queued,
                     running,
+                    deferred,
                 })
             })
             .collect()

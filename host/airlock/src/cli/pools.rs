@@ -55,12 +55,13 @@ pub(crate) enum Command {
     },
 }
 
-const FIELDS: [(&str, &str); 8] = [
+const FIELDS: [(&str, &str); 9] = [
     ("pool", "name"),
     ("team", "team_name"),
     ("slots", "slots"),
     ("occupied", "occupied_slots"),
     ("waiting", "scheduled_slots"),
+    ("deferred", "deferred_slots"),
     ("open", "open_slots"),
     ("in airlock.toml", "is_configured"),
     ("description", "description"),

@@ -121,6 +121,8 @@ pub struct PoolLoad {
     pub queued: u64,
     /// Slots of those that run.
     pub running: u64,
+    /// Slots of those that wait for a trigger, which a pool may count or not.
+    pub deferred: u64,
 }
 
 /// How full the pools are.

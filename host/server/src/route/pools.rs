@@ -39,11 +39,13 @@ pub(crate) struct Pool {
     is_configured: bool,
     /// Slots of tasks that run.
     running_slots: u64,
+    /// Slots of tasks that wait for a trigger; they take none unless the pool includes them.
+    deferred_slots: u64,
     /// Slots of tasks that are on their way.
     queued_slots: u64,
     /// Slots that tasks wait for; they take none yet.
     scheduled_slots: u64,
-    /// Slots that are taken: running and queued.
+    /// Slots that are taken: running, queued, and deferred where the pool includes those.
     occupied_slots: u64,
     /// Slots that are left; -1 means without bound.
     open_slots: i64,
@@ -96,32 +98,39 @@ list_query! {
 struct Shown<'a> {
     state: &'a ApiState,
     /// By the pool that serves it: a team's own, else the global one of that name.
-    loads: BTreeMap<(Scope, PoolName), [u64; 3]>,
+    loads: BTreeMap<(Scope, PoolName), [u64; 4]>,
 }
 
 impl<'a> Shown<'a> {
     async fn new(state: &'a ApiState, pools: &[Model]) -> Result<Self, ApiError> {
         let own: BTreeSet<_> = pools.iter().map(|pool| (&pool.scope, &pool.name)).collect();
-        let mut loads: BTreeMap<_, [u64; 3]> = BTreeMap::new();
+        let mut loads: BTreeMap<_, [u64; 4]> = BTreeMap::new();
         for load in state.pool_loads.pool_loads().await? {
             let scope = Scope::Team(load.team);
             let scope = match own.contains(&(&scope, &load.pool)) {
                 true => scope,
                 false => Scope::Global,
             };
-            let [running, queued, scheduled] = loads.entry((scope, load.pool)).or_default();
+            let [running, queued, scheduled, deferred] =
+                loads.entry((scope, load.pool)).or_default();
             *running += load.running;
             *queued += load.queued;
             *scheduled += load.scheduled;
+            *deferred += load.deferred;
         }
         Ok(Self { state, loads })
     }
 
     fn wire(&self, pool: Model) -> Pool {
         let key = (pool.scope, pool.name);
-        let [running_slots, queued_slots, scheduled_slots] =
+        let [running_slots, queued_slots, scheduled_slots, deferred_slots] =
             self.loads.get(&key).copied().unwrap_or_default();
-        let occupied_slots = running_slots + queued_slots;
+        let kept = if pool.include_deferred {
+            deferred_slots
+        } else {
+            0
+        };
+        let occupied_slots = running_slots + queued_slots + kept;
         let left = |slots: u32| {
             i64::from(slots)
                 .saturating_sub_unsigned(occupied_slots)
@@ -136,6 +145,7 @@ impl<'a> Shown<'a> {
             running_slots,
             queued_slots,
             scheduled_slots,
+            deferred_slots,
             occupied_slots,
             open_slots: u32::try_from(pool.slots).map_or(-1, left),
             name: key.1.to_string(),

@@ -231,6 +231,7 @@ async fn a_pool_says_how_many_of_its_slots_are_taken_wanted_and_left() {
         scheduled: slots,
         queued: 1,
         running: 2,
+        deferred: 3,
     };
     *api.world.pool_loads.lock().unwrap() = vec![
         load("default", "shared", 10),
@@ -242,25 +243,32 @@ async fn a_pool_says_how_many_of_its_slots_are_taken_wanted_and_left() {
         name: name.parse().unwrap(),
         slots,
         description: None,
-        include_deferred: false,
+        include_deferred: name == "own",
     };
     *api.world.pools.lock().unwrap() = vec![
         of(Scope::Global, "shared", 7),
         of(Scope::Global, "own", -1),
-        of(Scope::Team(team("payments")), "own", 2),
+        of(Scope::Team(team("payments")), "own", 5),
     ];
     let figures = async |path: &str| {
         let (_, pool) = api.get(&format!("/api/v2/pools/{path}")).await;
-        ["running", "queued", "scheduled", "occupied", "open"]
-            .map(|kind| pool[format!("{kind}_slots")].as_i64().unwrap())
+        [
+            "running",
+            "queued",
+            "scheduled",
+            "deferred",
+            "occupied",
+            "open",
+        ]
+        .map(|kind| pool[format!("{kind}_slots")].as_i64().unwrap())
     };
-    assert_eq!(figures("shared").await, [4, 2, 30, 6, 1], "of all teams");
+    assert_eq!(figures("shared").await, [4, 2, 30, 6, 6, 1], "of all teams");
     assert_eq!(
         figures("own?team=payments").await,
-        [2, 1, 30, 3, 0],
-        "fuller than it is now large"
+        [2, 1, 30, 3, 6, 0],
+        "what waits for a trigger keeps its slots; fuller than it is now large"
     );
-    assert_eq!(figures("own").await, [0, 0, 0, 0, -1], "without bound");
+    assert_eq!(figures("own").await, [0, 0, 0, 0, 0, -1], "without bound");
     let (_, all) = api.get("/api/v2/pools").await;
     assert_eq!(all["pools"][1]["occupied_slots"], 6);
 }

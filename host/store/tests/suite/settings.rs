@@ -305,7 +305,7 @@ async fn a_pool_that_the_configuration_made_goes_with_it_and_one_that_somebody_m
 
 async fn a_pool_is_as_full_as_its_unfinished_task_instances_say(fresh: Fresh) {
     let store = &fresh.store;
-    let mut run = new_run("d", 1, 5);
+    let mut run = new_run("d", 1, 6);
     run.run.state = RunState::Running;
     for (i, state) in [
         (0, TaskState::Success),
@@ -313,6 +313,7 @@ async fn a_pool_is_as_full_as_its_unfinished_task_instances_say(fresh: Fresh) {
         (2, TaskState::Queued),
         (3, TaskState::Scheduled),
         (4, TaskState::Scheduled),
+        (5, TaskState::Deferred),
     ] {
         run.tasks[i].fields.state = Some(state);
         run.tasks[i].pool_slots = 1 << i;
@@ -322,15 +323,19 @@ async fn a_pool_is_as_full_as_its_unfinished_task_instances_say(fresh: Fresh) {
     ended.run.state = RunState::Failed;
     ended.tasks[0].fields.state = Some(TaskState::Running);
     store.commit(&creating(&[run, ended])).await.unwrap();
-    let load = |pool: &str, [scheduled, queued, running]: [u64; 3]| PoolLoad {
+    let load = |pool: &str, [scheduled, queued, running, deferred]: [u64; 4]| PoolLoad {
         team: team("default"),
         pool: PoolName::new(pool).unwrap(),
         scheduled,
         queued,
         running,
+        deferred,
     };
     assert_eq!(
         store.pool_loads().await.unwrap(),
-        [load("default_pool", [8, 4, 2]), load("gpu", [16, 0, 0])]
+        [
+            load("default_pool", [8, 4, 2, 32]),
+            load("gpu", [16, 0, 0, 0])
+        ]
     );
 }
