@@ -15,7 +15,7 @@ use airlock_model::{
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::{error, warn};
 
-use super::{Claimant, backoff};
+use super::{Claimant, FAR, FULL, STORE, backoff, until};
 use crate::driver::Shutdown;
 
 /// Bounds of callbacks.
@@ -50,12 +50,6 @@ impl Default for CallbackOptions {
 
 /// Between two claims of callbacks that only the clock has made due.
 const GAP: Duration = Duration::from_millis(10);
-/// The same when all that is due belongs to teams that have as many as they may.
-const FULL: Duration = Duration::from_millis(250);
-/// Nobody sleeps longer than this, so that a clock that was set is noticed.
-const FAR: Duration = Duration::from_secs(3600);
-/// After the store did not answer.
-const STORE: Duration = Duration::from_secs(1);
 
 type End = (CallbackId, Lease, Timestamp, CallbackEnd);
 
@@ -76,7 +70,7 @@ impl Calls {
         let mut ends: Vec<End> = Vec::new();
         let mut claim_at = Some(Instant::now());
         let mut write_at = Instant::now();
-        let mut renew_at = Instant::now() + self.claimant.lease / 3;
+        let mut renew_at = Instant::now() + self.options.lease / 3;
         loop {
             let draining = *shutdown.borrow_and_update() >= Shutdown::Drain;
             let now = Instant::now();
@@ -90,7 +84,7 @@ impl Calls {
             }
             if renew_at <= now {
                 self.renew(!flights.is_empty()).await;
-                renew_at = Instant::now() + self.claimant.lease / 3;
+                renew_at = Instant::now() + self.options.lease / 3;
             }
             if draining && flights.is_empty() && ends.is_empty() {
                 return;
@@ -133,7 +127,7 @@ impl Calls {
     ) -> Option<Instant> {
         let ports = &self.claimant.questions.ports;
         let (now, began) = (ports.clock.now(), Instant::now());
-        let lease = (self.claimant.host, now.after(self.claimant.lease));
+        let lease = (self.claimant.host, now.after(self.options.lease));
         let claimed = ports
             .callbacks
             .claim_callbacks(lease, now, self.options.per_team, room)
@@ -173,7 +167,7 @@ impl Calls {
 
     async fn renew(&self, busy: bool) {
         let ports = &self.claimant.questions.ports;
-        let until = ports.clock.now().after(self.claimant.lease);
+        let until = ports.clock.now().after(self.options.lease);
         if busy
             && let Err(error) = ports
                 .callbacks
@@ -233,12 +227,5 @@ impl Calls {
             note: failure.message,
         };
         (now, again)
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -23,6 +23,7 @@ use airlock_model::{
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::AbortHandle,
+    time::Instant,
 };
 use uuid::Uuid;
 
@@ -95,22 +96,15 @@ impl Abroad {
         let under_way = Arc::new(AtomicUsize::new(0));
         let (orders, received) = mpsc::unbounded_channel();
         let looks = files::Looks::new(questions.clone(), options.triggers.file_interval);
-        let claimant = |lease| Claimant {
+        let claimant = || Claimant {
             questions: questions.clone(),
             beside: Arc::clone(&beside),
             under_way: UnderWay(Arc::clone(&under_way)),
             host,
-            lease,
         };
         Self {
-            polls: Some(polls::Polls::new(
-                claimant(options.triggers.lease),
-                options.triggers.clone(),
-            )),
-            calls: Some(calls::Calls::new(
-                claimant(options.callbacks.lease),
-                options.callbacks.clone(),
-            )),
+            polls: Some(polls::Polls::new(claimant(), options.triggers.clone())),
+            calls: Some(calls::Calls::new(claimant(), options.callbacks.clone())),
             files: Some((looks, received)),
             orders,
             under_way,
@@ -154,6 +148,13 @@ impl Drop for Abroad {
     }
 }
 
+/// After the store did not answer.
+const STORE: Duration = Duration::from_secs(1);
+/// Between two claims when all that is due belongs to teams that have as many as they may.
+const FULL: Duration = Duration::from_millis(250);
+/// Nobody sleeps longer than this, so that a clock that was set is noticed.
+const FAR: Duration = Duration::from_secs(3600);
+
 /// Who takes rows by lease.
 #[derive(Debug)]
 struct Claimant {
@@ -161,7 +162,6 @@ struct Claimant {
     beside: Arc<Beside>,
     under_way: UnderWay,
     host: HostId,
-    lease: Duration,
 }
 
 /// How many of what is claimed is on its way.
@@ -182,4 +182,12 @@ impl UnderWay {
 fn backoff(first: Duration, failures: u32, most: Duration) -> Duration {
     let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
     first.saturating_mul(factor).min(most)
+}
+
+/// Until then, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }

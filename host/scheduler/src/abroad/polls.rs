@@ -16,7 +16,7 @@ use airlock_model::{
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::{error, warn};
 
-use super::Claimant;
+use super::{Claimant, FAR, FULL, STORE, until};
 use crate::driver::Shutdown;
 
 /// Bounds of triggers.
@@ -51,8 +51,6 @@ impl Default for TriggerOptions {
 
 /// Between two claims of triggers that only the clock has made due: those that come due meanwhile go together.
 const GAP: Duration = Duration::from_millis(50);
-/// The same when all that is due belongs to teams that have as many as they may.
-const FULL: Duration = Duration::from_millis(250);
 /// Before what had to be left is claimed after a poll has made room: others that end meanwhile make room too.
 const BREATH: Duration = Duration::from_millis(2);
 /// How long what was polled waits for company before it is written.
@@ -61,10 +59,6 @@ const GATHER: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_secs(60);
 /// Between two times that old keys of watchers' events are forgotten.
 const FORGET: Duration = Duration::from_secs(24 * 3600);
-/// Nobody sleeps longer than this, so that a clock that was set is noticed.
-const FAR: Duration = Duration::from_secs(3600);
-/// After the store did not answer.
-const STORE: Duration = Duration::from_secs(1);
 
 type Done = (TriggerId, Lease, TriggerProgress);
 
@@ -276,12 +270,5 @@ impl Polls {
         if let Err(error) = ports.assets.forget_seen_keys(before).await {
             warn!(%error, "old keys of watchers' events could not be forgotten; the next day they are");
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

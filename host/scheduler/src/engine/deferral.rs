@@ -173,7 +173,9 @@ impl Engine {
             if state == Some(TaskState::Deferred) {
                 continue;
             }
-            let resumed = state == Some(TaskState::Scheduled);
+            // One that was cleared goes on with nothing.
+            let deferred = fields.and_then(|fields| fields.deferred.as_deref());
+            let resumed = deferred.is_some_and(|deferred| deferred.event.is_some());
             let left = self.leave_wait(run, at, resumed);
             if let Some(id) = left {
                 self.pending.gone_trigger(id);

@@ -43,6 +43,8 @@ pub(crate) struct Memory {
     pub(crate) reading: tokio::sync::Mutex<()>,
     pub(crate) replaced: tokio::sync::Notify,
     pub(crate) waiting: Mutex<crate::waiting::Rows>,
+    /// Refuse the next batch in which a watcher has seen something, as if another host polled it by now.
+    pub(crate) taken_over: AtomicBool,
 }
 
 #[async_trait]
@@ -59,6 +61,11 @@ impl RunStore for Memory {
         let twice: Vec<RunKey> = twice.map(|new| new.run.key).collect();
         if !twice.is_empty() {
             return Err(CommitError::RunExists(twice));
+        }
+        if !batch.watched.is_empty() && self.taken_over.swap(false, SeqCst) {
+            let lost: Vec<_> = batch.watched.iter().map(|(id, ..)| *id).collect();
+            self.waiting.lock().unwrap().free(&lost);
+            return Err(CommitError::LeaseLost(lost));
         }
         let fence = self
             .fence

@@ -236,8 +236,8 @@ async fn a_callback_whose_last_try_failed_is_kept_and_somebody_may_ask_for_anoth
     );
 }
 
-#[tokio::test]
-async fn of_changes_with_one_key_that_a_watcher_sees_one_counts() {
+/// A DAG with a watcher of its bundle's own.
+fn watches() -> DagSpec {
     let mut spec = chain(1);
     spec.assets = vec![AssetSpec {
         name: "inbox".into(),
@@ -250,13 +250,31 @@ async fn of_changes_with_one_key_that_a_watcher_sees_one_counts() {
         }],
         ..AssetSpec::default()
     }];
-    let seen = |keys: &[u64]| {
-        let event = |key: &u64| WatchedEvent {
-            key: key.to_string(),
-            extra: format!("{{\"n\":{key}}}"),
-        };
-        Ok(Polled::Seen(keys.iter().map(event).collect(), pause("0")))
+    spec
+}
+
+/// It has seen changes with these keys.
+fn seen(keys: &[u64]) -> Result<Polled, Failure> {
+    let event = |key: &u64| WatchedEvent {
+        key: key.to_string(),
+        extra: format!("{{\"n\":{key}}}"),
     };
+    Ok(Polled::Seen(keys.iter().map(event).collect(), pause("0")))
+}
+
+#[tokio::test]
+async fn what_a_watcher_saw_counts_once_although_somebody_else_polls_it_by_now() {
+    let bench = start_dag(watches(), |_| None, polls(|_| seen(&[1])));
+    bench.memory.taken_over.store(true, SeqCst);
+    let polls = |b: &Bench| b.handle.health().teams.first().map(|team| team.tally.polls);
+    bench.until(|b| polls(b) > Some(2)).await;
+    assert!(!bench.memory.taken_over.load(SeqCst), "a batch was refused");
+    let rows = bench.memory.waiting.lock().unwrap();
+    assert_eq!(rows.events, ["{\"n\":1}"]);
+}
+
+#[tokio::test]
+async fn of_changes_with_one_key_that_a_watcher_sees_one_counts() {
     let answers = polls(move |polls| match polls {
         0 => seen(&[1, 2, 1]),
         1 => seen(&[2, 1]),
@@ -266,7 +284,7 @@ async fn of_changes_with_one_key_that_a_watcher_sees_one_counts() {
             ..pause("0")
         })),
     });
-    let bench = start_dag(spec, |_| None, answers);
+    let bench = start_dag(watches(), |_| None, answers);
     let all = ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"];
     bench
         .until(|b| b.memory.waiting.lock().unwrap().events == all)

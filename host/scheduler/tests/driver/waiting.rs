@@ -30,6 +30,13 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// Whoever held these triggers does so no more.
+    pub(crate) fn free(&mut self, ids: &[TriggerId]) {
+        let held = self.triggers.iter_mut();
+        held.filter(|(row, _)| ids.contains(&row.id))
+            .for_each(|(_, lease)| *lease = None);
+    }
+
     pub(crate) fn apply(&mut self, batch: &Batch) {
         self.triggers
             .extend(batch.new_triggers.iter().map(|row| (row.clone(), None)));

@@ -229,7 +229,7 @@ impl Database {
         }
     }
 
-    /// Whoever worked on something and is over is told of, once.
+    /// Whoever worked on something and is over is told of, once for each try.
     fn check_callbacks(&self, batch: &Batch) {
         for change in &batch.tasks {
             let row = &self.runs[&change.key.run].tasks[&change.key.index()];
@@ -246,7 +246,9 @@ impl Database {
             let told = batch.callbacks.iter().filter(|call| {
                 let attempt = call.subject.attempt.as_ref();
                 let same = attempt.is_some_and(|attempt| {
-                    (&attempt.task_id, attempt.map_index) == (&row.task_id, row.map_index)
+                    let instance = (&attempt.task_id, attempt.map_index);
+                    instance == (&row.task_id, row.map_index)
+                        && attempt.try_number == change.fields.try_number
                 });
                 call.subject.run == change.key.run && call.kind == kind && same
             });

@@ -296,3 +296,25 @@ fn a_restart_knows_its_deadlines_and_tells_at_once_of_those_that_passed_meanwhil
     assert_eq!(kinds(&batch), [CallbackKind::Deadline]);
     assert_eq!(deadlines(&batch), [(minute(10), Some(minute(30)))]);
 }
+
+/// Somebody else has moved a task instance of the run, so that it is read again.
+#[test]
+fn a_run_that_is_read_again_keeps_its_deadlines_and_one_that_was_refused_has_none() {
+    for (refused, heard) in [(false, vec![CallbackKind::Deadline]), (true, vec![])] {
+        let mut engine = engine();
+        let spec = due(DeadlineReference::QueuedAt, 10);
+        import(&mut engine, 1, vec![spec], minute(0));
+        let (reply, _heard): (_, Heard<RunRow>) = oneshot::channel();
+        let request = airlock_model::port::TriggerRun::now(id("d"));
+        engine.handle(Event::Trigger(Box::new(request), reply), minute(0));
+        let (mut batch, mut after) = engine.take_batch();
+        let runs = batch.new_runs.iter().map(|new| new.run.key).collect();
+        if !refused {
+            tell(&mut engine, after);
+            (batch, after) = engine.take_batch();
+        }
+        engine.evict(&runs, &mut batch, &mut after, minute(1));
+        assert!(batch.deadlines.is_empty());
+        assert_eq!(kinds(&round(&mut engine, minute(10)).0), heard);
+    }
+}
