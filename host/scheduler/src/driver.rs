@@ -10,7 +10,10 @@ use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Durat
 use airlock_model::{
     id::{RunKey, TriggerId},
     outcome::Outcome,
-    port::{Batch, CallbackStore, Clock, CommitError, DagStore, RunStore, SchedulerHealth},
+    port::{
+        Batch, CallbackStore, Clock, CommitError, DagStore, DeadlineFilter, Page, RunStore,
+        SchedulerHealth,
+    },
     state::RunType,
     time::Timestamp,
 };
@@ -378,6 +381,19 @@ impl Scheduler {
             let Some(stored) = self.ports.runs.stored_run(key).await? else {
                 return Ok(None);
             };
+            let ahead = DeadlineFilter {
+                dag_id: Some(stored.run.dag_id.clone()),
+                missed: Some(false),
+                ..DeadlineFilter::default()
+            };
+            let mut deadlines = self
+                .ports
+                .deadlines
+                .deadlines(&ahead, Page::ALL)
+                .await?
+                .items;
+            deadlines.retain(|row| row.run == key);
+            self.engine.restore_deadlines(deadlines);
             if stored.run.state.is_terminal() {
                 return Ok(None);
             }

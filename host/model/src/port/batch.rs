@@ -173,10 +173,10 @@ pub struct Batch {
     pub seen_keys: Vec<SeenKey>,
     /// Requests for callbacks.
     pub callbacks: Vec<CallbackRow>,
-    /// Deadlines of runs; one of the same run and name is replaced.
-    pub deadlines: Vec<DeadlineRow>,
     /// Runs whose deadlines are met, or have become void; those that were missed stay.
     pub gone_deadlines: Vec<RunKey>,
+    /// Deadlines of runs; one of the same run and name is replaced.
+    pub deadlines: Vec<DeadlineRow>,
 }
 
 /// A watcher's event that has been told of.

@@ -48,7 +48,8 @@ pub(super) enum Moment {
 }
 
 impl Engine {
-    /// Deadlines as they were written. To be called before the runs are restored.
+    /// Deadlines as they were written, of all runs or of one that is read again. To be called before the runs are
+    /// restored.
     pub fn restore_deadlines(&mut self, rows: Vec<DeadlineRow>) {
         for row in rows {
             self.set_deadline(row);

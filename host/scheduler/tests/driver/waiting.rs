@@ -49,13 +49,13 @@ impl Rows {
         }
         self.callbacks
             .extend(batch.callbacks.iter().map(|row| (row.clone(), None)));
+        self.deadlines
+            .retain(|row| row.missed_at.is_some() || !batch.gone_deadlines.contains(&row.run));
         for new in &batch.deadlines {
             self.deadlines
                 .retain(|row| (row.run, &row.name) != (new.run, &new.name));
             self.deadlines.push(new.clone());
         }
-        self.deadlines
-            .retain(|row| row.missed_at.is_some() || !batch.gone_deadlines.contains(&row.run));
         self.keys
             .extend(batch.seen_keys.iter().map(|seen| seen.key.clone()));
         self.events.extend(

@@ -34,10 +34,6 @@ impl Waiting {
             assert!(self.ids.insert(row.id), "two callbacks have one id");
             self.callbacks.push(row.clone());
         }
-        for row in &batch.deadlines {
-            self.deadlines
-                .insert((row.run, row.name.clone()), row.clone());
-        }
         for run in &batch.gone_deadlines {
             let of_run = self.deadlines.range((*run, String::new())..);
             let of_run = of_run.take_while(|((key, _), _)| key == run);
@@ -46,6 +42,10 @@ impl Waiting {
             for key in met {
                 self.deadlines.remove(&key);
             }
+        }
+        for row in &batch.deadlines {
+            self.deadlines
+                .insert((row.run, row.name.clone()), row.clone());
         }
     }
 
@@ -74,6 +74,16 @@ impl Waiting {
         self.triggers.retain(|_, row| !of_run(row));
         self.callbacks.retain(|row| row.subject.run != run);
         self.deadlines.retain(|(key, _), _| *key != run);
+    }
+
+    /// Deadlines that are ahead, of all runs or of one.
+    pub(crate) fn ahead(&self, of: Option<RunKey>) -> Vec<DeadlineRow> {
+        let rows = self.deadlines.values();
+        let ahead = rows.filter(|row| row.missed_at.is_none());
+        ahead
+            .filter(|row| of.is_none_or(|run| row.run == run))
+            .cloned()
+            .collect()
     }
 
     /// Deadlines that should have been found missed by now.

@@ -205,9 +205,7 @@ impl World {
         let waiting = &self.database.waiting;
         let triggers = waiting.triggers.values().cloned().collect();
         self.engine.restore_triggers(triggers);
-        let ahead = waiting.deadlines.values();
-        let ahead = ahead.filter(|row| row.missed_at.is_none()).cloned();
-        self.engine.restore_deadlines(ahead.collect());
+        self.engine.restore_deadlines(waiting.ahead(None));
         active.into_iter().for_each(|run| self.restore(run));
         self.engine.drop_stray_triggers();
         self.import();
@@ -342,6 +340,8 @@ impl World {
             self.kill(claim);
         }
         for run in runs.into_iter().filter(|_| again) {
+            let ahead = self.database.waiting.ahead(Some(run));
+            self.engine.restore_deadlines(ahead);
             self.restore(run);
         }
     }

@@ -219,8 +219,6 @@ impl Engine {
         after: &mut AfterCommit,
         now: Timestamp,
     ) -> Vec<Claim> {
-        let created = batch.new_runs.iter().map(|new| new.run.key);
-        let created: HashSet<RunKey> = created.filter(|run| runs.contains(run)).collect();
         batch.new_runs.retain(|new| !runs.contains(&new.run.key));
         batch.forget_xcoms.retain(|key| !runs.contains(&key.run));
         batch.tasks.retain(|change| !runs.contains(&change.key.run));
@@ -255,10 +253,7 @@ impl Engine {
         for &run in runs {
             self.pending.forget_run(run);
             self.forget_waits(run);
-            // One that is there already keeps its deadlines, which the database has.
-            if created.contains(&run) {
-                self.forget_deadlines(run);
-            }
+            self.forget_deadlines(run);
             self.leave_all_gates(run, now);
             if let Some(dag) = self.runs.get(&run).map(|active| active.row.dag_id.clone()) {
                 self.run_left(&dag, run, now);

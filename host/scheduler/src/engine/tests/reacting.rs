@@ -299,8 +299,8 @@ fn a_restart_knows_its_deadlines_and_tells_at_once_of_those_that_passed_meanwhil
 
 /// Somebody else has moved a task instance of the run, so that it is read again.
 #[test]
-fn a_run_that_is_read_again_keeps_its_deadlines_and_one_that_was_refused_has_none() {
-    for (refused, heard) in [(false, vec![CallbackKind::Deadline]), (true, vec![])] {
+fn a_run_that_is_evicted_has_the_deadlines_with_which_it_comes_back_and_no_others() {
+    for comes_back in [false, true] {
         let mut engine = engine();
         let spec = due(DeadlineReference::QueuedAt, 10);
         import(&mut engine, 1, vec![spec], minute(0));
@@ -308,13 +308,29 @@ fn a_run_that_is_read_again_keeps_its_deadlines_and_one_that_was_refused_has_non
         let request = airlock_model::port::TriggerRun::now(id("d"));
         engine.handle(Event::Trigger(Box::new(request), reply), minute(0));
         let (mut batch, mut after) = engine.take_batch();
+        let written = batch.deadlines.clone();
         let runs = batch.new_runs.iter().map(|new| new.run.key).collect();
-        if !refused {
-            tell(&mut engine, after);
-            (batch, after) = engine.take_batch();
-        }
         engine.evict(&runs, &mut batch, &mut after, minute(1));
         assert!(batch.deadlines.is_empty());
-        assert_eq!(kinds(&round(&mut engine, minute(10)).0), heard);
+        if comes_back {
+            engine.restore_deadlines(written);
+        }
+        let told = kinds(&round(&mut engine, minute(10)).0);
+        assert_eq!(told == [CallbackKind::Deadline], comes_back, "{told:?}");
     }
+}
+
+#[test]
+fn a_run_that_succeeds_and_is_cleared_in_one_moment_has_its_new_deadline() {
+    let mut engine = engine();
+    let spec = due(DeadlineReference::QueuedAt, 10);
+    import(&mut engine, 1, vec![spec], minute(0));
+    let run = trigger(&mut engine, "d", "r", minute(0));
+    let (_, claims) = round(&mut engine, minute(0));
+    end(&mut engine, claims[0], Outcome::success(vec![]), minute(1));
+    engine.clear(run, &[claims[0].at], minute(2));
+    let (batch, _) = engine.take_batch();
+    // What is gone goes first.
+    assert_eq!(batch.gone_deadlines, [run]);
+    assert_eq!(deadlines(&batch), [(minute(12), None)]);
 }

@@ -97,11 +97,11 @@ pub(super) async fn write(db: &mut PgConnection, batch: &Batch) -> Result<(), Un
     if !batch.callbacks.is_empty() {
         execute(db, CALLBACKS, &encode::callbacks(batch)?).await?;
     }
-    if !batch.deadlines.is_empty() {
-        execute(db, DEADLINES, &encode::deadlines(batch)?).await?;
-    }
     if !batch.gone_deadlines.is_empty() {
         execute(db, GONE_DEADLINES, &encode::gone_deadlines(batch)?).await?;
+    }
+    if !batch.deadlines.is_empty() {
+        execute(db, DEADLINES, &encode::deadlines(batch)?).await?;
     }
     Ok(())
 }

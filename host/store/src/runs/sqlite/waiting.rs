@@ -110,11 +110,11 @@ impl Script {
         if !batch.callbacks.is_empty() {
             self.add(CALLBACKS, encode::callbacks(batch)?)?;
         }
-        if !batch.deadlines.is_empty() {
-            self.add(DEADLINES, encode::deadlines(batch)?)?;
-        }
         if !batch.gone_deadlines.is_empty() {
             self.add(GONE_DEADLINES, encode::gone_deadlines(batch)?)?;
+        }
+        if !batch.deadlines.is_empty() {
+            self.add(DEADLINES, encode::deadlines(batch)?)?;
         }
         Ok(())
     }
