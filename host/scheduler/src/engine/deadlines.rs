@@ -10,6 +10,7 @@ use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 use airlock_model::{
     callback::{CallbackId, CallbackKind, DeadlineReference, DeadlineSpec},
+    dag::Dag,
     id::{DagId, RunKey},
     port::{CallbackRow, CallbackSubject, DeadlineRow},
     state::RunState,
@@ -75,6 +76,9 @@ impl Engine {
         let row = &active.row;
         let (logical_date, queued_at, dag_id) =
             (row.logical_date, row.queued_at, row.dag_id.clone());
+        if moment == Moment::QueuedAgain {
+            self.start_counts_no_more(run, &dag);
+        }
         for spec in &dag.spec().deadlines {
             let fresh = moment == Moment::Created;
             let queued = fresh || moment == Moment::QueuedAgain;
@@ -82,12 +86,7 @@ impl Engine {
                 DeadlineReference::LogicalDate => logical_date.filter(|_| fresh),
                 DeadlineReference::Fixed(at) => Some(at).filter(|_| fresh),
                 DeadlineReference::QueuedAt => Some(queued_at).filter(|_| queued),
-                DeadlineReference::StartedAt if queued => {
-                    // What counted from the start before counts no more.
-                    self.deadlines.remove(&(run, spec.name.as_str().into()));
-                    None
-                }
-                DeadlineReference::StartedAt => Some(now),
+                DeadlineReference::StartedAt => Some(now).filter(|_| !queued),
                 DeadlineReference::Average { runs, .. } => {
                     if queued {
                         self.pending.average_question(AverageQuestion {
@@ -104,6 +103,23 @@ impl Engine {
             if let Some(from) = from {
                 self.new_deadline(run, spec, from.after(spec.interval), now);
             }
+        }
+    }
+
+    /// A run waits for its turn again: what was counted from its start is gone, also from the database, where a
+    /// restart would find it.
+    fn start_counts_no_more(&mut self, run: RunKey, dag: &Dag) {
+        let counted = |spec: &&DeadlineSpec| spec.reference == DeadlineReference::StartedAt;
+        let names = dag.spec().deadlines.iter().filter(counted);
+        let keys = names.map(|spec| (run, Arc::from(spec.name.as_str())));
+        let gone = keys.filter_map(|key| self.deadlines.remove(&key)).count();
+        if gone == 0 {
+            return;
+        }
+        self.pending.gone_deadlines(run);
+        let ahead = self.deadlines.range((run, Arc::from(""))..);
+        for (_, row) in ahead.take_while(|((of, _), _)| *of == run) {
+            self.pending.deadline(row.clone());
         }
     }
 

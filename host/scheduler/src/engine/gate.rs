@@ -50,21 +50,26 @@ impl Gates {
         true
     }
 
-    /// An instance has left; tells who waits first at the gates that it leaves open.
-    pub(super) fn leave(&mut self, keys: &[(GateKey, u32)]) -> Vec<(RunKey, InstanceIndex)> {
-        let mut next = Vec::new();
+    /// An instance has left.
+    fn leave(&mut self, keys: &[(GateKey, u32)]) {
         for (key, _) in keys {
-            let Some(gate) = self.gates.get_mut(key) else {
-                continue;
-            };
-            gate.inside = gate.inside.saturating_sub(1);
-            match gate.outside.pop_first() {
-                Some((_, run, at)) => next.push((run, at)),
-                None if gate.inside == 0 => drop(self.gates.remove(key)),
-                None => {}
+            if let Some(gate) = self.gates.get_mut(key) {
+                gate.inside = gate.inside.saturating_sub(1);
             }
         }
-        next
+    }
+
+    /// Who comes next through a gate, if it is open; one that nobody is inside or before is forgotten.
+    fn next(&mut self, key: &GateKey) -> Option<(RunKey, InstanceIndex)> {
+        let gate = self.gates.get_mut(key)?;
+        if gate.inside >= gate.limit {
+            return None;
+        }
+        let next = gate.outside.pop_first();
+        if next.is_none() && gate.inside == 0 {
+            self.gates.remove(key);
+        }
+        next.map(|(_, run, at)| (run, at))
     }
 
     /// An instance no longer waits before any of its gates.
@@ -98,6 +103,17 @@ impl Active {
         !self.gates(at).is_empty() && !self.inside.contains(&at)
     }
 
+    /// An instance leaves its gates, whether it was inside or before them; these it was inside of.
+    fn leave_gates_of(&mut self, at: InstanceIndex, gates: &mut Gates) -> Vec<(GateKey, u32)> {
+        let keys = self.gates(at);
+        if self.inside.remove(&at) {
+            gates.leave(&keys);
+            return keys;
+        }
+        gates.forget(&keys, self.rank(at));
+        Vec::new()
+    }
+
     fn rank(&self, at: InstanceIndex) -> (i64, RunKey, InstanceIndex) {
         let age = self.row.logical_date.unwrap_or(self.row.run_after);
         (age.micros(), self.row.key, at)
@@ -128,41 +144,39 @@ impl Engine {
         if active.inside.is_empty() && !active.has_gates {
             return;
         }
-        let mut next = Vec::new();
+        let mut left = Vec::new();
         for &at in changed {
             let state = active.run.fields(at).and_then(|fields| fields.state);
             let ready = state == Some(TaskState::Scheduled);
             if ready || state.is_some_and(TaskState::holds_slot) {
                 continue;
             }
-            if active.inside.remove(&at) {
-                next.extend(self.gates.leave(&active.gates(at)));
-            } else {
-                self.gates.forget(&active.gates(at), active.rank(at));
-            }
+            left.extend(active.leave_gates_of(at, &mut self.gates));
         }
-        for (run, at) in next {
-            self.stand_in_line(run, at, now);
-        }
+        self.let_in(&left, now);
     }
 
+    /// A run goes: nothing of it is inside or before any gate from now on.
     pub(super) fn leave_all_gates(&mut self, run: RunKey, now: Timestamp) {
         let Some(active) = self.runs.get_mut(&run) else {
             return;
         };
-        let mut next = Vec::new();
+        let mut left = Vec::new();
         if active.has_gates {
             for at in active.run.instances() {
-                let keys = active.gates(at);
-                if active.inside.remove(&at) {
-                    next.extend(self.gates.leave(&keys));
-                } else {
-                    self.gates.forget(&keys, active.rank(at));
-                }
+                left.extend(active.leave_gates_of(at, &mut self.gates));
             }
         }
-        for (run, at) in next {
-            self.stand_in_line(run, at, now);
+        self.let_in(&left, now);
+    }
+
+    /// Who waits before these gates goes through for as long as they are open: whoever is next may find that it
+    /// waits before another, or that its pool is gone, and then it is the turn of the one after it.
+    fn let_in(&mut self, left: &[(GateKey, u32)], now: Timestamp) {
+        for (key, _) in left {
+            while let Some((run, at)) = self.gates.next(key) {
+                self.stand_in_line(run, at, now);
+            }
         }
     }
 }

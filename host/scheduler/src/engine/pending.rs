@@ -166,6 +166,15 @@ impl Pending {
         self.urgent = true;
     }
 
+    /// What has become of new backfills meanwhile is part of their beginning.
+    fn begin_backfills_as_they_are(&mut self) {
+        for ((new, _), _) in &mut self.new_backfills {
+            if let Some(change) = self.backfills.remove(&new.id) {
+                (new.is_paused, new.completed_at) = (change.is_paused, change.completed_at);
+            }
+        }
+    }
+
     pub(super) fn backfill(&mut self, change: BackfillChange) {
         self.backfills.insert(change.id, change);
         self.urgent = true;

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use airlock_model::{
     dag::{AssetCondition, AssetRef, AssetSpec, Dag, DagSpec, Schedule},
-    id::{BackfillId, DagId, RunKey, TeamName},
+    id::{BackfillId, DagId, RunKey, TaskInstanceKey, TeamName},
     port::{BackfillOrder, NewBackfill, Repair, Selection, TriggerRun},
     run::Mark,
-    state::{Reprocess, RunState},
+    state::{Reprocess, RunState, TaskState},
     time::Timestamp,
 };
 use airlock_scheduler::{
@@ -348,6 +348,24 @@ impl Chaos {
             && self.world.engine.in_flight() == 0
     }
 
+    /// What the engine says itself of task instances that have not ended.
+    fn why_stuck(&mut self) -> Vec<String> {
+        let database = &self.world.database;
+        let open = database.active.iter().flat_map(|run| {
+            let rows = database.runs[run].tasks.values();
+            rows.filter(|row| !row.fields.state.is_some_and(TaskState::is_terminal))
+                .map(|row| TaskInstanceKey {
+                    run: *run,
+                    task: row.task,
+                    map_index: row.map_index,
+                })
+        });
+        let open: Vec<_> = open.collect();
+        open.into_iter()
+            .map(|key| format!("{:?}", self.world.ask(|reply| Event::Why(key, reply))))
+            .collect()
+    }
+
     /// From here on nothing goes wrong, and everything must come to its end.
     fn finish(&mut self) {
         (0..self.dags.len()).for_each(|dag| self.pause(dag, false));
@@ -426,11 +444,12 @@ proptest! {
             chaos.step(step);
         }
         chaos.finish();
+        let stuck = chaos.why_stuck();
         let database = &chaos.world.database;
         for run in database.active.iter().map(|key| &database.runs[key]) {
             let tasks = run.tasks.values().map(|row| (row.task_id.as_str(), row.map_index.0, row.fields.state));
             let tasks: Vec<_> = tasks.collect();
-            prop_assert!(false, "a run is stuck: {:?}: {:?}", run.run, tasks);
+            prop_assert!(false, "a run is stuck: {:?}: {:?}: {:?}", run.run, tasks, stuck);
         }
         prop_assert!(database.queue.is_empty(), "an asset event waits for ever: {:?}", database.queue);
         let overdue = database.waiting.overdue(chaos.world.now);

@@ -70,7 +70,12 @@ impl Database {
     /// Writes a batch, or refuses it for what another host or a person has done meanwhile.
     pub(crate) fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let taken = batch.new_backfills.iter().filter(|(new, _)| {
-            let open = |b: &Backfill| b.dag_id == new.dag_id && b.completed_at.is_none();
+            let completes = |b: &Backfill| {
+                let of = batch.backfills.iter().filter(|change| change.id == b.id);
+                of.into_iter().any(|change| change.completed_at.is_some())
+            };
+            let open =
+                |b: &Backfill| b.dag_id == new.dag_id && b.completed_at.is_none() && !completes(b);
             self.backfills.values().any(open) || self.backfills.contains_key(&new.id)
         });
         let taken: Vec<BackfillId> = taken.map(|(new, _)| new.id).collect();
@@ -206,7 +211,8 @@ impl Database {
                 backfill.completed_at = change.completed_at;
             }
         }
-        self.waiting.apply(batch);
+        let is_there = |run| self.runs.contains_key(&run);
+        self.waiting.apply(batch, is_there);
         let runs = &self.runs;
         self.waiting.check(|key| {
             let row = runs.get(&key.run)?.tasks.get(&key.index())?;

@@ -22,7 +22,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn apply(&mut self, batch: &Batch) {
+    /// What a batch says; of runs that somebody has deleted meanwhile, nothing.
+    pub(crate) fn apply(&mut self, batch: &Batch, is_there: impl Fn(RunKey) -> bool) {
         for row in &batch.new_triggers {
             let before = self.triggers.insert(row.id, row.clone());
             assert!(before.is_none(), "a trigger is made twice");
@@ -30,7 +31,8 @@ impl Waiting {
         for id in &batch.gone_triggers {
             self.triggers.remove(id);
         }
-        for row in &batch.callbacks {
+        let told = batch.callbacks.iter();
+        for row in told.filter(|row| is_there(row.subject.run)) {
             assert!(self.ids.insert(row.id), "two callbacks have one id");
             self.callbacks.push(row.clone());
         }
@@ -43,7 +45,7 @@ impl Waiting {
                 self.deadlines.remove(&key);
             }
         }
-        for row in &batch.deadlines {
+        for row in batch.deadlines.iter().filter(|row| is_there(row.run)) {
             self.deadlines
                 .insert((row.run, row.name.clone()), row.clone());
         }

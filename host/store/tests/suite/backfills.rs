@@ -142,6 +142,16 @@ async fn a_dag_has_one_backfill_at_a_time(fresh: Fresh) {
     assert_eq!(begin(&[empty]).await, []);
     store.commit(&change(1, false, Some(6))).await.unwrap();
     assert_eq!(begin(&[second]).await, []);
+    // The next may begin in the very commit that completes the one before it, and in none that does not.
+    let next = backfill(5, "weather");
+    let with = |completed_at| Batch {
+        new_backfills: vec![(next.clone(), vec![])],
+        ..change(2, false, completed_at)
+    };
+    let refused = store.commit(&with(None)).await;
+    assert!(matches!(refused, Err(CommitError::BackfillExists(ids)) if ids == [next.id]));
+    store.commit(&with(Some(7))).await.unwrap();
+    assert_eq!(store.backfill(next.id).await.unwrap(), Some(next));
 }
 
 async fn a_backfill_that_is_refused_leaves_no_run(fresh: Fresh) {

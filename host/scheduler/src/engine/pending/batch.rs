@@ -86,7 +86,8 @@ impl Engine {
     /// Makes one batch of all that is pending. Batches must be written in the order of their making; until
     /// one is, its claims must not be dispatched.
     pub fn take_batch(&mut self) -> (Batch, AfterCommit) {
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.begin_backfills_as_they_are();
         let mut batch = Batch {
             progress: pending.progress.into_values().collect(),
             forget_xcoms: pending.forget,

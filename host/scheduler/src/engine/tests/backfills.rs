@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use airlock_model::{
-    port::{Backfill, BackfillRun, NewBackfill},
+    port::{Backfill, BackfillOrder, BackfillRun, NewBackfill},
     state::Reprocess,
 };
 
@@ -90,4 +90,37 @@ fn of_two_backfills_that_race_the_second_is_refused_and_nothing_of_it_is_left() 
         "when the other is over"
     );
     assert!(again.try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn a_backfill_begins_in_the_commit_that_completes_the_one_before_it_and_may_be_over_at_once() {
+    let (mut engine, now) = (engine(), at("2024-02-01"));
+    import(&mut engine, 1, vec![daily()], now);
+    commit(&mut engine);
+    let mut first = backfill(&mut engine, vec![], now);
+    commit(&mut engine);
+    let (first, _) = first.try_recv().unwrap().unwrap();
+    let (reply, _heard) = oneshot::channel();
+    let order = Event::OrderBackfill(first.id, BackfillOrder::Cancel, reply);
+    engine.handle(order, now);
+    // The first of the cancelled one's runs is still on its way, and ends.
+    let mut runs = engine.runs.values();
+    let run = runs.find(|run| run.row.backfill.is_some() && run.has_turn);
+    let run = run.map(|run| run.row.key).unwrap();
+    engine.end_by_hand(run, false, now);
+    // All that the second would do is done already.
+    let rows = [("t", -1, TaskState::Success)];
+    let days = ["2024-01-01", "2024-01-02", "2024-01-03"];
+    let there = (1_u8..).zip(days).map(|(key, day)| {
+        let mut run = loaded(daily(), key, RunState::Running, &rows);
+        run.stored.run.logical_date = Some(at(day));
+        run
+    });
+    let _second = backfill(&mut engine, there.collect(), now);
+    let batch = commit(&mut engine);
+    let changes: Vec<_> = batch.backfills.iter().map(|change| change.id).collect();
+    assert_eq!(changes, [first.id]);
+    let (second, lines) = &batch.new_backfills[0];
+    assert_eq!(second.completed_at, Some(now));
+    assert!(lines.iter().all(|line| line.skipped.is_some()), "{lines:?}");
 }

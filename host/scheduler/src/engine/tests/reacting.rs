@@ -246,6 +246,29 @@ fn a_cleared_run_has_its_time_once_more() {
 }
 
 #[test]
+fn a_run_that_waits_for_its_turn_again_has_no_deadline_from_its_start_also_for_whoever_restarts() {
+    let mut engine = engine();
+    let started = due(DeadlineReference::StartedAt, 10).deadlines;
+    let mut spec = due(DeadlineReference::Fixed(minute(50)), 10);
+    spec.deadlines[0].name = "fixed".into();
+    spec.deadlines.extend(started);
+    import(&mut engine, 1, vec![spec], minute(0));
+    let run = trigger(&mut engine, "d", "r", minute(0));
+    let (_, claims) = round(&mut engine, minute(0));
+    end(&mut engine, claims[0], failed(), minute(1));
+    let (_, after) = engine.take_batch();
+    engine.handle(Event::Paused(id("d"), true), minute(8));
+    engine.clear(run, &[claims[0].at], minute(8));
+    let (batch, again) = engine.take_batch();
+    tell(&mut engine, after);
+    // What is gone goes first; the other one is still ahead.
+    assert_eq!(batch.gone_deadlines, [run]);
+    assert_eq!(deadlines(&batch), [(minute(60), None)]);
+    tell(&mut engine, again);
+    assert!(kinds(&round(&mut engine, minute(10)).0).is_empty());
+}
+
+#[test]
 fn a_deadline_by_the_average_waits_for_the_database_and_for_enough_runs() {
     let reference = DeadlineReference::Average {
         runs: 5,

@@ -118,6 +118,11 @@ async fn write(db: &mut PgConnection, batch: &Batch) -> Result<Option<String>, U
     if !batch.repinned.is_empty() {
         repin(db, batch).await?;
     }
+    // One that is completed makes room for the next of its DAG.
+    if !batch.backfills.is_empty() {
+        let changes = encode::backfill_changes(batch)?;
+        counted(db, BACKFILLS, &changes, batch.backfills.len()).await?;
+    }
     if !batch.new_backfills.is_empty() {
         new_backfills(db, batch).await?;
     }
@@ -153,10 +158,6 @@ async fn write(db: &mut PgConnection, batch: &Batch) -> Result<Option<String>, U
     }
     if !batch.runs.is_empty() {
         counted(db, RUNS, &encode::run_changes(batch)?, batch.runs.len()).await?;
-    }
-    if !batch.backfills.is_empty() {
-        let changes = encode::backfill_changes(batch)?;
-        counted(db, BACKFILLS, &changes, batch.backfills.len()).await?;
     }
     write_assets(db, batch).await?;
     waiting::write(db, batch).await?;

@@ -48,6 +48,7 @@ SELECT value ->> 0, decode(value ->> 1, 'hex'), value ->> 2, (value ->> 3)::bigi
 FROM jsonb_array_elements($1::text::jsonb) AS n(value)
 ON CONFLICT (team, pair) DO NOTHING";
 
+/// Not of runs that somebody has deleted since they were noted; one that is being deleted is waited for.
 const CALLBACKS: &str = "
 INSERT INTO callback (id, created_at, priority_weight, kind, message, team, bundle, hash, entry, arguments,
                       run, dag_id, subject, state, tries, next_try_at, ended_at, note, ready, due_at)
@@ -56,13 +57,16 @@ SELECT (value -> 0 ->> 0)::uuid, (value -> 0 ->> 1)::bigint, (value -> 0 ->> 2):
        value -> 3 ->> 0, value -> 3 ->> 1, (value -> 4 ->> 0)::uuid, value -> 4 ->> 1,
        value ->> 5, value -> 6 ->> 0, (value -> 6 ->> 1)::bigint, (value -> 6 ->> 2)::bigint,
        (value -> 6 ->> 3)::bigint, value ->> 7, (value ->> 8)::boolean, (value ->> 9)::bigint
-FROM jsonb_array_elements($1::text::jsonb) AS n(value)";
+FROM jsonb_array_elements($1::text::jsonb) AS n(value)
+WHERE EXISTS (SELECT 1 FROM dag_run WHERE key = (value -> 4 ->> 0)::uuid FOR KEY SHARE)";
 
+/// Not of runs that somebody has deleted since they were noted; one that is being deleted is waited for.
 const DEADLINES: &str = "
 INSERT INTO deadline (run, name_hash, name, team, dag_id, at, missed_at, request)
 SELECT (value ->> 0)::uuid, decode(value ->> 1, 'hex'), value ->> 2, value -> 3 ->> 0, value -> 3 ->> 1,
        (value ->> 4)::bigint, (value ->> 5)::bigint, value ->> 6
 FROM jsonb_array_elements($1::text::jsonb) AS n(value)
+WHERE EXISTS (SELECT 1 FROM dag_run WHERE key = (value ->> 0)::uuid FOR KEY SHARE)
 ON CONFLICT (run, name_hash) DO UPDATE SET team = excluded.team, dag_id = excluded.dag_id, at = excluded.at,
     missed_at = excluded.missed_at, request = excluded.request";
 

@@ -63,6 +63,11 @@ impl Script {
         if !batch.repinned.is_empty() {
             script.repinned(batch)?;
         }
+        // One that is completed makes room for the next of its DAG.
+        if !batch.backfills.is_empty() {
+            script.add(BACKFILLS, encode::backfill_changes(batch)?)?;
+            script.fence(batch.backfills.len())?;
+        }
         if !batch.new_backfills.is_empty() {
             script.add(NEW_BACKFILLS, encode::new_backfills(batch)?)?;
             script.add(BACKFILL_RUNS, encode::backfill_runs(batch)?)?;
@@ -94,10 +99,6 @@ impl Script {
         if !batch.runs.is_empty() {
             script.add(RUNS, encode::run_changes(batch)?)?;
             script.fence(batch.runs.len())?;
-        }
-        if !batch.backfills.is_empty() {
-            script.add(BACKFILLS, encode::backfill_changes(batch)?)?;
-            script.fence(batch.backfills.len())?;
         }
         if !batch.new_assets.is_empty() || !batch.asset_events.is_empty() {
             script.add(ASSETS, encode::assets(batch)?)?;
@@ -230,6 +231,7 @@ async fn collisions(
     }
     let ids: Vec<i64> = sqlx::query_scalar(BACKFILL_COLLISIONS)
         .bind(encode::new_backfills(batch)?)
+        .bind(encode::backfill_changes(batch)?)
         .fetch_all(connection)
         .await
         .map_err(Error::from)?;

@@ -225,11 +225,13 @@ WHERE (n.value ->> 3 IS NULL) = EXISTS (SELECT 1 FROM task_instance AS t
     WHERE t.run = unhex(n.value ->> 0) AND t.task = n.value ->> 1 AND t.map_index = n.value ->> 2
         AND (n.value ->> 3 IS NULL OR t.token = n.value ->> 3))";
 
+/// New backfills that meet others, but for those that the batch itself completes (the second array).
 pub(super) const BACKFILL_COLLISIONS: &str = "
-SELECT n.value ->> 0 FROM jsonb_each(?) AS n
+SELECT n.value ->> 0 FROM jsonb_each(?1) AS n
 WHERE EXISTS (SELECT 1 FROM backfill AS b WHERE b.id = n.value ->> 0)
     OR (n.value ->> 10 IS NULL AND EXISTS (SELECT 1 FROM backfill AS b
-        WHERE b.dag_id = n.value ->> 1 AND b.completed_at IS NULL))";
+        WHERE b.dag_id = n.value ->> 1 AND b.completed_at IS NULL
+            AND b.id NOT IN (SELECT value ->> 0 FROM jsonb_each(?2) WHERE value ->> 2 IS NOT NULL)))";
 
 /// All of them, to be looked at: none may scan anything but its parameters.
 #[cfg(test)]

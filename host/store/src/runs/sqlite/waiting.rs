@@ -58,6 +58,7 @@ SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value ->> 3 FROM jsonb_each
 ON CONFLICT (team, pair) DO NOTHING;
 ";
 
+/// Not of runs that somebody has deleted since they were noted.
 const CALLBACKS: &str = "
 INSERT INTO callback (id, created_at, priority_weight, kind, message, team, bundle, hash, entry, arguments,
                       run, dag_id, subject, state, tries, next_try_at, ended_at, note, ready, due_at)
@@ -66,14 +67,16 @@ SELECT unhex(value ->> '$[0][0]'), value ->> '$[0][1]', value ->> '$[0][2]', val
        value ->> '$[3][0]', value ->> '$[3][1]', unhex(value ->> '$[4][0]'), value ->> '$[4][1]',
        value ->> 5, value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[6][2]', value ->> '$[6][3]',
        value ->> 7, value ->> 8, value ->> 9
-FROM jsonb_each(?);
+FROM jsonb_each(?)
+WHERE EXISTS (SELECT 1 FROM dag_run WHERE key = unhex(value ->> '$[4][0]'));
 ";
 
+/// Not of runs that somebody has deleted since they were noted.
 const DEADLINES: &str = "
 INSERT INTO deadline (run, name_hash, name, team, dag_id, at, missed_at, request)
 SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> '$[3][0]', value ->> '$[3][1]',
        value ->> 4, value ->> 5, value ->> 6
-FROM jsonb_each(?) WHERE TRUE
+FROM jsonb_each(?) WHERE EXISTS (SELECT 1 FROM dag_run WHERE key = unhex(value ->> 0))
 ON CONFLICT (run, name_hash) DO UPDATE SET team = excluded.team, dag_id = excluded.dag_id, at = excluded.at,
     missed_at = excluded.missed_at, request = excluded.request;
 ";

@@ -35,13 +35,13 @@ async fn a_request_comes_back_as_it_was_written(fresh: Fresh) {
     row.subject.deadline = Some(("by noon".into(), at(-4)));
     row.note = Some("before".into());
     row.ended_at = Some(at(-1));
-    store.commit(&calling(vec![row.clone()])).await.unwrap();
+    call(store, vec![row.clone()]).await;
     assert_eq!(store.callback(row.id).await.unwrap(), Some(row));
     let mut row = callback(&run, 0, 5);
     assert_eq!(store.callback(row.id).await.unwrap(), None);
     row.message = "a\0b".into();
     row.arguments = "\0".into();
-    store.commit(&calling(vec![row.clone()])).await.unwrap();
+    call(store, vec![row.clone()]).await;
     let found = store.callback(row.id).await.unwrap().unwrap();
     assert_eq!(&*found.message, "a\u{FFFD}b");
 }
@@ -78,7 +78,7 @@ async fn the_highest_priority_goes_first_and_then_the_oldest(fresh: Fresh) {
     let rows: Vec<_> = [1, 5, 1, 9, 5]
         .map(|priority| callback(&run, priority, 10))
         .into();
-    store.commit(&calling(rows.clone())).await.unwrap();
+    call(store, rows.clone()).await;
     assert_eq!(store.next_callback_due().await.unwrap(), Some(at(10)));
     assert_eq!(claim_callbacks(store, host(), 9, 100).await, []);
     let me = host();
@@ -106,7 +106,7 @@ async fn a_claim_is_bounded_for_each_team_and_in_all(fresh: Fresh) {
             &mut row.team
         }));
     }
-    store.commit(&calling(rows.clone())).await.unwrap();
+    call(store, rows.clone()).await;
     let of = |places: &[usize]| -> Vec<_> { places.iter().map(|&i| rows[i].id).collect() };
     let lease = (host(), at(1_000));
     let claimed = store.claim_callbacks(lease, at(200), 2, 4).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_callback_that_failed_is_tried_again_at_its_time_and_in_its_order(fres
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
     let rows = [callback(&run, 9, 1), callback(&run, 1, 1)];
-    store.commit(&calling(rows.to_vec())).await.unwrap();
+    call(store, rows.to_vec()).await;
     let lease = (host(), at(100));
     let claimed = store.claim_callbacks(lease, at(10), 1, 1).await.unwrap();
     let again = CallbackEnd::Again {
@@ -142,7 +142,7 @@ async fn a_callback_that_failed_is_tried_again_at_its_time_and_in_its_order(fres
     assert_eq!(ids(&claimed), [rows[1].id]);
     assert_eq!(store.next_callback_due().await.unwrap(), Some(at(50)));
     let later = callback(&run, 5, 40);
-    store.commit(&calling(vec![later.clone()])).await.unwrap();
+    call(store, vec![later.clone()]).await;
     let claimed = claim_callbacks(store, host(), 50, 100).await;
     assert_eq!(ids(&claimed), [rows[0].id, later.id]);
     assert_eq!((claimed[0].0.tries, claimed[0].1.token.get()), (2, 2));
@@ -160,7 +160,7 @@ async fn after_its_last_try_a_callback_stays_until_somebody_retries_it(fresh: Fr
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
     let row = callback(&run, 1, 1);
-    store.commit(&calling(vec![row.clone()])).await.unwrap();
+    call(store, vec![row.clone()]).await;
     assert!(!store.retry_callback(row.id, at(1)).await.unwrap());
     let (_, lease) = claim_callbacks(store, host(), 1, 100).await.remove(0);
     let failed = CallbackEnd::Failed {
@@ -196,7 +196,7 @@ async fn a_dead_hosts_callbacks_come_free_when_the_lease_is_over(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
     let rows = [callback(&run, 1, 1), callback(&run, 9, 2)];
-    store.commit(&calling(rows.to_vec())).await.unwrap();
+    call(store, rows.to_vec()).await;
     let (dead, alive) = (host(), host());
     let of_dead = store
         .claim_callbacks((dead, at(100)), at(5), 1, 1)
@@ -213,7 +213,7 @@ async fn a_dead_hosts_callbacks_come_free_when_the_lease_is_over(fresh: Fresh) {
     assert_eq!((taken[0].0.tries, taken[0].1.token.get()), (2, 2));
     // Whose lease is over may renew it while nobody else has claimed, also when it was looked at meanwhile.
     let more = callback(&run, 50, 3);
-    store.commit(&calling(vec![more.clone()])).await.unwrap();
+    call(store, vec![more.clone()]).await;
     let one = store
         .claim_callbacks((host(), at(900)), at(250), 1, 1)
         .await
@@ -229,7 +229,7 @@ async fn an_end_under_an_older_claim_writes_nothing(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
     let rows = [callback(&run, 9, 1), callback(&run, 1, 1)];
-    store.commit(&calling(rows.to_vec())).await.unwrap();
+    call(store, rows.to_vec()).await;
     let me = host();
     let claimed = claim_callbacks(store, me, 1, 10).await;
     let again = store
@@ -255,7 +255,7 @@ async fn requests_are_listed_newest_first(fresh: Fresh) {
         of_team("north", callback(&run, 1, 1), |row| &mut row.team),
         callback(&other, 1, 1),
     ];
-    store.commit(&calling(rows.to_vec())).await.unwrap();
+    call(store, rows.to_vec()).await;
     let one = store
         .claim_callbacks((host(), at(9)), at(1), 1, 1)
         .await
@@ -295,7 +295,7 @@ async fn thousands_of_requests_fit_in_one_batch(fresh: Fresh) {
     let store = &fresh.store;
     let run = new_run("weather", 1, 1);
     let rows: Vec<_> = (0..5_000).map(|i| callback(&run, i % 100, 1)).collect();
-    store.commit(&calling(rows)).await.unwrap();
+    call(store, rows).await;
     let claimed = store
         .claim_callbacks((host(), at(100)), at(1), 5_000, 5_000)
         .await
@@ -319,7 +319,7 @@ async fn what_is_open_or_failed_is_counted_team_by_team(fresh: Fresh) {
     let run = new_run("weather", 1, 1);
     let of = |name| of_team(name, callback(&run, 1, 5), |row| &mut row.team);
     let rows = ["a", "a", "a", "a", "b", "b"].map(of);
-    store.commit(&calling(rows.to_vec())).await.unwrap();
+    call(store, rows.to_vec()).await;
     let claimed = store.claim_callbacks((host(), at(100)), at(5), 3, 9).await;
     let ends = |(row, lease): &(CallbackRow, Lease)| {
         let end = match row.id {

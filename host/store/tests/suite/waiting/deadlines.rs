@@ -8,6 +8,7 @@ use crate::on_both;
 on_both! {
     deadlines_that_are_ahead_are_there_after_a_restart,
     a_deadline_that_was_missed_stays_and_is_ahead_no_more,
+    what_was_noted_of_a_run_that_is_deleted_meanwhile_is_not_written,
     deadlines_are_listed_the_earliest_first,
     how_long_runs_took_is_known_of_the_last_that_succeeded,
 }
@@ -80,6 +81,26 @@ async fn a_deadline_that_was_missed_stays_and_is_ahead_no_more(fresh: Fresh) {
     store.commit(&met).await.unwrap();
     assert_eq!(ahead(store).await, []);
     assert_eq!(fresh.count("deadline").await, 1);
+}
+
+async fn what_was_noted_of_a_run_that_is_deleted_meanwhile_is_not_written(fresh: Fresh) {
+    let store = &fresh.store;
+    let mut runs = [new_run("weather", 1, 1), new_run("weather", 2, 1)];
+    runs[0].run.state = RunState::Failed;
+    store.commit(&creating(&runs)).await.unwrap();
+    store.delete_run(runs[0].run.key).await.unwrap();
+    let rows = [
+        deadline(&runs[0], "by noon", 10),
+        deadline(&runs[1], "by noon", 20),
+    ];
+    let late = Batch {
+        deadlines: rows.to_vec(),
+        callbacks: rows.iter().map(|row| (*row.request).clone()).collect(),
+        ..Batch::default()
+    };
+    store.commit(&late).await.unwrap();
+    assert_eq!(ahead(store).await, rows[1..]);
+    assert_eq!(fresh.count("callback").await, 1);
 }
 
 async fn deadlines_are_listed_the_earliest_first(fresh: Fresh) {

@@ -8,7 +8,7 @@ mod going;
 mod triggers;
 mod watchers;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use airlock_model::{
     callback::{CallbackId, CallbackKind, CallbackState},
@@ -119,11 +119,24 @@ fn triggering(new_triggers: Vec<TriggerRow>) -> Batch {
     }
 }
 
-fn calling(callbacks: Vec<CallbackRow>) -> Batch {
-    Batch {
+/// Writes requests, and before them the runs that they tell of, as far as these are not there yet.
+async fn call(store: &Store, callbacks: Vec<CallbackRow>) {
+    let mut made = HashSet::new();
+    for subject in callbacks.iter().map(|row| &row.subject) {
+        let mut run = new_run(subject.dag_id.as_str(), 1, 0);
+        run.run.key = subject.run;
+        run.run.run_id = subject.run_id.clone();
+        run.run.logical_date = None;
+        if made.insert(subject.run) {
+            let created = store.commit(&creating(&[run])).await;
+            assert!(matches!(created, Ok(()) | Err(CommitError::RunExists(_))));
+        }
+    }
+    let batch = Batch {
         callbacks,
         ..Batch::default()
-    }
+    };
+    store.commit(&batch).await.unwrap();
 }
 
 /// A task instance that has deferred under its first claim, waiting for code of its own.
