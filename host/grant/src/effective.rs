@@ -17,7 +17,7 @@ use crate::{
     phase::{Caller, Phase, Phases},
     quote::shown,
     request::Request,
-    rule::{HttpRule, Narrowing},
+    rule::{ByName, Narrowing},
     snippet::Entry,
 };
 
@@ -131,12 +131,19 @@ impl Effective {
     /// # Errors
     /// A [`Denial`], the same whether or not the variable exists.
     pub fn variable(&self, caller: &Caller, key: &str) -> Result<Permit<VariableKey>, Denial> {
-        let asked = self.asked.variables.allow(key, caller);
-        let held = self.held.variables.allow(key, caller);
-        let valid = match VariableKey::new(key) {
-            Ok(valid) if asked && held => return Ok(self.permit(valid)),
-            valid => valid,
+        let asked = self.asked.variables.find(key, caller);
+        let held = self.held.variables.find(key, caller);
+        let valid = match (asked, held) {
+            (Some(ByName::Exactly(key)), Some(_)) | (Some(_), Some(ByName::Exactly(key))) => {
+                return Ok(self.permit(key.clone()));
+            }
+            (Some(_), Some(_)) => match VariableKey::new(key) {
+                Ok(valid) => return Ok(self.permit(valid)),
+                valid => valid,
+            },
+            _ => VariableKey::new(key),
         };
+        let (asked, held) = (asked.is_some(), held.is_some());
         let entry = Entry::Variable {
             key: key.to_owned(),
         };
@@ -178,18 +185,18 @@ impl Effective {
         id: &str,
         access: Access,
     ) -> Result<Permit<ConnectionId>, Denial> {
-        let wanted = |have: &Access| *have == access;
+        let wanted = |(_, have): &(ConnectionId, Access)| *have == access;
         let asked = self.asked.connections.find(id, caller, wanted).is_some();
-        let held = self.held.connections.find(id, caller, wanted).is_some();
-        let valid = match ConnectionId::new(id) {
-            Ok(valid) if asked && held => return Ok(self.permit(valid)),
-            valid => valid,
-        };
+        let held = self.held.connections.find(id, caller, wanted);
+        if let (true, Some((id, _))) = (asked, held) {
+            return Ok(self.permit(id.clone()));
+        }
+        let (valid, held) = (ConnectionId::new(id), held.is_some());
         let entry = Entry::Connection {
             id: id.to_owned(),
             access,
         };
-        let narrow = self.held.connections.iter().any(|(held, ..)| held == id);
+        let narrow = self.held.connections.names(id);
         let why = not_held(valid.err(), asked, held, entry, narrow);
         Err(self.denial(caller, Item::Connection(id.to_owned(), access), why))
     }
@@ -200,10 +207,18 @@ impl Effective {
     /// # Errors
     /// A [`Denial`], the same whether or not the directory exists.
     pub fn directory(&self, caller: &Caller, path: &str) -> Result<Permit<Directory>, Denial> {
+        let both = |name: &str| {
+            let asked = self.asked.directories.find(name, caller, |_| true);
+            let held = self.held.directories.find(name, caller, |_| true);
+            (asked, held)
+        };
+        // Mostly it is spelled as it was granted, and then it need not be taken apart.
+        if let (Some(asked), Some(held)) = both(path) {
+            return Ok(self.permit(side::both(asked, held)));
+        }
         let valid = GuestPath::new(path);
         let name = valid.as_ref().map_or("", GuestPath::as_str);
-        let asked = self.asked.directories.find(name, caller, |_| true);
-        let held = self.held.directories.find(name, caller, |_| true);
+        let (asked, held) = both(name);
         if let (Some(asked), Some(held)) = (asked, held) {
             return Ok(self.permit(side::both(asked, held)));
         }
@@ -219,7 +234,7 @@ impl Effective {
                 .or_else(|| mode_of(self.held.entries(Kind::Directory)))
                 .unwrap_or_default(),
         };
-        let narrow = self.held.directories.iter().any(|(held, ..)| held == name);
+        let narrow = self.held.directories.names(name);
         let (asked, held) = (asked.is_some(), held.is_some());
         let why = not_held(valid.err(), asked, held, entry, narrow);
         Err(self.denial(caller, Item::Directory(path.to_owned()), why))
@@ -243,15 +258,11 @@ impl Effective {
     ///
     /// # Errors
     /// A [`Denial`], the same whether or not the server exists.
-    pub fn http(&self, caller: &Caller, target: &HttpTarget) -> Result<Permit<HttpTarget>, Denial> {
-        let on = |rules: &[HttpRule]| {
-            rules
-                .iter()
-                .any(|rule| rule.narrowing.admits(caller) && rule.names(target))
-        };
-        let (asked, held) = (on(&self.asked.http), on(&self.held.http));
+    pub fn http(&self, caller: &Caller, target: HttpTarget) -> Result<Permit<HttpTarget>, Denial> {
+        let asked = self.asked.http.allow(&target, caller);
+        let held = self.held.http.allow(&target, caller);
         if asked && held {
-            return Ok(self.permit(target.clone()));
+            return Ok(self.permit(target));
         }
         let url = format!(
             "{}://{}{}",
@@ -263,9 +274,9 @@ impl Effective {
             url,
             methods: vec![target.method().to_string()],
         };
-        let narrow = self.held.http.iter().any(|rule| rule.names(target));
+        let narrow = self.held.http.names(&target);
         let why = not_held::<fmt::Error>(None, asked, held, entry, narrow);
-        Err(self.denial(caller, Item::Http(target.clone()), why))
+        Err(self.denial(caller, Item::Http(target), why))
     }
 
     fn denial(&self, caller: &Caller, item: Item, why: Why) -> Denial {

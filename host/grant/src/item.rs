@@ -1,9 +1,6 @@
 //! What can be asked for, besides HTTP targets: patterns of variables, access to connections, directories.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use airlock_model::id::VariableKey;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -165,7 +162,7 @@ impl Mode {
 /// A path inside the sandbox, relative to its root and in one spelling: `archive`, `data/in`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct GuestPath(String);
+pub struct GuestPath(Arc<str>);
 
 impl GuestPath {
     /// The path that `text` spells; `/archive/`, `./archive` and `archive` are the same.
@@ -184,7 +181,7 @@ impl GuestPath {
         if parts.is_empty() || parts.contains(&"..") {
             return Err(wrong());
         }
-        Ok(Self(parts.join("/")))
+        Ok(Self(parts.join("/").into()))
     }
 
     /// The path as text.
@@ -207,7 +204,7 @@ impl TryFrom<String> for GuestPath {
 }
 impl From<GuestPath> for String {
     fn from(path: GuestPath) -> Self {
-        path.0
+        path.0.as_ref().to_owned()
     }
 }
 
@@ -215,9 +212,9 @@ impl From<GuestPath> for String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
     pub(crate) path: GuestPath,
-    pub(crate) host: PathBuf,
+    pub(crate) host: Arc<Path>,
     pub(crate) mode: Mode,
-    pub(crate) within: Option<PathBuf>,
+    pub(crate) within: Option<Arc<Path>>,
 }
 
 impl Directory {

@@ -13,6 +13,7 @@ mod denial;
 mod effective;
 mod grant;
 pub mod http;
+mod index;
 mod interface;
 mod item;
 mod permit;

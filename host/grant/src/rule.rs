@@ -1,12 +1,13 @@
-//! What both sides of a decision have in common: named items, each narrowed to phases, DAGs and tasks, in a
-//! form that is looked up rather than searched.
+//! What both sides of a decision have in common: named items, each narrowed to phases, DAGs and tasks. They are
+//! listed for people, and [found](crate::index) for decisions.
 
 use std::collections::HashMap;
 
-use airlock_model::id::{DagId, TaskId};
+use airlock_model::id::{DagId, TaskId, VariableKey};
 
 use crate::{
-    http::{HttpPattern, HttpTarget, Method},
+    http::{HttpIndex, HttpPattern, HttpTarget, Method},
+    index::{Prefixes, Scoped},
     item::VariablePattern,
     phase::{Caller, Phase, Phases},
 };
@@ -47,6 +48,16 @@ impl Narrowing {
 
     pub(crate) const fn phases(&self) -> Phases {
         self.phases
+    }
+
+    /// In these DAGs only.
+    pub(crate) fn dags(&self) -> Option<&[DagId]> {
+        self.dags.as_deref()
+    }
+
+    /// For these tasks only.
+    pub(crate) fn tasks(&self) -> Option<&[TaskId]> {
+        self.tasks.as_deref()
     }
 
     /// Whether it counts for nobody.
@@ -116,7 +127,13 @@ impl Narrowing {
 /// Named items with what is to be known of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table<V> {
-    items: HashMap<Box<str>, Vec<(Narrowing, V)>>,
+    items: HashMap<Box<str>, Named<V>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Named<V> {
+    listed: Vec<(Narrowing, V)>,
+    found: Scoped<V>,
 }
 
 impl<V> Default for Table<V> {
@@ -127,67 +144,86 @@ impl<V> Default for Table<V> {
     }
 }
 
-impl<V> Table<V> {
+impl<V: Clone + PartialEq> Table<V> {
     pub(crate) fn add(&mut self, name: &str, narrowing: Narrowing, value: V) {
-        self.items
-            .entry(name.into())
-            .or_default()
-            .push((narrowing, value));
+        let named = self.items.entry(name.into()).or_insert_with(|| Named {
+            listed: Vec::new(),
+            found: Scoped::default(),
+        });
+        named.found.add(&narrowing, value.clone());
+        named.listed.push((narrowing, value));
     }
 
-    /// The first rule of this name that counts for the caller and has the value wanted.
+    /// What stands under this name for the caller and is wanted.
     pub(crate) fn find(
         &self,
         name: &str,
         caller: &Caller,
         wanted: impl Fn(&V) -> bool,
     ) -> Option<&V> {
-        let rules = self.items.get(name)?;
-        rules
-            .iter()
-            .find(|(narrowing, value)| narrowing.admits(caller) && wanted(value))
-            .map(|(_, value)| value)
+        self.items.get(name)?.found.find(caller, wanted)
+    }
+}
+
+impl<V> Table<V> {
+    /// Whether anything stands under this name, for whomever.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.items.contains_key(name)
     }
 
     /// All rules, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Narrowing, &V)> {
         let mut names: Vec<_> = self.items.iter().collect();
         names.sort_unstable_by_key(|(name, _)| *name);
-        names.into_iter().flat_map(|(name, rules)| {
-            rules
-                .iter()
-                .map(move |(narrowing, value)| (&**name, narrowing, value))
+        names.into_iter().flat_map(|(name, named)| {
+            let listed = named.listed.iter();
+            listed.map(move |(narrowing, value)| (&**name, narrowing, value))
         })
     }
 }
 
-/// Variables: looked up by key, then by the few prefixes.
+/// Variables: looked up by key, then by the prefixes that it has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Variables {
-    exact: Table<()>,
+    exact: Table<VariableKey>,
     prefixes: Vec<(String, Narrowing)>,
+    found: Prefixes<Scoped<()>>,
+}
+
+/// How a variable is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByName<'a> {
+    /// By its key.
+    Exactly(&'a VariableKey),
+    /// By the beginning of its key.
+    Prefix,
 }
 
 impl Variables {
     pub(crate) fn add(&mut self, pattern: &VariablePattern, narrowing: Narrowing) {
         match pattern {
-            VariablePattern::Exact(key) => self.exact.add(key.as_str(), narrowing, ()),
-            VariablePattern::Prefix(prefix) => self.prefixes.push((prefix.clone(), narrowing)),
+            VariablePattern::Exact(key) => self.exact.add(key.as_str(), narrowing, key.clone()),
+            VariablePattern::Prefix(prefix) => {
+                self.found.at(prefix).add(&narrowing, ());
+                self.prefixes.push((prefix.clone(), narrowing));
+            }
         }
     }
 
-    pub(crate) fn allow(&self, key: &str, caller: &Caller) -> bool {
-        self.exact.find(key, caller, |()| true).is_some()
-            || self.prefixes.iter().any(|(prefix, narrowing)| {
-                key.starts_with(prefix.as_str()) && narrowing.admits(caller)
-            })
+    pub(crate) fn find(&self, key: &str, caller: &Caller) -> Option<ByName<'_>> {
+        if let Some(key) = self.exact.find(key, caller, |_| true) {
+            return Some(ByName::Exactly(key));
+        }
+        let mut prefixes = self.found.of(key);
+        prefixes
+            .any(|scoped| scoped.find(caller, |()| true).is_some())
+            .then_some(ByName::Prefix)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (VariablePattern, &Narrowing)> {
-        let exact = self
-            .exact
-            .iter()
-            .filter_map(|(key, narrowing, ())| Some((VariablePattern::new(key).ok()?, narrowing)));
+        let exact = self.exact.iter();
+        let exact =
+            exact.map(|(_, narrowing, key)| (VariablePattern::Exact(key.clone()), narrowing));
         let prefixes = self
             .prefixes
             .iter()
@@ -196,7 +232,7 @@ impl Variables {
     }
 }
 
-/// What an HTTP rule says besides for whom it counts.
+/// What an HTTP rule says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HttpRule {
     pub(crate) url: HttpPattern,
@@ -205,7 +241,7 @@ pub(crate) struct HttpRule {
 }
 
 impl HttpRule {
-    pub(crate) fn names(&self, target: &HttpTarget) -> bool {
+    fn names(&self, target: &HttpTarget) -> bool {
         self.methods.contains(target.method()) && self.url.matches(target)
     }
 
@@ -215,5 +251,37 @@ impl HttpRule {
             .iter()
             .any(|method| other.methods.contains(method))
             && self.url.meets(&other.url)
+    }
+}
+
+/// HTTP rules, found by the call that is to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct HttpRules {
+    listed: Vec<HttpRule>,
+    found: HttpIndex<Scoped<Method>>,
+}
+
+impl HttpRules {
+    pub(crate) fn add(&mut self, rule: HttpRule) {
+        let scoped = self.found.at(&rule.url);
+        for method in &rule.methods {
+            scoped.add(&rule.narrowing, method.clone());
+        }
+        self.listed.push(rule);
+    }
+
+    pub(crate) fn allow(&self, target: &HttpTarget, caller: &Caller) -> bool {
+        let wanted = |method: &Method| method == target.method();
+        let mut scoped = self.found.of(target);
+        scoped.any(|scoped| scoped.find(caller, wanted).is_some())
+    }
+
+    /// Whether some rule names this call, for whomever.
+    pub(crate) fn names(&self, target: &HttpTarget) -> bool {
+        self.listed.iter().any(|rule| rule.names(target))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &HttpRule> {
+        self.listed.iter()
     }
 }

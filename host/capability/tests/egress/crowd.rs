@@ -54,7 +54,7 @@ fn permit_of(team: &TeamName, url: &str) -> Permit<HttpTarget> {
     });
     let effective = Effective::new(team.clone(), label(), &asks, &grant);
     let target = HttpTarget::parse("GET", url).unwrap();
-    effective.http(&task(), &target).unwrap()
+    effective.http(&task(), target).unwrap()
 }
 
 #[tokio::test]

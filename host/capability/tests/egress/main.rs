@@ -42,7 +42,7 @@ fn task() -> Caller {
 fn permit(method: &str, url: &str) -> Permit<HttpTarget> {
     let target = HttpTarget::parse(method, url).unwrap();
     let all = format!("{}://{}/*", target.scheme().as_str(), target.authority());
-    granting(&all, method).http(&task(), &target).unwrap()
+    granting(&all, method).http(&task(), target).unwrap()
 }
 
 fn empty() -> http::Request<Body> {

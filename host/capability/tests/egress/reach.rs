@@ -131,12 +131,15 @@ fn hostile_spellings_of_this_machine_never_become_a_permit() {
     ] {
         if let Ok(target) = HttpTarget::new("GET", "http", authority, "/") {
             for effective in [&names, &address] {
-                assert!(effective.http(&task(), &target).is_err(), "{authority}");
+                assert!(
+                    effective.http(&task(), target.clone()).is_err(),
+                    "{authority}"
+                );
             }
         }
     }
     let target = HttpTarget::parse("GET", "http://127.0.0.1:9999/x").unwrap();
-    assert!(address.http(&task(), &target).is_ok());
+    assert!(address.http(&task(), target).is_ok());
 }
 
 #[tokio::test]

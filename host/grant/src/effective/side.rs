@@ -1,6 +1,8 @@
 //! The two sides of a decision, in the form in which they are asked.
 
-use std::path::{Path, PathBuf};
+use std::{path::Path, sync::Arc};
+
+use airlock_model::id::ConnectionId;
 
 use crate::{
     grant::Grant,
@@ -8,7 +10,7 @@ use crate::{
     item::{Access, Directory, GuestPath, Mode, VariablePattern},
     phase::Phases,
     request::Request,
-    rule::{HttpRule, Narrowing, Table, Variables},
+    rule::{HttpRule, HttpRules, Narrowing, Table, Variables},
     snippet::Entry,
 };
 
@@ -24,9 +26,9 @@ pub(super) struct Place<H> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Side<H> {
     pub(super) variables: Variables,
-    pub(super) connections: Table<Access>,
+    pub(super) connections: Table<(ConnectionId, Access)>,
     pub(super) directories: Table<Place<H>>,
-    pub(super) http: Vec<HttpRule>,
+    pub(super) http: HttpRules,
 }
 
 impl<H> Side<H> {
@@ -42,12 +44,12 @@ impl<H> Side<H> {
                     .collect()
             }
             Kind::Connection => {
-                let entry = |id: &str, access: &Access| Entry::Connection {
-                    id: id.to_owned(),
+                let entry = |(id, access): &(ConnectionId, Access)| Entry::Connection {
+                    id: id.to_string(),
                     access: *access,
                 };
                 let all = self.connections.iter();
-                all.map(|(id, narrowing, access)| (entry(id, access), narrowing))
+                all.map(|(_, narrowing, held)| (entry(held), narrowing))
                     .collect()
             }
             Kind::Directory => {
@@ -74,8 +76,8 @@ impl<H> Side<H> {
 /// A host's folder, and the one that it must stay in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostFolder {
-    pub(super) path: PathBuf,
-    pub(super) within: Option<PathBuf>,
+    pub(super) path: Arc<Path>,
+    pub(super) within: Option<Arc<Path>>,
 }
 
 impl Side<()> {
@@ -85,7 +87,7 @@ impl Side<()> {
             variables: Variables::default(),
             connections: Table::default(),
             directories: Table::default(),
-            http: Vec::new(),
+            http: HttpRules::default(),
         };
         for one in &request.variable {
             let narrowing = Narrowing::phases_only(one.phases);
@@ -93,7 +95,8 @@ impl Side<()> {
         }
         for one in &request.connection {
             let narrowing = Narrowing::phases_only(one.phases);
-            side.connections.add(one.id.as_str(), narrowing, one.access);
+            let value = (one.id.clone(), one.access);
+            side.connections.add(one.id.as_str(), narrowing, value);
         }
         for one in &request.directory {
             let place = Place {
@@ -104,11 +107,13 @@ impl Side<()> {
             let narrowing = Narrowing::phases_only(one.phases);
             side.directories.add(one.path.as_str(), narrowing, place);
         }
-        side.http.extend(request.http.iter().map(|one| HttpRule {
-            url: one.url.clone(),
-            methods: one.methods.clone(),
-            narrowing: Narrowing::phases_only(one.phases),
-        }));
+        for one in &request.http {
+            side.http.add(HttpRule {
+                url: one.url.clone(),
+                methods: one.methods.clone(),
+                narrowing: Narrowing::phases_only(one.phases),
+            });
+        }
         side
     }
 }
@@ -120,7 +125,7 @@ impl Side<HostFolder> {
             variables: Variables::default(),
             connections: Table::default(),
             directories: Table::default(),
-            http: Vec::new(),
+            http: HttpRules::default(),
         };
         for one in &grant.variable {
             let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
@@ -128,7 +133,8 @@ impl Side<HostFolder> {
         }
         for one in &grant.connection {
             let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
-            held.connections.add(one.id.as_str(), narrowing, one.access);
+            let value = (one.id.clone(), one.access);
+            held.connections.add(one.id.as_str(), narrowing, value);
         }
         for one in &grant.directory {
             let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
@@ -136,31 +142,34 @@ impl Side<HostFolder> {
                 path: one.path.clone(),
                 mode: one.mode,
                 host: HostFolder {
-                    path: one.host.clone(),
+                    path: one.host.as_path().into(),
                     within: None,
                 },
             };
             held.directories.add(one.path.as_str(), narrowing, place);
         }
-        held.http.extend(grant.http.iter().map(|one| HttpRule {
-            url: one.url.clone(),
-            methods: one.methods.clone(),
-            narrowing: Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref()),
-        }));
+        for one in &grant.http {
+            held.http.add(HttpRule {
+                url: one.url.clone(),
+                methods: one.methods.clone(),
+                narrowing: Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref()),
+            });
+        }
         held
     }
 
     /// All that `request` asks for; directories lie below `folder`.
     pub(super) fn automatic(request: &Request, folder: &Path) -> Self {
         let asked = Side::asked(request);
+        let within: Arc<Path> = folder.into();
         let mut directories = Table::default();
         for one in &request.directory {
             let place = Place {
                 path: one.path.clone(),
                 mode: one.mode,
                 host: HostFolder {
-                    path: folder.join(one.path.as_str()),
-                    within: Some(folder.to_owned()),
+                    path: folder.join(one.path.as_str()).into(),
+                    within: Some(Arc::clone(&within)),
                 },
             };
             let narrowing = Narrowing::phases_only(one.phases);
@@ -179,7 +188,7 @@ impl Side<HostFolder> {
 pub(super) fn both(asked: &Place<()>, held: &Place<HostFolder>) -> Directory {
     Directory {
         path: held.path.clone(),
-        host: held.host.path.clone(),
+        host: Arc::clone(&held.host.path),
         mode: asked.mode.min(held.mode),
         within: held.host.within.clone(),
     }
@@ -202,9 +211,9 @@ pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) ->
             }
         }
         Kind::Connection => {
-            for (a, narrowing, access) in asked.connections.iter() {
-                for (b, other, have) in held.connections.iter() {
-                    meet(narrowing, other, a == b && access == have);
+            for (_, narrowing, a) in asked.connections.iter() {
+                for (_, other, b) in held.connections.iter() {
+                    meet(narrowing, other, a == b);
                 }
             }
         }
@@ -216,8 +225,8 @@ pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) ->
             }
         }
         Kind::Http => {
-            for a in &asked.http {
-                for b in &held.http {
+            for a in asked.http.iter() {
+                for b in held.http.iter() {
                     meet(&a.narrowing, &b.narrowing, a.meets(b));
                 }
             }

@@ -184,7 +184,7 @@ url = \"https://api.example.com/v1/*\"
 
     let http = |method, url| {
         let target = HttpTarget::parse(method, url).unwrap();
-        effective.http(&caller, &target)
+        effective.http(&caller, target)
     };
     let permit = http("GET", "https://api.example.com/v1/x").unwrap();
     assert!(!permit.may_reach_private());
@@ -271,7 +271,7 @@ fn the_automatic_grant_holds_what_is_asked_for_below_the_bundles_folder() {
     assert!(all.variable(&Caller::parse(), "v").is_ok());
     assert!(all.variable(&caller, "v").is_err());
     let target = HttpTarget::parse("GET", "http://127.0.0.1:9999/x").unwrap();
-    assert!(all.http(&caller, &target).unwrap().may_reach_private());
+    assert!(all.http(&caller, target).unwrap().may_reach_private());
     for climbing in ["..", "../x", "a/../../x", "a\\b", "", "/", ".", "a\0b"] {
         assert!(GuestPath::new(climbing).is_err(), "{climbing:?}");
     }
@@ -444,7 +444,7 @@ fn decide(effective: &Effective, caller: &Caller, item: &Item) -> Result<(), Den
         Item::Variable(key) => effective.variable(caller, key).map(drop),
         Item::Connection(id, access) => effective.connection(caller, id, *access).map(drop),
         Item::Directory(path) => effective.directory(caller, path).map(drop),
-        Item::Http(target) => effective.http(caller, target).map(drop),
+        Item::Http(target) => effective.http(caller, target.clone()).map(drop),
     }
 }
 
@@ -481,8 +481,49 @@ fn named(item: &Item, caller: &Caller, request: &Request) -> bool {
     }
 }
 
+/// Whether the grant names the item for the caller, said in the plainest way too.
+fn granted(item: &Item, caller: &Caller, grant: &Grant) -> bool {
+    let admits =
+        |phases: Option<Phases>, dags: &Option<Vec<DagId>>, tasks: &Option<Vec<TaskId>>| {
+            phases.is_none_or(|phases| phases.contains(caller.phase))
+                && dags
+                    .as_ref()
+                    .is_none_or(|dags| dags.iter().any(|id| caller.dag_id.as_ref() == Some(id)))
+                && tasks
+                    .as_ref()
+                    .is_none_or(|tasks| tasks.iter().any(|id| caller.task_id.as_ref() == Some(id)))
+        };
+    match item {
+        Item::Variable(key) => (grant.variable.iter())
+            .any(|one| one.key.matches(key) && admits(one.phases, &one.dags, &one.tasks)),
+        Item::Connection(id, _) => (grant.connection.iter())
+            .any(|one| one.id.as_str() == id && admits(one.phases, &one.dags, &one.tasks)),
+        Item::Directory(path) => (grant.directory.iter())
+            .any(|one| one.path.as_str() == path && admits(one.phases, &one.dags, &one.tasks)),
+        Item::Http(target) => grant.http.iter().any(|one| {
+            one.url.matches(target)
+                && one.methods.contains(target.method())
+                && admits(one.phases, &one.dags, &one.tasks)
+        }),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_decision_is_what_a_plain_reading_of_both_sides_says(
+        request in requests(), mut grant in grants(), more in grants(),
+    ) {
+        // A directory is granted once to each caller; all else may be granted by several entries together.
+        grant.variable.extend(more.variable);
+        grant.connection.extend(more.connection);
+        grant.http.extend(more.http);
+        for (caller, item, yes) in decisions(&with(&request, &grant)) {
+            let plain = named(&item, &caller, &request) && granted(&item, &caller, &grant);
+            prop_assert_eq!(yes, plain, "{:?} {:?}", caller, item);
+        }
+    }
 
     #[test]
     fn what_is_not_asked_for_is_denied_whatever_is_granted(request in requests(), grant in grants()) {

@@ -5,11 +5,13 @@
 //! that climb, characters encoded twice) is refused rather than understood.
 
 mod authority;
+mod index;
 mod path;
 mod pattern;
 mod target;
 
 pub use authority::Host;
+pub(crate) use index::HttpIndex;
 pub use pattern::HttpPattern;
 pub use target::HttpTarget;
 

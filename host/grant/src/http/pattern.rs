@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Host, HttpTarget, MAX_URL_BYTES, Scheme, TargetError, authority, path};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Hosts {
+pub(super) enum Hosts {
     /// This one.
     Exact(Host),
     /// Every name that ends with this text, which begins with a dot.
@@ -15,7 +15,7 @@ enum Hosts {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Paths {
+pub(super) enum Paths {
     /// This one, with any query.
     Exact(String),
     /// Every one that begins with this text, which ends with `/`.
@@ -27,10 +27,10 @@ enum Paths {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HttpPattern {
-    scheme: Scheme,
-    hosts: Hosts,
-    port: u16,
-    paths: Paths,
+    pub(super) scheme: Scheme,
+    pub(super) hosts: Hosts,
+    pub(super) port: u16,
+    pub(super) paths: Paths,
 }
 
 impl HttpPattern {

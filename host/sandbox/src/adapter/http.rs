@@ -53,7 +53,7 @@ async fn send(
     })?;
     let permit = standing
         .effective
-        .http(&standing.caller, &target)
+        .http(&standing.caller, target.clone())
         .map_err(|denial| {
             standing.denied(&denial);
             Error::HttpRequestDenied
