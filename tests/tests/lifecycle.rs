@@ -252,32 +252,3 @@ async fn a_bundle_file_that_changes_is_taken_in_and_a_broken_one_leaves_the_old_
     let run = host.trigger("single", json!({"logical_date": null})).await;
     assert_eq!(host.ended("single", &run).await, "success");
 }
-
-#[tokio::test]
-async fn a_bundle_is_inspected_with_the_grants_of_the_server_where_no_configuration_is_at_hand() {
-    let home = TempDir::new().unwrap();
-    let host = Host::start_in(home.path(), &busy(home.path()));
-    host.dag("hostile_busy").await;
-    let elsewhere = TempDir::new().unwrap();
-    let file = home.path().join("hostile_tasks.wasm");
-    // The home's own configuration counts as one at hand: it is put out of sight.
-    std::fs::rename(
-        home.path().join("airlock.toml"),
-        home.path().join("away.toml"),
-    )
-    .unwrap();
-    let out = std::process::Command::new(airlock())
-        .args(["bundle", "inspect", "--output", "json"])
-        .arg(&file)
-        .env("AIRLOCK_HOME", home.path())
-        .current_dir(elsewhere.path())
-        .output()
-        .unwrap();
-    let page: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(page["team_name"], "busy", "{page}");
-    let rows = page["rows"].as_array().unwrap();
-    assert!(
-        !rows.is_empty() && rows.iter().all(|row| row["granted"] == "yes"),
-        "{page}"
-    );
-}

@@ -68,6 +68,14 @@ pub struct Inspection {
     pub manifest: Manifest,
 }
 
+impl Inspection {
+    /// Whether it exports `airlock:bundle/NAME` in a version that this host speaks.
+    #[must_use]
+    pub fn exports_phase(&self, name: &str) -> bool {
+        self.exports.iter().any(|export| is_phase(export, name))
+    }
+}
+
 /// How much of a component is validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {

@@ -1,11 +1,13 @@
 //! What a bundle may reach in the end: what it asks for and what it is granted, both of them.
 
+mod explain;
 mod side;
 
 use std::{fmt, path::Path};
 
 use airlock_model::id::{BundleHash, BundleName, ConnectionId, TeamName, VariableKey};
 
+pub use self::explain::Explanation;
 use self::side::{HostFolder, Side};
 use crate::{
     denial::{Denial, Details, Item, Why},
@@ -120,6 +122,14 @@ impl Effective {
             .iter()
             .filter(|(each, _)| *each == kind)
             .fold(Phases::NONE, |all, (_, phases)| all.or(*phases))
+    }
+
+    /// What is granted and not asked for, so that nobody has any of it; each safe to show.
+    #[must_use]
+    pub fn unasked(&self) -> Vec<String> {
+        let of = |kind| side::unasked(kind, &self.asked, &self.held);
+        let entries = Kind::ALL.into_iter().flat_map(of);
+        entries.map(|entry| entry.label()).collect()
     }
 
     fn permit<T>(&self, item: T) -> Permit<T> {

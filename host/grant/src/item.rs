@@ -64,6 +64,11 @@ impl VariablePattern {
         }
     }
 
+    /// Whether it names all that `other` names.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.and(other).as_ref() == Some(other)
+    }
+
     /// What both name.
     pub(crate) fn and(&self, other: &Self) -> Option<Self> {
         match (self, other) {

@@ -10,6 +10,7 @@
 //! so that a denial cannot tell.
 
 mod denial;
+mod difference;
 mod effective;
 mod grant;
 pub mod http;
@@ -26,7 +27,8 @@ mod snippet;
 
 pub use crate::http::{Host, HttpPattern, HttpTarget, Method, Scheme, TargetError};
 pub use denial::{Denial, Item};
-pub use effective::{BundleLabel, Effective};
+pub use difference::Difference;
+pub use effective::{BundleLabel, Effective, Explanation};
 pub use grant::{ConnectionGrant, DirectoryGrant, Grant, HttpGrant, VariableGrant};
 pub use interface::{
     ImportName, Interface, Kind, LinkedInterface, Standing, UngrantedImport, interface, interfaces,

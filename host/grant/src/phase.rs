@@ -85,6 +85,12 @@ impl Phases {
         Self(self.0 & !phase.bit())
     }
 
+    /// This without those.
+    #[must_use]
+    pub const fn except(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
     /// The phases in it, in their order.
     pub fn iter(self) -> impl Iterator<Item = Phase> {
         Phase::ALL

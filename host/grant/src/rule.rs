@@ -241,7 +241,7 @@ pub(crate) struct HttpRule {
 }
 
 impl HttpRule {
-    fn names(&self, target: &HttpTarget) -> bool {
+    pub(crate) fn names(&self, target: &HttpTarget) -> bool {
         self.methods.contains(target.method()) && self.url.matches(target)
     }
 

@@ -3,6 +3,8 @@
 //! It is derived from the bytes and from the configuration by the same code for `airlock bundle inspect` and
 //! for the API. Texts that come from the bundle are in it as they are: whoever shows them escapes them.
 
+mod comparison;
+
 use std::path::Path;
 
 use airlock_bundle::Inspection;
@@ -12,6 +14,8 @@ use airlock_grant::{
 use airlock_model::id::TeamName;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use comparison::{Change, Comparison, ImportChange, Surplus, Version};
 
 /// What is known of a bundle's grant.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +96,9 @@ pub struct Review {
     pub automatic: bool,
     /// What it asks for.
     pub rows: Vec<ReviewRow>,
+    /// What it is granted and does not ask for, so that it has none of it.
+    #[serde(default)]
+    pub unasked: Vec<String>,
     /// What it imports.
     pub imports: Vec<ReviewImport>,
     /// Why it does not load; empty where it does, or where no configuration is at hand.
@@ -118,18 +125,13 @@ impl Review {
             .as_ref()
             .and_then(|effective| effective.check_imports(&inspection.imports).err())
             .unwrap_or_default();
-        let phases = [("parse", &inspection.dags), ("task", &inspection.tasks)];
         Ok(Self {
             name: label.name.to_string(),
             version: label.version.clone(),
             hash: label.hash.to_string(),
             size: inspection.size,
             made_with: made_with(inspection),
-            phases: phases
-                .into_iter()
-                .filter(|(_, export)| export.is_some())
-                .map(|(phase, _)| phase.to_owned())
-                .collect(),
+            phases: phases(inspection),
             team_name: match holding {
                 Holding::Unknown => None,
                 Holding::Automatic(_) => Some(TeamName::default_team().to_string()),
@@ -140,10 +142,26 @@ impl Review {
                 .into_iter()
                 .map(|item| item.row(&label, holding))
                 .collect(),
+            unasked: whole.map(|whole| whole.unasked()).unwrap_or_default(),
             imports: inspection.imports.iter().map(import).collect(),
             refused: refused.iter().map(ToString::to_string).collect(),
         })
     }
+}
+
+/// The phases that a component has code for, in the words of `bundle.toml`, and its timetables.
+fn phases(inspection: &Inspection) -> Vec<String> {
+    let exports = [
+        ("dags", "parse"),
+        ("tasks", "task"),
+        ("triggers", "trigger"),
+        ("callbacks", "callback"),
+        ("timetables", "timetable"),
+    ];
+    let there = exports
+        .into_iter()
+        .filter(|(interface, _)| inspection.exports_phase(interface));
+    there.map(|(_, phase)| phase.to_owned()).collect()
 }
 
 fn effective(label: &BundleLabel, request: &Request, holding: Holding<'_>) -> Option<Effective> {

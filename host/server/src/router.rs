@@ -22,8 +22,8 @@ use crate::{
     problem::ApiError,
     route::{
         asset_events, assets, backfills, bundles, callbacks, connections, dags, deadlines,
-        import_errors, logs, monitor, next_runs, ownership, pools, queued_events, repairs, runs,
-        task_instances, teams, triggers, variables, xcoms,
+        explanation, import_errors, logs, monitor, next_runs, ownership, pools, queued_events,
+        repairs, runs, task_instances, teams, triggers, variables, xcoms,
     },
     state::ApiState,
 };
@@ -135,6 +135,7 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(bundles::list))
         .routes(routes!(bundles::versions))
         .routes(routes!(bundles::review))
+        .routes(routes!(explanation::explain))
 }
 
 fn with_metrics() -> OpenApiRouter<ApiState> {

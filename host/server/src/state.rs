@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use airlock_grant::Effective;
 use airlock_model::{
     connection::{Connection, Variable},
     id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
@@ -76,6 +77,8 @@ pub trait Ownership: Send + Sync {
 pub trait Reviews: Send + Sync {
     /// The review of a bundle's active version; none when there is no such bundle.
     async fn review(&self, bundle: &BundleName) -> Result<Option<Review>, StoreError>;
+    /// What a bundle's active version may reach; none when there is no such bundle.
+    async fn effective(&self, bundle: &BundleName) -> Result<Option<Arc<Effective>>, StoreError>;
 }
 
 /// How busy a team's instance pool is, and what has happened in it since the start.

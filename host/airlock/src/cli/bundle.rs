@@ -1,6 +1,8 @@
 //! `airlock bundle`: what authors and reviewers do with bundles. Needs no server.
 
 mod build;
+mod diff;
+mod html;
 mod inspect;
 pub(super) mod test;
 
@@ -44,11 +46,30 @@ pub(crate) enum Command {
     /// Reads the bytes and runs nothing of them. Grants are those of the configuration, or without one those of the
     /// running server, if it serves these bytes.
     #[command(
-        after_help = "Example:\n  airlock bundle inspect target/weather.wasm --config airlock.toml"
+        after_help = "Examples:\n  airlock bundle inspect target/weather.wasm --config airlock.toml\n  airlock bundle inspect target/weather.wasm --html > weather.html"
     )]
     Inspect {
         /// The component
         file: PathBuf,
+        /// Write one page of HTML that needs nothing else, to be mailed or kept
+        #[arg(long, conflicts_with = "output")]
+        html: bool,
+    },
+    /// Show what a new version asks for beyond an old one, what it imports besides, and what it lacks
+    ///
+    /// Reads the bytes of both and runs nothing of them. What is written differently and means the same is no
+    /// difference.
+    #[command(
+        after_help = "Examples:\n  airlock bundle diff approved/ledger.wasm target/ledger.wasm\n  airlock bundle diff old.wasm new.wasm --exit-code || echo 'somebody has to look'"
+    )]
+    Diff {
+        /// The version that is known
+        old: PathBuf,
+        /// The version to look at
+        new: PathBuf,
+        /// Exit with code 1 where the new one asks for more
+        #[arg(long)]
+        exit_code: bool,
     },
     /// Run one DAG once in the real sandbox, without a server
     ///
@@ -67,7 +88,12 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, C
             let built = build::build(&common.home()?, &folder, debug).await?;
             built.tell(common.output)?;
         }
-        Command::Inspect { file } => inspect::run(common, &file).await?,
+        Command::Inspect { file, html } => inspect::run(common, &file, html).await?,
+        Command::Diff {
+            old,
+            new,
+            exit_code,
+        } => return diff::run(common.output, &old, &new, exit_code),
         Command::Test(arguments) => return test::run(common, arguments).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ mod connections;
 mod dags;
 mod db;
 mod deadlines;
+mod grants;
 #[cfg(test)]
 mod guides;
 mod pools;
@@ -159,6 +160,9 @@ enum Command {
     /// Callbacks: who is told of what became of tasks and runs
     #[command(subcommand)]
     Callbacks(callbacks::Command),
+    /// What bundles may reach, and why
+    #[command(subcommand)]
+    Grants(grants::Command),
     /// Deadlines of runs
     #[command(subcommand)]
     Deadlines(deadlines::Command),
@@ -241,6 +245,7 @@ async fn run(Cli { common, command }: Cli) -> Result<ExitCode, CliError> {
         Command::Assets(command) => assets::run(&common, command).await?,
         Command::Triggers(command) => triggers::run(&common, command).await?,
         Command::Callbacks(command) => callbacks::run(&common, command).await?,
+        Command::Grants(command) => return grants::run(&common, command).await,
         Command::Deadlines(command) => deadlines::run(&common, command).await?,
         Command::Variables(command) => variables::run(&common, command).await?,
         Command::Connections(command) => connections::run(&common, command).await?,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use airlock_grant::Effective;
 use airlock_model::{id::BundleName, port::StoreError};
 use airlock_server::{
     Reviews,
@@ -29,5 +30,10 @@ impl Reviews for Pages {
         let page = Review::new(&standing.inspection, holding);
         page.map(Some)
             .map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+
+    async fn effective(&self, bundle: &BundleName) -> Result<Option<Arc<Effective>>, StoreError> {
+        let standing = self.shelf.standing(bundle);
+        Ok(standing.map(|standing| standing.effective))
     }
 }

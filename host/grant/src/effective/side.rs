@@ -194,6 +194,34 @@ pub(super) fn both(asked: &Place<()>, held: &Place<HostFolder>) -> Directory {
     }
 }
 
+/// What is held and nothing that is asked for meets, whoever asks.
+pub(super) fn unasked(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> Vec<Entry> {
+    let unmet = |held: &Side<HostFolder>| -> Vec<bool> {
+        match kind {
+            Kind::Variable => {
+                let met =
+                    |b: &VariablePattern| asked.variables.iter().any(|(a, _)| a.and(b).is_some());
+                held.variables.iter().map(|(b, _)| !met(&b)).collect()
+            }
+            Kind::Connection => {
+                let met = |b| asked.connections.iter().any(|(_, _, a)| a == b);
+                held.connections.iter().map(|(_, _, b)| !met(b)).collect()
+            }
+            Kind::Directory => {
+                let all = held.directories.iter();
+                all.map(|(b, ..)| !asked.directories.names(b)).collect()
+            }
+            Kind::Http => {
+                let met = |b| asked.http.iter().any(|a| a.meets(b));
+                held.http.iter().map(|b| !met(b)).collect()
+            }
+        }
+    };
+    let entries = held.entries(kind).into_iter().zip(unmet(held));
+    let unasked = entries.filter(|(_, unmet)| *unmet);
+    unasked.map(|((entry, _), _)| entry).collect()
+}
+
 /// The phases in which there is a caller for whom both sides hold a same item.
 pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> Phases {
     let mut all = Phases::NONE;

@@ -424,6 +424,63 @@ fn callers() -> Vec<Caller> {
     callers
 }
 
+#[test]
+fn what_is_granted_and_not_asked_for_is_told() {
+    let asks = "[[request.variable]]\nkey = \"a.b\"\n[[request.http]]\nurl = \"https://h.example.com/a\"\n";
+    let grants = r#"
+        [[team.bundle.grant.variable]]
+        key = "a.*"
+        [[team.bundle.grant.variable]]
+        key = "other"
+        [[team.bundle.grant.connection]]
+        id = "bank"
+        [[team.bundle.grant.http]]
+        url = "https://*.example.com/*"
+        [[team.bundle.grant.http]]
+        url = "https://h.example.com/a"
+        methods = ["POST"]
+        [[team.bundle.grant.directory]]
+        path = "archive"
+        host = "/srv"
+    "#;
+    assert_eq!(
+        effective(asks, grants).unasked(),
+        [
+            "variable `other`",
+            "connection `bank`, read",
+            "directory `archive`, read",
+            "POST https://h.example.com/a"
+        ]
+    );
+}
+
+#[test]
+fn an_explanation_names_the_rules_behind_a_yes_and_the_text_behind_a_no() {
+    let asks = "[[request.variable]]\nkey = \"a.*\"\n";
+    let grants = r#"
+        [[team.bundle.grant.variable]]
+        key = "a.b"
+        tasks = ["pay"]
+        [[team.bundle.grant.variable]]
+        key = "*"
+        tasks = ["other"]
+    "#
+    .replace("\"*\"", "\"a*\"");
+    let effective = effective(asks, &grants);
+    let key = Item::Variable("a.b".into());
+    assert_eq!(
+        effective.explain(&task("ledger", "pay"), &key),
+        Explanation::Allowed {
+            asks: vec!["variable `a.*` (only for phase task)".into()],
+            grants: vec!["variable `a.b` (only for task `pay`)".into()],
+        }
+    );
+    match effective.explain(&task("ledger", "tell"), &key) {
+        Explanation::Denied(denial) => assert!(denial.grant_snippet().is_some()),
+        unexpected => panic!("{unexpected:?}"),
+    }
+}
+
 fn items() -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for key in KEYS {
@@ -523,6 +580,17 @@ proptest! {
             let plain = named(&item, &caller, &request) && granted(&item, &caller, &grant);
             prop_assert_eq!(yes, plain, "{:?} {:?}", caller, item);
         }
+    }
+
+    #[test]
+    fn a_request_with_nothing_beyond_another_allows_nothing_beyond_it(
+        old in requests(), new in requests(),
+    ) {
+        let granted = |request: &Request| Effective::grant_all(label(), request, Path::new("/b"));
+        let (before, after) = (granted(&old), granted(&new));
+        let more = decisions(&after).iter().zip(decisions(&before)).any(|((.., is), (.., was))| *is && !was);
+        prop_assert!(!more || !new.beyond(&old).is_empty());
+        prop_assert!(new.beyond(&new).is_empty());
     }
 
     #[test]

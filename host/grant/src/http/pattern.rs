@@ -103,6 +103,27 @@ impl HttpPattern {
 }
 
 impl HttpPattern {
+    /// Whether all of `other`'s URLs are in the set.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let hosts = match (&self.hosts, &other.hosts) {
+            (Hosts::Exact(a), Hosts::Exact(b)) => a == b,
+            (Hosts::Exact(_), Hosts::Below(_)) => false,
+            (Hosts::Below(suffix), Hosts::Exact(Host::Name(name))) => {
+                name.len() > suffix.len() && name.ends_with(suffix.as_str())
+            }
+            (Hosts::Below(_), Hosts::Exact(Host::Address(_))) => false,
+            (Hosts::Below(a), Hosts::Below(b)) => b.ends_with(a.as_str()),
+        };
+        let paths = match (&self.paths, &other.paths) {
+            (Paths::Exact(a), Paths::Exact(b)) => a == b,
+            (Paths::Exact(_), Paths::Below(_)) => false,
+            (Paths::Below(prefix), Paths::Exact(path) | Paths::Below(path)) => {
+                path.starts_with(prefix.as_str())
+            }
+        };
+        self.scheme == other.scheme && self.port == other.port && hosts && paths
+    }
+
     /// Whether one same URL is in both sets.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         let below =

@@ -39,7 +39,10 @@ fn ledger() -> Inspection {
             import("wasi:sockets/tcp@0.2.6"),
             import("evil:x/y@1.0.0"),
         ],
-        exports: Vec::new(),
+        exports: vec![
+            "airlock:bundle/dags@0.1.0".to_owned(),
+            "airlock:bundle/callbacks@0.1.0".to_owned(),
+        ],
         dags: Some("airlock:bundle/dags@0.1.0".to_owned()),
         tasks: None,
         producers: vec![
@@ -89,7 +92,7 @@ fn a_page_shows_each_request_and_whether_it_is_granted_wholly_in_part_or_not() {
     );
     assert_eq!(review.team_name.as_deref(), Some("payments"));
     assert_eq!(review.made_with, ["Rust 1.95.0", "airlock-sdk 0.1.0"]);
-    assert_eq!(review.phases, ["parse"]);
+    assert_eq!(review.phases, ["parse", "callback"]);
     let standings: Vec<&str> = review.imports.iter().map(|i| i.standing.as_str()).collect();
     assert_eq!(standings, ["inert", "capability", "never", "unknown"]);
     assert_eq!(

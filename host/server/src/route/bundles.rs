@@ -88,7 +88,7 @@ pub(crate) async fn list(
 }
 
 /// The versions of a bundle, newest first, if it is there for whoever asks.
-async fn known(
+pub(crate) async fn known(
     state: &ApiState,
     name: &BundleName,
     whose: &Whose,

@@ -9,6 +9,7 @@ pub(crate) mod callbacks;
 pub(crate) mod connections;
 pub(crate) mod dags;
 pub(crate) mod deadlines;
+pub(crate) mod explanation;
 pub(crate) mod import_errors;
 pub(crate) mod logs;
 pub(crate) mod monitor;

@@ -363,6 +363,37 @@ async fn teams_and_bundles_are_listed() {
         404,
         "AL-0810",
     );
+    let explain = "/api/v2/bundles/weather/explain";
+    let (_, yes) = api
+        .get(&format!("{explain}?variable=granted&task_id=observe"))
+        .await;
+    assert_eq!(yes["allowed"], true);
+    assert_eq!(
+        yes["granted"][0],
+        "variable `granted` (only for phase task)"
+    );
+    let (_, no) = api
+        .get(&format!("{explain}?url=https://evil.example&method=POST"))
+        .await;
+    assert_eq!(no["allowed"], false);
+    assert!(
+        no["denial"].as_str().unwrap().starts_with("AL-0414"),
+        "{no}"
+    );
+    for wrong in [
+        "",
+        "?variable=a&connection=b",
+        "?url=evil",
+        "?variable=a&phase=lunch",
+    ] {
+        let (status, _) = api.get(&format!("{explain}{wrong}")).await;
+        assert!(status.is_client_error(), "{wrong}: {status}");
+    }
+    assert_refused(
+        api.get("/api/v2/bundles/nothing/explain?variable=a").await,
+        404,
+        "AL-0810",
+    );
     assert_refused(
         api.get("/api/v2/bundles/nothing/versions").await,
         404,

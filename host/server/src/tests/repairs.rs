@@ -445,6 +445,11 @@ async fn for_one_team_nothing_of_another_is_there_and_nothing_happens_to_it() {
             "/api/v2/bundles/weather/review".to_owned(),
             None,
         ),
+        (
+            Method::GET,
+            "/api/v2/bundles/weather/explain?variable=granted".to_owned(),
+            None,
+        ),
         (Method::GET, asset.to_owned(), None),
         (Method::POST, format!("{asset}/materialize"), None),
         (Method::POST, "/api/v2/assets/events".to_owned(), event()),

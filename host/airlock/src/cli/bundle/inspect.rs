@@ -6,6 +6,7 @@ use airlock_bundle::{DEFAULT_MAX_BYTES, Inspection, inspect};
 use airlock_grant::Kind;
 use airlock_server::review::{CANNOT, Granted, Holding, Review};
 
+use super::html;
 use crate::{
     api_client::path,
     cli::Common,
@@ -14,7 +15,8 @@ use crate::{
     output::{self, Format, line, print_json, size},
 };
 
-pub(super) async fn run(common: &Common, file: &Path) -> Result<(), CliError> {
+/// What the bytes of a file tell.
+pub(super) fn read(file: &Path) -> Result<Inspection, CliError> {
     let metadata = fs::metadata(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             CliError::NotFound(format!("there is no file `{}`", file.display()))
@@ -34,7 +36,11 @@ pub(super) async fn run(common: &Common, file: &Path) -> Result<(), CliError> {
         }));
     }
     let bytes = fs::read(file).map_err(|error| CliError::file("the component", file, &error))?;
-    let inspection = inspect(&bytes, DEFAULT_MAX_BYTES).map_err(CliError::room)?;
+    inspect(&bytes, DEFAULT_MAX_BYTES).map_err(CliError::room)
+}
+
+pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), CliError> {
+    let inspection = read(file)?;
     let config = common.config()?;
     let review = match of_server(common, &config, &inspection).await {
         Some(review) => review,
@@ -45,6 +51,7 @@ pub(super) async fn run(common: &Common, file: &Path) -> Result<(), CliError> {
         }
     };
     match common.output {
+        _ if html => output::print(&html::page(&review)),
         Format::Json => print_json(&review),
         Format::Table => output::print(&page(&review)),
     }
@@ -80,6 +87,16 @@ fn holding<'a>(config: &'a Config, inspection: &Inspection, own: &'a Path) -> Ho
 
 /// Functions of one import that are named; of more, only how many there are. JSON has all.
 const MOST_FUNCTIONS: usize = 4;
+
+/// The functions of an import in parentheses, or of many how many there are.
+pub(super) fn functions(of: &[String]) -> String {
+    let functions: Vec<String> = of.iter().map(|name| line(name)).collect();
+    match functions.len() {
+        0 => String::new(),
+        1..=MOST_FUNCTIONS => format!(" ({})", functions.join(", ")),
+        many => format!(" ({many} functions)"),
+    }
+}
 
 /// The page, for people. Everything that the bundle wrote is escaped.
 fn page(review: &Review) -> String {
@@ -143,6 +160,14 @@ fn page(review: &Review) -> String {
     for row in table.lines() {
         let _ = writeln!(page, "  {row}");
     }
+    if !review.unasked.is_empty() {
+        let unasked: Vec<String> = review.unasked.iter().map(|one| line(one)).collect();
+        let _ = writeln!(
+            page,
+            "\n  granted, but not asked for: {}",
+            unasked.join("; ")
+        );
+    }
     let _ = writeln!(page, "\n  cannot: {CANNOT}");
     let foreign: Vec<String> = review
         .imports
@@ -150,12 +175,7 @@ fn page(review: &Review) -> String {
         .filter(|import| import.standing != "inert")
         .map(|import| {
             let meaning = import.meaning.as_deref().unwrap_or("unknown to this host");
-            let functions: Vec<String> = import.functions.iter().map(|name| line(name)).collect();
-            let functions = match functions.len() {
-                0 => String::new(),
-                1..=MOST_FUNCTIONS => format!(" ({})", functions.join(", ")),
-                many => format!(" ({many} functions)"),
-            };
+            let functions = functions(&import.functions);
             format!("    {}  {meaning}{functions}\n", line(&import.name))
         })
         .collect();
@@ -176,7 +196,7 @@ fn page(review: &Review) -> String {
     page
 }
 
-const fn granted(granted: Granted) -> &'static str {
+pub(super) const fn granted(granted: Granted) -> &'static str {
     match granted {
         Granted::Yes => "yes",
         Granted::Partly => "partly",
@@ -227,6 +247,7 @@ mod tests {
                 meaning: None,
                 risk: None,
             }],
+            unasked: vec!["connection `old`, read".into()],
             refused: vec!["AL-0414: no\nsecond line".into()],
         };
         let page = page(&review);
@@ -236,6 +257,7 @@ mod tests {
             "  CAN, IF GRANTED",
             "  call HTTP",
             "POST https://api.bank.example/v1/*  (to \\u{202e}pay)",
+            "  granted, but not asked for: connection `old`, read\n",
             "  cannot: open sockets",
             "evil:x/y@1.0.0\\n  unknown to this host (f)\n",
             "    AL-0414: no\n    second line\n",

@@ -36,7 +36,7 @@ pub(super) use watching::most_bytes;
 pub(crate) struct Standing {
     pub(crate) owner: Owner,
     pub(crate) inspection: Arc<Inspection>,
-    effective: Arc<Effective>,
+    pub(crate) effective: Arc<Effective>,
 }
 
 /// The rooms that a version passes through.

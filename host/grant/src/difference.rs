@@ -1,0 +1,136 @@
+//! What one request asks for beyond another: what a reviewer of a new version has to read.
+//!
+//! Both are taken apart into single things, each in one phase, and a thing of the one is covered when something
+//! of the other allows all of it. So a request that is written differently and means the same shows no difference.
+
+use crate::{
+    http::HttpPattern,
+    interface::Kind,
+    item::{Access, Mode, VariablePattern},
+    phase::Phases,
+    request::Request,
+    snippet::Entry,
+};
+
+/// Something that one request asks for and another does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// What exactly, safe to show: ``connection `bank`, read``.
+    pub what: String,
+    /// In which phases.
+    pub phases: Phases,
+    /// Why, in the author's words. Not safe to show as it is.
+    pub reason: Option<String>,
+}
+
+/// One thing that is asked for.
+struct Thing<'a> {
+    what: What<'a>,
+    phases: Phases,
+    reason: Option<&'a str>,
+}
+
+enum What<'a> {
+    Variable(&'a VariablePattern),
+    Connection(&'a str, Access),
+    Directory(&'a str, Mode),
+    Http(&'a str, &'a HttpPattern),
+}
+
+impl What<'_> {
+    /// Whether all of it is allowed where `other` is.
+    fn is_within(&self, other: &What<'_>) -> bool {
+        match (self, other) {
+            (What::Variable(own), What::Variable(other)) => other.covers(own),
+            (What::Connection(own, access), What::Connection(other, most)) => {
+                own == other && access == most
+            }
+            (What::Directory(own, mode), What::Directory(other, most)) => {
+                own == other && mode <= most
+            }
+            (What::Http(method, own), What::Http(same, other)) => {
+                method == same && other.covers(own)
+            }
+            _ => false,
+        }
+    }
+
+    fn shown(&self) -> (Kind, Entry) {
+        match self {
+            Self::Variable(pattern) => (
+                Kind::Variable,
+                Entry::Variable {
+                    key: pattern.to_string(),
+                },
+            ),
+            Self::Connection(id, access) => {
+                let (id, access) = ((*id).to_owned(), *access);
+                (Kind::Connection, Entry::Connection { id, access })
+            }
+            Self::Directory(path, mode) => {
+                let (path, mode) = ((*path).to_owned(), *mode);
+                (Kind::Directory, Entry::Directory { path, mode })
+            }
+            Self::Http(method, url) => {
+                let (url, methods) = (url.to_string(), vec![(*method).to_owned()]);
+                (Kind::Http, Entry::Http { url, methods })
+            }
+        }
+    }
+}
+
+fn things(request: &Request) -> Vec<Thing<'_>> {
+    let mut things = Vec::new();
+    for one in &request.http {
+        things.extend(one.methods.iter().map(|method| Thing {
+            what: What::Http(method.as_str(), &one.url),
+            phases: one.phases,
+            reason: one.reason.as_deref(),
+        }));
+    }
+    things.extend(request.connection.iter().map(|one| Thing {
+        what: What::Connection(one.id.as_str(), one.access),
+        phases: one.phases,
+        reason: one.reason.as_deref(),
+    }));
+    things.extend(request.variable.iter().map(|one| Thing {
+        what: What::Variable(&one.key),
+        phases: one.phases,
+        reason: one.reason.as_deref(),
+    }));
+    things.extend(request.directory.iter().map(|one| Thing {
+        what: What::Directory(one.path.as_str(), one.mode),
+        phases: one.phases,
+        reason: one.reason.as_deref(),
+    }));
+    things
+}
+
+impl Request {
+    /// What this asks for and `other` does not: in the order of the reviewer's page, each thing with the phases
+    /// that it has here only. Nothing where this is as wide as `other`, or narrower.
+    #[must_use]
+    pub fn beyond(&self, other: &Self) -> Vec<Difference> {
+        let known = things(other);
+        let differences = things(self).into_iter().filter_map(|thing| {
+            let covering = known
+                .iter()
+                .filter(|known| thing.what.is_within(&known.what));
+            let covered = covering.fold(Phases::NONE, |all, known| all.or(known.phases));
+            let phases = thing.phases.except(covered);
+            let (kind, entry) = thing.what.shown();
+            (!phases.is_empty()).then(|| Difference {
+                kind,
+                what: entry.label(),
+                phases,
+                reason: thing.reason.map(str::to_owned),
+            })
+        });
+        differences.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

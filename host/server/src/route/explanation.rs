@@ -1,0 +1,120 @@
+//! Why a bundle's task may reach something, or may not: the decision that a call of it would meet.
+
+use airlock_grant::{Access, Caller, Explanation as Decided, HttpTarget, Item, Phase};
+use airlock_model::id::{BundleName, DagId, TaskId, TeamName};
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{bundles::known, scope::Whose};
+use crate::{
+    auth::Operator,
+    extract::{Path, Query},
+    problem::{ApiError, ErrorBody},
+    state::ApiState,
+};
+
+/// Who would reach what. Exactly one of `variable`, `connection`, `directory` and `url` is to be given.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExplainQuery {
+    /// On behalf of this team: what is another team's is not found.
+    #[param(value_type = Option<String>)]
+    team: Option<TeamName>,
+    /// `parse`, `task`, `trigger` or `callback`; where nothing is said, `task`.
+    #[param(value_type = Option<String>)]
+    phase: Option<Phase>,
+    /// For this DAG.
+    #[param(value_type = Option<String>)]
+    dag_id: Option<DagId>,
+    /// For this task.
+    #[param(value_type = Option<String>)]
+    task_id: Option<TaskId>,
+    /// The variable with this key.
+    variable: Option<String>,
+    /// The connection with this id, its password included.
+    connection: Option<String>,
+    /// The directory that the guest sees here.
+    directory: Option<String>,
+    /// This URL.
+    url: Option<String>,
+    /// With this method; where nothing is said, `GET`.
+    method: Option<String>,
+}
+
+/// The decision, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Explanation {
+    /// Whether it may.
+    allowed: bool,
+    bundle_name: String,
+    team_name: String,
+    /// The active version, of which this is said: the BLAKE3 of the component.
+    bundle_hash: String,
+    /// What of the bundle's request asks for it; empty where it may not.
+    asks_for: Vec<String>,
+    /// What of the grant holds it; empty where it may not.
+    granted: Vec<String>,
+    /// Why it may not: the text that the call would meet, with what would allow it.
+    denial: Option<String>,
+}
+
+impl ExplainQuery {
+    fn caller(&self) -> Caller {
+        let phase = self.phase.unwrap_or(Phase::Task);
+        match phase {
+            Phase::Parse => Caller::parse(),
+            phase => Caller {
+                phase,
+                dag_id: self.dag_id.clone(),
+                task_id: self.task_id.clone(),
+            },
+        }
+    }
+
+    fn item(&self) -> Result<Item, ApiError> {
+        let method = self.method.as_deref().unwrap_or("GET");
+        match (&self.variable, &self.connection, &self.directory, &self.url) {
+            (Some(key), None, None, None) => Ok(Item::Variable(key.clone())),
+            (None, Some(id), None, None) => Ok(Item::Connection(id.clone(), Access::Read)),
+            (None, None, Some(path), None) => Ok(Item::Directory(path.clone())),
+            (None, None, None, Some(url)) => HttpTarget::parse(method, url)
+                .map(Item::Http)
+                .map_err(ApiError::invalid),
+            _ => Err(ApiError::invalid(
+                "say what is to be reached: exactly one of `variable`, `connection`, `directory` and `url`",
+            )),
+        }
+    }
+}
+
+/// Explain whether a bundle's active version may reach something. It is the decision itself that is asked, so that
+/// the answer is what a call would get; nothing is reached, and nobody learns whether the thing exists.
+#[utoipa::path(get, operation_id = "explain_grant", path = "/api/v2/bundles/{bundle_name}/explain", tag = "Bundle",
+    params(("bundle_name" = String, Path), ExplainQuery),
+    responses((status = 200, body = Explanation), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn explain(
+    _: Operator,
+    State(state): State<ApiState>,
+    Path(name): Path<BundleName>,
+    Query(query): Query<ExplainQuery>,
+) -> Result<Json<Explanation>, ApiError> {
+    let (caller, item) = (query.caller(), query.item()?);
+    known(&state, &name, &Whose::of(query.team)).await?;
+    let effective = state.reviews.effective(&name).await?;
+    let effective = effective.ok_or_else(|| ApiError::not_found("bundle", name))?;
+    let (asks_for, granted, denial) = match effective.explain(&caller, &item) {
+        Decided::Allowed { asks, grants } => (asks, grants, None),
+        Decided::Denied(denial) => (Vec::new(), Vec::new(), Some(denial.to_string())),
+    };
+    Ok(Json(Explanation {
+        allowed: denial.is_none(),
+        bundle_name: effective.bundle().name.to_string(),
+        team_name: effective.team().to_string(),
+        bundle_hash: effective.bundle().hash.to_string(),
+        asks_for,
+        granted,
+        denial,
+    }))
+}
