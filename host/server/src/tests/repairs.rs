@@ -474,7 +474,8 @@ async fn for_one_team_nothing_of_another_is_there_and_nothing_happens_to_it() {
             None,
         ),
     ] {
-        let theirs = format!("{path}?team=payments");
+        let and = if path.contains('?') { '&' } else { '?' };
+        let theirs = format!("{path}{and}team=payments");
         let refused = api.call(method.clone(), &theirs, body).await;
         assert_eq!(refused.0, 404, "{method} {path}: {}", refused.1);
         assert_refused(refused, 404, "AL-0810");
