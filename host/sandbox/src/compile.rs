@@ -72,7 +72,7 @@ pub enum CompileError {
     Unavailable(String),
     /// It did what no compiler does.
     #[error(
-        "AL-0541: the compiler made a system call that it never needs, and was ended for it; the component may have been made to attack the compiler, so find out who made it"
+        "AL-0543: the compiler made a system call that it never needs, and was ended for it; the component may have been made to attack the compiler, so find out who made it"
     )]
     Forbidden,
 }
@@ -362,4 +362,30 @@ fn compile_streams() -> Result<(), ChildError> {
     output.write_all(&code)?;
     output.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_that_is_ended_for_a_forbidden_call_is_told_of_as_such_and_not_tried_again() {
+        let ends = ["-c", "kill -s SYS $$"];
+        let compiler = Compiler::new("/bin/sh", ends, CompileLimits::default());
+        let error = compiler.compile(b"").await.unwrap_err();
+        assert!(matches!(error, CompileError::Forbidden), "{error}");
+        assert!(error.is_final());
+    }
+
+    #[test]
+    fn what_a_header_does_not_name_is_the_strictest() {
+        for (confinement, place) in CONFINEMENTS.into_iter().zip(0..) {
+            let header = Header::of(&CompileLimits::default(), confinement);
+            assert_eq!(header.confinement, place);
+            let read = Header::read(&mut header.to_bytes().as_slice()).unwrap();
+            assert_eq!(read.confinement, place);
+        }
+        let unknown = usize::try_from(u64::MAX).ok();
+        assert_eq!(unknown.and_then(|place| CONFINEMENTS.get(place)), None);
+    }
 }
