@@ -119,8 +119,9 @@ const NEVER_HERE: [c_long; 8] = [
     libc::SYS_sysfs,
     libc::SYS__sysctl,
 ];
+/// `kexec_file_load`, which not every C library has a name for.
 #[cfg(not(target_arch = "x86_64"))]
-const NEVER_HERE: [c_long; 0] = [];
+const NEVER_HERE: [c_long; 1] = [294];
 
 /// Kinds of sockets that are left: local ones, those of the two internet protocols, and, for libraries that ask which
 /// addresses this machine has, netlink.
@@ -192,7 +193,11 @@ fn refused() -> Result<Calls, BackendError> {
     calls.insert(SYS_ioctl, terminal.collect::<Result<_, _>>()?);
     #[cfg(target_arch = "x86_64")]
     {
-        let same = calls.keys().map(|number| number | X32);
+        let same = calls
+            .keys()
+            .copied()
+            .chain([SYS_clone3])
+            .map(|number| number | X32);
         let others = X32_ONLY.map(|number| number | X32);
         let second: Vec<c_long> = same.chain(others).collect();
         calls.extend(always(&second));
@@ -243,6 +248,14 @@ mod tests {
             );
         }
         assert_eq!(ask(SYS_clone3, &[]), errno(libc::ENOSYS));
+        #[cfg(target_arch = "x86_64")]
+        for number in X32_ONLY.chain([SYS_clone, SYS_clone3, SYS_socket, SYS_ioctl]) {
+            assert_eq!(
+                ask(number | X32, &[]),
+                errno(libc::EPERM),
+                "{number} of x32"
+            );
+        }
     }
 
     #[test]

@@ -99,8 +99,8 @@ fn a_host_reaches_what_is_named_in_the_mode_in_which_it_is_named_and_nothing_els
 }
 
 #[test]
-fn a_host_still_finds_names_and_listens_and_starts_itself_as_the_compiler() {
-    for attempt in ["listen", "look-up", "run-self", "threads"] {
+fn a_host_still_finds_names_and_listens_and_starts_and_ends_itself_as_the_compiler() {
+    for attempt in ["listen", "look-up", "run-self", "end-child", "threads"] {
         assert_eq!(host(&[], &[attempt]), "done", "{attempt}");
     }
     assert_eq!(host(&[], &["read", "/etc/hosts"]), "done");
