@@ -106,6 +106,11 @@ fn a_host_still_finds_names_and_listens_and_starts_and_ends_itself_as_the_compil
     assert_eq!(host(&[], &["read", "/etc/hosts"]), "done");
     assert_eq!(host(&[], &["read", "/proc/self/cgroup"]), "done");
     assert_eq!(host(&[], &["write", "/dev/null"]), "done");
+    // A database may listen anywhere.
+    let folder = tempfile::tempdir().unwrap();
+    let socket = at(folder.path(), "socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert_eq!(host(&[], &["connect", &socket]), "done");
 }
 
 #[test]
@@ -132,6 +137,18 @@ fn a_host_runs_no_other_program_and_is_nobody_else() {
         DENIED,
         "what was written is not run"
     );
+}
+
+#[test]
+fn a_host_starts_itself_also_when_its_file_was_replaced_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = at(folder.path(), "program");
+    fs::copy(env!("CARGO_BIN_EXE_airlock-confined"), &program).unwrap();
+    let root = format!("write={}", folder.path().display());
+    let attempt = ["host", &root, "--", "run-self-replaced", &program];
+    let output = Command::new(&program).args(attempt).output().unwrap();
+    assert_eq!(said(&output).1, "done", "{output:?}");
+    assert_eq!(fs::read(&program).unwrap(), b"another program");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _},
     net::{TcpListener, UdpSocket},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Command, ExitCode, Stdio},
 };
@@ -85,6 +86,9 @@ fn attempt(what: &str, path: &Path) -> io::Result<()> {
                 .then_some(())
                 .ok_or_else(|| io::Error::other(code.to_string()))
         }
+        "run-self-replaced" => std::fs::remove_file(path)
+            .and_then(|()| std::fs::write(path, "another program"))
+            .and_then(|()| attempt("run-self", path)),
         "end-child" => {
             let mut child = Command::new("/proc/self/exe")
                 .args(["compiler", "--", "wait"])
@@ -109,6 +113,7 @@ fn attempt(what: &str, path: &Path) -> io::Result<()> {
             rustix::process::test_kill_process(parent).map_err(Into::into)
         }
         "listen" => TcpListener::bind("127.0.0.1:0").map(drop),
+        "connect" => UnixStream::connect(path).map(drop),
         "socket" => UdpSocket::bind("127.0.0.1:0").map(drop),
         "look-up" => std::net::ToSocketAddrs::to_socket_addrs("localhost:80").map(drop),
         "threads" => {
