@@ -7,19 +7,21 @@ use std::{collections::BTreeSet, fs};
 use airlock_tests::checkout;
 
 /// What each room of the host may know.
-const MAY_KNOW: [(&str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("model", &[]),
+    ("confine", &[]),
     ("grant", &["model"]),
     ("bundle", &["model"]),
     ("secret", &["model"]),
     ("store", &["model"]),
     ("scheduler", &["model"]),
     ("capability", &["model", "grant"]),
-    ("sandbox", &["model", "grant", "bundle"]),
+    ("sandbox", &["model", "grant", "bundle", "confine"]),
 ];
 
 /// Libraries that a room must not have.
-const MUST_NOT_HAVE: [(&str, &[&str]); 8] = [
+const MUST_NOT_HAVE: [(&str, &[&str]); 9] = [
+    ("confine", &["tokio", "sqlx", "wasmtime", "tracing"]),
     (
         "model",
         &["tokio", "sqlx", "wasmtime", "rand", "reqwest", "hyper"],

@@ -174,6 +174,7 @@ fn test_config(config: &Config, home: &Path, bundle: &[u8]) -> Result<Config, Cl
     if let (Some(owner), Some(team)) = (owner, ours.teams.first_mut()) {
         team.settings = visible(&owner.settings);
     }
+    ours.security = config.security.clone();
     ours.scheduler = config.scheduler.clone();
     ours.triggers = config.triggers.clone();
     // Whoever tries a DAG out wants to see that a callback fails, and not to wait until it goes well.

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod dag_test;
 mod error;
+mod hardening;
 mod house;
 mod logging;
 mod output;

@@ -1,10 +1,10 @@
 //! Compiling, in a process of its own.
 //!
 //! How long the compiler takes, and how much memory, is up to whoever wrote the component; so it runs in a
-//! child that limits itself before it reads the first byte, and that is killed when it takes too long. The
-//! child is this same program, started again with a hidden argument, with an empty environment and nothing
-//! open but its three streams. It answers machine code, which only a child of ours may do: compiled code
-//! from elsewhere is never accepted.
+//! child that limits and confines itself before it looks at the first byte, and that is killed when it takes too
+//! long or does what no compiler does. The child is this same program, started again with a hidden argument, with
+//! an empty environment and nothing open but its three streams. It answers machine code, which only a child of
+//! ours may do: compiled code from elsewhere is never accepted.
 
 use std::{
     ffi::OsString,
@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use airlock_confine::{Required, TooSoft, confine_compiler};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -69,6 +70,11 @@ pub enum CompileError {
     /// The child could not be started, or ended in a way that says nothing about the component.
     #[error("AL-0532: the compiler could not run: {0}")]
     Unavailable(String),
+    /// It did what no compiler does.
+    #[error(
+        "AL-0543: the compiler made a system call that it never needs, and was ended for it; the component may have been made to attack the compiler, so find out who made it"
+    )]
+    Forbidden,
 }
 
 impl CompileError {
@@ -85,6 +91,8 @@ pub struct Compiler {
     program: PathBuf,
     arguments: Vec<OsString>,
     limits: CompileLimits,
+    /// How far a child has to have confined itself; none where it need not try.
+    confinement: Option<Required>,
 }
 
 impl Compiler {
@@ -114,7 +122,16 @@ impl Compiler {
             program: program.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
             limits,
+            confinement: Some(Required::None),
         }
+    }
+
+    /// How far a child has to confine itself before it looks at a component: as far as the kernel allows, if nothing
+    /// else is said, and not at all with none.
+    #[must_use]
+    pub const fn confined(mut self, confinement: Option<Required>) -> Self {
+        self.confinement = confinement;
+        self
     }
 
     /// Compiles a component.
@@ -135,7 +152,7 @@ impl Compiler {
         else {
             return Err(CompileError::Unavailable("no pipes".to_owned()));
         };
-        let header = Header::of(&self.limits).to_bytes();
+        let header = Header::of(&self.limits, self.confinement).to_bytes();
         let (mut code, mut said) = (Vec::new(), Vec::new());
         let talk = async {
             let feed = async {
@@ -182,6 +199,9 @@ impl Compiler {
         .iter()
         .any(|words| said.contains(words));
         let is = |signal: Signal| status.signal() == Some(signal.as_raw());
+        if is(Signal::SYS) {
+            return CompileError::Forbidden;
+        }
         if is(Signal::XCPU) || is(Signal::KILL) {
             return CompileError::Limit(format!(
                 "{} s of CPU time",
@@ -216,21 +236,39 @@ struct Header {
     memory: u64,
     cpu_seconds: u64,
     code_bytes: u64,
+    /// The place in [`CONFINEMENTS`].
+    confinement: u64,
 }
 
-impl Header {
-    const BYTES: usize = 24;
+/// What a header can ask for; whatever else it says is taken for the last, the strictest.
+const CONFINEMENTS: [Option<Required>; 4] = [
+    None,
+    Some(Required::None),
+    Some(Required::Partial),
+    Some(Required::Full),
+];
 
-    fn of(limits: &CompileLimits) -> Self {
+impl Header {
+    fn of(limits: &CompileLimits, confinement: Option<Required>) -> Self {
+        let place = CONFINEMENTS.iter().position(|known| *known == confinement);
         Self {
             memory: limits.memory,
             cpu_seconds: limits.cpu_time.as_secs().max(1),
             code_bytes: limits.code_bytes,
+            confinement: place
+                .and_then(|place| u64::try_from(place).ok())
+                .unwrap_or(u64::MAX),
         }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        [self.memory, self.cpu_seconds, self.code_bytes]
+        let fields = [
+            self.memory,
+            self.cpu_seconds,
+            self.code_bytes,
+            self.confinement,
+        ];
+        fields
             .iter()
             .flat_map(|field| field.to_le_bytes())
             .collect()
@@ -238,7 +276,7 @@ impl Header {
 
     fn read(from: &mut impl Read) -> io::Result<Self> {
         let mut field = || {
-            let mut bytes = [0; Self::BYTES / 3];
+            let mut bytes = [0; 8];
             from.read_exact(&mut bytes)
                 .map(|()| u64::from_le_bytes(bytes))
         };
@@ -246,6 +284,7 @@ impl Header {
             memory: field()?,
             cpu_seconds: field()?,
             code_bytes: field()?,
+            confinement: field()?,
         })
     }
 
@@ -268,6 +307,16 @@ impl Header {
         )?;
         Ok(())
     }
+
+    /// Takes away from this process whatever a compiler does not need. It has to be the only thread.
+    fn confine(&self) -> Result<(), ChildError> {
+        let known = usize::try_from(self.confinement).ok();
+        let wanted = known.and_then(|place| CONFINEMENTS.get(place).copied());
+        match wanted.unwrap_or(Some(Required::Full)) {
+            Some(required) => Ok(confine_compiler().require(required)?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the program does when its first argument is [`COMPILE_ARGUMENT`]: it reads limits and a component
@@ -276,8 +325,8 @@ impl Header {
 pub fn compile_child_main() -> ExitCode {
     match compile_streams() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(ChildError::Io(e)) => {
-            eprintln!("{e}");
+        Err(error @ (ChildError::Io(_) | ChildError::Confinement(_))) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
         Err(ChildError::Rejected(e)) => {
@@ -291,15 +340,19 @@ pub fn compile_child_main() -> ExitCode {
 enum ChildError {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Confinement(#[from] TooSoft),
     #[error("{0}")]
     Rejected(wasmtime::Error),
 }
 
 fn compile_streams() -> Result<(), ChildError> {
     let mut input = io::stdin().lock();
-    Header::read(&mut input)?.apply()?;
+    let header = Header::read(&mut input)?;
+    header.apply()?;
     // Being less urgent is a courtesy; where it is refused, the limits still hold.
     let _ = rustix::process::nice(NICENESS);
+    header.confine()?;
     let mut wasm = Vec::new();
     input.read_to_end(&mut wasm)?;
     let code = Engine::new(&config::compiler())
@@ -309,4 +362,30 @@ fn compile_streams() -> Result<(), ChildError> {
     output.write_all(&code)?;
     output.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_that_is_ended_for_a_forbidden_call_is_told_of_as_such_and_not_tried_again() {
+        let ends = ["-c", "kill -s SYS $$"];
+        let compiler = Compiler::new("/bin/sh", ends, CompileLimits::default());
+        let error = compiler.compile(b"").await.unwrap_err();
+        assert!(matches!(error, CompileError::Forbidden), "{error}");
+        assert!(error.is_final());
+    }
+
+    #[test]
+    fn what_a_header_does_not_name_is_the_strictest() {
+        for (confinement, place) in CONFINEMENTS.into_iter().zip(0..) {
+            let header = Header::of(&CompileLimits::default(), confinement);
+            assert_eq!(header.confinement, place);
+            let read = Header::read(&mut header.to_bytes().as_slice()).unwrap();
+            assert_eq!(read.confinement, place);
+        }
+        let unknown = usize::try_from(u64::MAX).ok();
+        assert_eq!(unknown.and_then(|place| CONFINEMENTS.get(place)), None);
+    }
 }

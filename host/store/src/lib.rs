@@ -77,6 +77,12 @@ impl Store {
         Ok(Self { database, blobs })
     }
 
+    /// The file of an SQLite database; none of another.
+    #[must_use]
+    pub fn file(url: &str) -> Option<std::path::PathBuf> {
+        database::file(url).map(Into::into)
+    }
+
     /// Refuses a file that is not there, for whoever wants to look at a database and not to make one.
     ///
     /// # Errors

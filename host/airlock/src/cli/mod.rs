@@ -55,7 +55,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
-    command: Command,
+    command: Chosen,
 }
 
 /// The heading of what every command takes.
@@ -122,8 +122,9 @@ pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
+/// A command that restricts itself before it has threads, or any other.
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Chosen {
     /// Run everything in one process: scheduler, sandbox, API, with SQLite inside
     ///
     /// Without a configuration there is one team, `default`: every component in the bundle folder belongs to it
@@ -139,6 +140,12 @@ enum Command {
         #[arg(long, short)]
         quiet: bool,
     },
+    #[command(flatten)]
+    Other(Command),
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
     /// Write, build, inspect and test bundles
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -217,27 +224,31 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn start(cli: Cli) -> Result<ExitCode, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            CliError::Failed(format!("AL-0829: no threads could be started: {error}"))
-        })?;
-    runtime.block_on(run(cli))
-}
-
-async fn run(Cli { common, command }: Cli) -> Result<ExitCode, CliError> {
+fn start(Cli { common, command }: Cli) -> Result<ExitCode, CliError> {
     match command {
-        Command::Standalone { bundles, quiet } => {
+        Chosen::Standalone { bundles, quiet } => {
             let place = Place {
                 bundles,
                 ..common.place()
             };
             let config = crate::config::load(&place, environment())?.checked()?;
             crate::logging::start(&config.log)?;
-            return standalone::run(config, StandaloneOptions { quiet }).await;
+            crate::hardening::harden(&config)?;
+            threads()?.block_on(standalone::run(config, StandaloneOptions { quiet }))
         }
+        Chosen::Other(command) => threads()?.block_on(run(common, command)),
+    }
+}
+
+fn threads() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Failed(format!("AL-0829: no threads could be started: {error}")))
+}
+
+async fn run(common: Common, command: Command) -> Result<ExitCode, CliError> {
+    match command {
         Command::Bundle(command) => return bundle::run(&common, command).await,
         Command::Dags(command) => return dags::run(&common, command).await,
         Command::Tasks(command) => return tasks::run(&common, command).await,

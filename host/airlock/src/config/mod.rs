@@ -28,7 +28,8 @@ use airlock_model::id::{Scope, TeamName};
 
 pub(crate) use mistake::Mistake;
 pub(crate) use options::{
-    Callbacks, Compile, Database, Limits, Log, LogFormat, Scheduler, Server, Triggers,
+    Callbacks, Compile, Database, Limits, Log, LogFormat, RequireHardening, Scheduler, Security,
+    Server, Triggers,
 };
 pub(crate) use reader::Effective;
 pub(crate) use reference::{example, reference};
@@ -69,6 +70,7 @@ pub(crate) struct Config {
     pub(crate) scheduler: Scheduler,
     pub(crate) triggers: Triggers,
     pub(crate) callbacks: Callbacks,
+    pub(crate) security: Security,
     pub(crate) log: Log,
     pub(crate) compile: Compile,
     /// At least one.
@@ -299,6 +301,16 @@ fn interpret(
             )),
         );
     }
+    let security = Security::read(root.section("security"), Security::default(), None);
+    if !security.hardening && security.require_hardening != RequireHardening::None {
+        root.mistake(
+            "security",
+            Problem::Contradiction(
+                "hardening is switched off, and require_hardening wants it; remove one of them"
+                    .to_owned(),
+            ),
+        );
+    }
     let log = Log::read(root.section("log"), Log::default(), None);
     let limits = Limits::read(root.section("limits"), Limits::default(), None);
     let compile = Compile::read(root.section("compile"), Compile::default(), None);
@@ -353,6 +365,7 @@ fn interpret(
             scheduler,
             triggers,
             callbacks,
+            security,
             log,
             compile,
             teams,

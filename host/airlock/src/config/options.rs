@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use airlock_confine::Required;
 use airlock_sandbox::{CompileLimits, TeamLimits};
 use airlock_scheduler::{CallbackOptions, TriggerOptions};
 
@@ -140,6 +141,47 @@ impl Callbacks {
             max_retry_delay: self.max_retry_delay,
             lease: self.lease,
         }
+    }
+}
+
+choice! {
+    /// How far the host has to have restricted itself.
+    RequireHardening {
+        /// As far as the kernel allows.
+        None = "none",
+        /// In each of the three ways, if only in part.
+        Partial = "partial",
+        /// In each of the three ways as a whole.
+        Full = "full",
+    }
+}
+
+section! {
+    /// What the host takes away from itself at its start, against whoever breaks out of the sandbox: new privileges,
+    /// files (Landlock), system calls. The files that are left are those below the home folder, the granted
+    /// directories, the folders of bundles and the folder of the database, and what the system's libraries read.
+    Security in "[security]" {
+        /// Whether the host restricts itself, as far as the kernel allows. `false` is for finding out whether a
+        /// problem comes from it; the host warns as long as it is off. The compiler's child goes with it.
+        hardening: bool = true;
+        /// How far it must have come, or the host does not start: `none` starts in any case and warns of what is
+        /// missing, `partial` wants all three, if only as far as an older kernel knows them, `full` wants all of
+        /// each (Linux 6.12 or later), and no granted directory that is missing at the start without a root around it.
+        require_hardening: RequireHardening = RequireHardening::None;
+        /// Folders that are left to the host besides, to read and write. A directory or a bundle's folder that is
+        /// made or replaced while the host works has to lie below one; who may do what there remains with the grants.
+        roots: Vec<std::path::PathBuf> = Vec::new();
+    }
+}
+
+impl Security {
+    /// How far the host and the compiler's child have to restrict themselves; none where they need not try.
+    pub(crate) fn required(&self) -> Option<Required> {
+        self.hardening.then_some(match self.require_hardening {
+            RequireHardening::None => Required::None,
+            RequireHardening::Partial => Required::Partial,
+            RequireHardening::Full => Required::Full,
+        })
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use super::{
     document::ENVIRONMENT_PREFIX,
-    options::{Bundles, Callbacks, Compile, Database, Limits, Log, Scheduler, Server, Triggers},
+    options::{
+        Bundles, Callbacks, Compile, Database, Limits, Log, Scheduler, Security, Server, Triggers,
+    },
     policy::Policy,
     section::{Given, OptionDoc, Section},
     team::TeamOptions,
@@ -18,6 +20,7 @@ pub(crate) fn sections() -> Vec<Section> {
         Scheduler::section(),
         Triggers::section(),
         Callbacks::section(),
+        Security::section(),
         Log::section(),
         Limits::section(),
         Compile::section(),

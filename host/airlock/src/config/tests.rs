@@ -310,6 +310,41 @@ fn a_folder_of_bundles_and_teams_exclude_each_other() {
 }
 
 #[test]
+fn the_hosts_own_roots_begin_where_the_file_stands_and_stand_in_the_environment_as_in_path() {
+    let roots = |text: &str, environment: &[(&str, &str)]| {
+        let loaded = with_environment(text, environment);
+        assert!(loaded.mistakes.is_empty(), "{:?}", loaded.mistakes);
+        loaded.config.security.roots
+    };
+    let text = "[security]\nroots = ['data', '/srv/more']\n";
+    let file = ["/etc/airlock/data", "/srv/more"].map(PathBuf::from);
+    assert_eq!(roots(text, &[]), file);
+    let variable = ("AIRLOCK__SECURITY__ROOTS", "data:/srv/more:");
+    let environment = ["/srv/airlock/data", "/srv/more"].map(PathBuf::from);
+    assert_eq!(roots(text, &[variable]), environment);
+}
+
+#[test]
+fn hardening_cannot_be_switched_off_and_required() {
+    for (text, required) in [
+        ("", Some(airlock_confine::Required::None)),
+        (
+            "require_hardening = 'full'",
+            Some(airlock_confine::Required::Full),
+        ),
+        ("hardening = false", None),
+    ] {
+        let loaded = with_environment(&format!("[security]\n{text}\n"), &[]);
+        assert_eq!(loaded.config.security.required(), required, "{text}");
+    }
+    let found = check("[security]\nhardening = false\nrequire_hardening = 'partial'\n");
+    assert!(
+        found[0].starts_with("error[AL-0108]: airlock.toml:1: security"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn sizes_and_durations_are_read_as_people_write_them() {
     let read = |text: &str| {
         let loaded = with_environment(&format!("[server]\nbody_limit = {text}\n"), &[]);

@@ -282,6 +282,28 @@ impl Setting for Vec<String> {
     }
 }
 
+impl Setting for Vec<PathBuf> {
+    const KIND: &'static str = "list of paths";
+    fn read(node: &Node, bases: &Bases) -> Result<Self, String> {
+        match &node.value {
+            Value::List(items) => items
+                .iter()
+                .map(|item| PathBuf::read(item, bases))
+                .collect(),
+            // As in PATH.
+            Value::Text(text) if node.is_environment() => Ok(std::env::split_paths(text)
+                .filter(|path| !path.as_os_str().is_empty())
+                .map(|path| bases.environment.join(path))
+                .collect()),
+            _ => Err(wrong(node, "a list such as [\"/srv/data\"]")),
+        }
+    }
+    fn show(&self) -> String {
+        let items: Vec<String> = self.iter().map(Setting::show).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
 /// An option that may stay unset.
 impl<T: Setting> Setting for Option<T> {
     const KIND: &'static str = T::KIND;

@@ -126,8 +126,9 @@ impl House {
 
         let content = Arc::new(Content::new(blobs.clone(), bundles::most_bytes(&config)));
         let shelf = Arc::new(Shelf::new(&config, purpose, store.clone(), content));
-        let compiler =
-            Compiler::this_program(config.compile.limits()).map_err(HouseError::Compiler)?;
+        let compiler = Compiler::this_program(config.compile.limits())
+            .map_err(HouseError::Compiler)?
+            .confined(config.security.required());
         let connections =
             (config.teams.iter()).map(|team| (team.name.clone(), team.limits.egress_connections));
         let ports = airlock_sandbox::Ports {
@@ -236,7 +237,7 @@ fn drive(scheduler: Scheduler, asked: watch::Receiver<Shutdown>) {
 }
 
 /// Makes a folder that nobody else may look into.
-fn private_folder(path: &Path) -> Result<(), HouseError> {
+pub(crate) fn private_folder(path: &Path) -> Result<(), HouseError> {
     let failed = |source| HouseError::Home {
         path: path.to_owned(),
         source,

@@ -8,6 +8,8 @@ mod calls;
 #[cfg(test)]
 mod capabilities;
 #[cfg(test)]
+mod compiler;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod files;
