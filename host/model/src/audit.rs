@@ -305,6 +305,17 @@ pub struct AuditRow {
     pub hash: AuditHash,
 }
 
+impl AuditRow {
+    /// The end of the chain that ends with it.
+    #[must_use]
+    pub const fn head(&self) -> AuditHead {
+        AuditHead {
+            sequence: self.sequence,
+            hash: self.hash,
+        }
+    }
+}
+
 /// Where a chain ends: the row there, and its hash. Printed as `SEQUENCE:HASH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditHead {
@@ -349,10 +360,7 @@ impl AuditHead {
         if row.hash != row_hash(row.previous, sequence, &row.entry) {
             return Err(BrokenChain::Hash { sequence });
         }
-        Ok(Self {
-            sequence,
-            hash: row.hash,
-        })
+        Ok(row.head())
     }
 }
 

@@ -124,11 +124,8 @@ fn names_of_actors_and_actions_survive_text_and_are_distinct() {
         assert_eq!(action.as_str().parse(), Ok(*action));
     }
     assert!("grant.\u{1b}[31m".parse::<AuditAction>().is_err());
-    let head = chain(3).last().map(|row| AuditHead {
-        sequence: row.sequence,
-        hash: row.hash,
-    });
-    assert_eq!(head.unwrap().to_string().parse(), Ok(head.unwrap()));
+    let head = verify(&chain(3)).unwrap();
+    assert_eq!(head.to_string().parse(), Ok(head));
     assert!("3".parse::<AuditHead>().is_err());
 }
 
