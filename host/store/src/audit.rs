@@ -14,6 +14,7 @@ use sqlx::{FromRow, QueryBuilder};
 use crate::{
     Store, column,
     database::{read, snapshot, write},
+    error::corrupt,
 };
 
 #[derive(FromRow)]
@@ -33,6 +34,15 @@ struct AuditRecord {
 impl TryFrom<AuditRecord> for AuditRow {
     type Error = StoreError;
     fn try_from(row: AuditRecord) -> Result<Self, StoreError> {
+        let sequence = row.sequence;
+        row.read()
+            .map_err(|error| corrupt(format!("audit row {sequence}: {error}")))
+    }
+}
+
+impl AuditRecord {
+    fn read(self) -> Result<AuditRow, StoreError> {
+        let row = self;
         let team = row.team.as_deref().map(column::name).transpose()?;
         let bundle = row.bundle.as_deref().map(column::name).transpose()?;
         let entry = AuditEntry::kept(
@@ -42,7 +52,7 @@ impl TryFrom<AuditRecord> for AuditRow {
             (team, bundle),
             (row.subject.into(), row.detail.into()),
         );
-        Ok(Self {
+        Ok(AuditRow {
             sequence: column::number(row.sequence)?,
             entry,
             previous: column::audit_hash(&row.previous)?,

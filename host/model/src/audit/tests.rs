@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::id::AuditHash;
 
 fn entry(subject: &str) -> AuditEntry {
     let action = AuditAction::GrantApprove;
@@ -112,6 +113,41 @@ fn a_row_that_was_changed_removed_added_or_moved_is_found_where_it_is() {
     assert_eq!(verify(&rows), gap(3, 4));
 
     assert_eq!(verify(&good[1..]), gap(1, 2));
+}
+
+/// The end that was cut off, and a chain that was written anew: only what was noted elsewhere shows them.
+#[test]
+fn a_cut_end_and_a_chain_written_anew_are_found_by_an_end_that_was_noted() {
+    use BrokenChain::{Before, End, Noted};
+    let rows = chain(9);
+    let head = |n: usize| rows[n - 1].head();
+    let check = |from: usize, to: usize, noted: &[AuditHead]| {
+        let start = from
+            .checked_sub(2)
+            .map_or(AuditHead::EMPTY, |i| rows[i].head());
+        let mut check = AuditCheck::new(start, noted.to_vec())?;
+        rows[from - 1..to]
+            .iter()
+            .try_for_each(|row| check.follow(row))?;
+        check.end()
+    };
+    assert_eq!(check(1, 9, &[]), Ok(head(9)));
+    assert_eq!(
+        check(1, 9, &[AuditHead::EMPTY, head(5), head(9)]),
+        Ok(head(9))
+    );
+    assert_eq!(check(1, 8, &[]), Ok(head(8)));
+    let cut = Err(End { found: 8, noted: 9 });
+    assert_eq!(check(1, 8, &[head(5), head(9)]), cut);
+    assert_eq!(check(4, 9, &[head(3)]), Ok(head(9)));
+    assert_eq!(check(4, 9, &[head(2)]), Err(Before { first: 4, noted: 2 }));
+
+    let other = AuditHead {
+        hash: AuditHash::FIRST,
+        ..head(5)
+    };
+    assert_eq!(check(1, 9, &[other]), Err(Noted { sequence: 5 }));
+    assert_eq!(check(6, 9, &[other]), Err(Noted { sequence: 5 }));
 }
 
 #[test]
