@@ -5,6 +5,7 @@
 //! even that unnoticed where a later hash is known elsewhere: that is what an exported [`AuditHead`] is for.
 
 mod chain;
+pub mod denials;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -16,6 +17,7 @@ use crate::{
 };
 
 pub use chain::{AuditCheck, AuditHead, AuditRow, BrokenChain, HeadError, row_hash};
+pub use denials::{Denials, Denied};
 
 /// The longest subject, in bytes; what is longer is cut, and ends with `…`.
 pub const MAX_SUBJECT_BYTES: usize = 1_024;

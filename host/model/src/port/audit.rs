@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Page, Paged, StoreError};
 use crate::{
-    audit::{AuditAction, AuditEntry, AuditHead, AuditRow},
+    audit::{AuditAction, AuditEntry, AuditHead, AuditRow, Denied},
     id::{BundleName, TeamName},
     time::Timestamp,
 };
@@ -48,4 +48,10 @@ pub trait AuditStore: Send + Sync {
     /// # Errors
     /// When the database cannot be read.
     async fn audit_head(&self) -> Result<AuditHead, StoreError>;
+}
+
+/// Hears of what was denied. It is told in the middle of a guest's call, so it never waits and never fails.
+pub trait DenialLog: Send + Sync {
+    /// This was denied.
+    fn denied(&self, denied: Denied);
 }

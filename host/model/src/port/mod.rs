@@ -28,7 +28,7 @@ pub use assets::{
     AssetEvent, AssetFilter, AssetKey, AssetRole, AssetStore, AssetUse, EventFilter, EventSource,
     QueueChange, QueueRow, StoredAsset,
 };
-pub use audit::{AuditFilter, AuditStore};
+pub use audit::{AuditFilter, AuditStore, DenialLog};
 pub use backfills::{Backfill, BackfillChange, BackfillFilter, BackfillRun, BackfillStore};
 pub use batch::{
     Batch, CommitError, DagProgress, ExpandedRows, NewRun, Repin, RunChange, SeenKey, TaskChange,
