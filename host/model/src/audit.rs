@@ -7,7 +7,11 @@
 mod chain;
 pub mod denials;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -175,8 +179,6 @@ actions! {
     AssetMaterialize = "asset.materialize",
     /// A callback that gave up is to be tried again.
     CallbackRetry = "callback.retry",
-    /// A trigger is to be polled at once.
-    TriggerPoll = "trigger.poll",
 }
 
 impl fmt::Display for AuditAction {
@@ -245,7 +247,7 @@ impl AuditEntry {
     /// `{"omitted_bytes":N}`. No secret belongs here: audit rows are exported, and never deleted.
     #[must_use]
     pub fn with(mut self, detail: &impl Serialize) -> Self {
-        let text = serde_json::to_string(detail).unwrap_or_else(|_| "{}".into());
+        let text = ascii(&serde_json::to_string(detail).unwrap_or_else(|_| "{}".into()));
         self.detail = if text.len() > MAX_DETAIL_BYTES {
             format!("{{\"omitted_bytes\":{}}}", text.len()).into()
         } else {
@@ -286,6 +288,22 @@ impl AuditEntry {
     pub fn detail(&self) -> &str {
         &self.detail
     }
+}
+
+/// The same JSON in printable ASCII: so that no escaping on its way to a terminal or into a file changes the text
+/// that is hashed.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if matches!(c, ' '..='~') {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
 }
 
 /// Without NUL, which PostgreSQL has not, and no longer than `most` bytes.

@@ -29,7 +29,7 @@ pub const MOST_BUNDLES: usize = 1_000;
 /// Rows that wait to be written. While there are as many, denials are counted and no row is made.
 pub const MOST_WAITING: usize = 1_000;
 /// The longest name of a thing, in bytes: so that a window's counts fit into one row's details.
-const MOST_ITEM_BYTES: usize = 100;
+const MOST_ITEM_BYTES: usize = 80;
 
 /// A call, or an import, that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,8 +104,10 @@ pub struct Denials {
 }
 
 impl Denials {
-    /// Takes note of a denial.
-    pub fn note(&mut self, denied: &Denied, now: Timestamp) {
+    /// Takes note of a denial. Tells whether a row waits to be written since, or there is a first window to look at
+    /// when it is over.
+    pub fn note(&mut self, denied: &Denied, now: Timestamp) -> bool {
+        let (waited, was_due) = (self.waiting.len(), self.due);
         self.sweep(now);
         let mut whose = (denied.team.clone(), Some(denied.bundle.clone()));
         if self.windows.len() >= MOST_BUNDLES && !self.windows.contains_key(&whose) {
@@ -131,6 +133,7 @@ impl Denials {
                 }
             }
         }
+        self.waiting.len() > waited || was_due.is_none()
     }
 
     /// Makes rows of the windows that are over.
@@ -229,7 +232,7 @@ mod tests {
             let item = match i % 3 {
                 0 => "variable `same`".to_owned(),
                 1 => format!("variable `{}`", i % 7),
-                _ => format!("{i}{}", "\u{1b}\"\\".repeat(400)),
+                _ => format!("{i}{}", "\u{1b}é\"\\".repeat(400)),
             };
             denials.note(&denied("b", &item), after(i * 3));
         }

@@ -179,4 +179,11 @@ fn whatever_is_told_a_row_stays_small() {
     assert!(!row.subject().contains('\0'));
     assert!(row.actor.to_string().len() <= MAX_PERSON_BYTES + "person:".len());
     assert!(row.detail().starts_with("{\"omitted_bytes\":"));
+    let hostile = json!({"text": "\u{9b}31m\u{202e}\u{7f}é\u{e0041}\n"});
+    let row = entry("x").with(&hostile);
+    assert!(row.detail().chars().all(|c| matches!(c, ' '..='~')));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(row.detail()).unwrap(),
+        hostile
+    );
 }
