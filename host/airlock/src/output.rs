@@ -131,7 +131,7 @@ fn json(value: &impl Serialize) -> Result<String, CliError> {
 
 /// JSON that means the same to a program and does nothing to a terminal: JSON itself leaves some control
 /// characters and all invisible ones as they are.
-fn harmless(json: &str) -> String {
+pub(crate) fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if c != '\n' && (c.is_control() || is_invisible(c)) {

@@ -87,6 +87,7 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
     }
     stop.cancel();
     house.sandbox.shutdown();
+    house.tell_end().await;
     if !impatient && api.await.is_err() {
         warn!("the API's task failed");
     }
@@ -129,6 +130,7 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
         }),
         reviews: Arc::new(Pages { shelf }),
         control: Arc::new(house.handle.clone()),
+        audit: house.store.clone(),
         instances: Arc::new(Figures {
             sandbox: house.sandbox.clone(),
             config: config.clone(),

@@ -417,6 +417,73 @@ fn settings_are_changed_through_the_running_server() {
 }
 
 #[test]
+fn the_audit_tells_who_changed_what_is_exported_and_shows_that_somebody_touched_it() {
+    let server = Server::start();
+    let home = server.path();
+    for (key, team) in [("a", "payments"), ("b", "payments")] {
+        done(home, &["variables", "set", key, "hushed", "--team", team]);
+    }
+    let rows = json(home, &["audit", "list", "--action", "variable.set"]);
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["subject"], "variable b");
+    let started = json(home, &["audit", "list", "--action", "host.start"]);
+    assert_eq!(started[0]["sequence"], 1);
+    let table = done(home, &["audit", "list", "--team", "payments"]);
+    assert!(
+        table.contains("person:operator") && table.contains("variable a"),
+        "{table}"
+    );
+    assert!(!table.contains("hushed"), "{table}");
+
+    // Beside the server that is at work.
+    let whole = json(home, &["audit", "verify"]);
+    let head = whole["head"].as_str().unwrap();
+    assert_eq!(
+        rows[0]["hash"].as_str(),
+        head.split_once(':').map(|(_, hash)| hash)
+    );
+    done(home, &["audit", "export", "--file", "all.jsonl"]);
+    let exported = fs::read_to_string(home.join("all.jsonl")).unwrap();
+    assert_eq!(done(home, &["audit", "export"]), exported);
+    let file = ["audit", "verify", "--file", "all.jsonl"];
+    assert_eq!(json(home, &file), whole);
+    assert_eq!(json(home, &[&file[..], &["--head", head]].concat()), whole);
+    let said = refused(home, &["audit", "export", "--file", "all.jsonl"], 1);
+    assert!(said.starts_with("error[AL-0825]"), "{said}");
+
+    let lines: Vec<&str> = exported.lines().collect();
+    let damage = |text: String, arguments: &[&str], code: &str| {
+        fs::write(home.join("touched.jsonl"), text).unwrap();
+        let all = [&["audit", "verify", "--file", "touched.jsonl"], arguments].concat();
+        let said = refused(home, &all, 1);
+        assert!(said.starts_with(&format!("error[{code}]")), "{said}");
+        said
+    };
+    let row = rows[1]["sequence"].as_u64().unwrap();
+    let said = damage(exported.replace("variable a", "variable x"), &[], "AL-0634");
+    assert!(said.contains(&format!("row {row} ")), "{said}");
+    let without: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| !line.contains("variable a"))
+        .collect();
+    damage(without.join("\n"), &[], "AL-0632");
+    let cut = lines[..lines.len() - 1].join("\n");
+    damage(cut.clone(), &["--head", head], "AL-0635");
+    damage("{\"sequence\": 1}\n".to_owned(), &[], "AL-0638");
+    damage("x".repeat(100_000), &[], "AL-0638");
+    // A part of it follows by itself, and says from where on.
+    fs::write(home.join("part.jsonl"), lines[1..].join("\n")).unwrap();
+    let part = json(home, &["audit", "verify", "--file", "part.jsonl"]);
+    assert_eq!((&part["first"], &part["head"]), (&2.into(), &whole["head"]));
+    // Without the noted end nobody can tell that there was more.
+    fs::write(home.join("cut.jsonl"), cut).unwrap();
+    done(home, &["audit", "verify", "--file", "cut.jsonl"]);
+    refused(home, &["audit", "verify", "--head", "nonsense"], 2);
+}
+
+#[test]
 fn a_running_server_answers_about_dags_and_keeps_its_home_to_itself() {
     let server = Server::start();
     let home = server.path();

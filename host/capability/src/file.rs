@@ -20,7 +20,7 @@ use airlock_grant::{
 };
 use airlock_model::{
     id::TeamName,
-    port::{self, FileFailure, FileWaiter, FoundFile},
+    port::{self, DenialLog, FileFailure, FileWaiter, FoundFile},
     trigger::{FileChange, FileEvent, FilePattern},
 };
 use async_trait::async_trait;
@@ -37,6 +37,7 @@ const TIME: Duration = Duration::from_secs(10);
 /// Looks at files in granted directories.
 pub struct Files {
     grants: Arc<dyn Grants>,
+    denials: Arc<dyn DenialLog>,
     bounds: Bounds,
     time: Duration,
     /// Of each team, in each directory.
@@ -44,11 +45,12 @@ pub struct Files {
 }
 
 impl Files {
-    /// With this knowledge of who may reach what.
+    /// With this knowledge of who may reach what, and telling of what is denied.
     #[must_use]
-    pub fn new(grants: Arc<dyn Grants>) -> Self {
+    pub fn new(grants: Arc<dyn Grants>, denials: Arc<dyn DenialLog>) -> Self {
         Self {
             grants,
+            denials,
             bounds: Bounds::default(),
             time: TIME,
             turns: Mutex::default(),
@@ -78,7 +80,10 @@ impl Files {
         let caller = Caller::trigger(waiter.dag_id.clone(), waiter.task_id.clone());
         effective
             .directory(&caller, &event.directory)
-            .map_err(|denial| FileFailure::Refused(denial.to_string()))
+            .map_err(|denial| {
+                self.denials.denied(denial.for_audit());
+                FileFailure::Refused(denial.to_string())
+            })
     }
 }
 

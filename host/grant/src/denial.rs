@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use airlock_model::id::TeamName;
+use airlock_model::{audit::Denied, id::TeamName};
 
 use crate::{
     effective::BundleLabel,
@@ -127,6 +127,27 @@ impl Denial {
     #[must_use]
     pub fn item(&self) -> &Item {
         &self.0.item
+    }
+
+    /// What the audit is told of it.
+    #[must_use]
+    pub fn for_audit(&self) -> Denied {
+        let Details {
+            team,
+            bundle,
+            caller,
+            item,
+            ..
+        } = &*self.0;
+        Denied {
+            team: team.clone(),
+            bundle: bundle.name.clone(),
+            code: self.code(),
+            item: item.to_string(),
+            phase: caller.phase.as_str(),
+            dag_id: caller.dag_id.clone(),
+            task_id: caller.task_id.clone(),
+        }
     }
 
     /// Whether what was wanted is no key, id or path at all, so that nothing could allow it.

@@ -9,7 +9,7 @@ mod table;
 
 use std::fmt;
 
-use airlock_model::id::TeamName;
+use airlock_model::{audit::Denied, id::TeamName};
 use semver::Version;
 
 use self::table::TABLE;
@@ -221,6 +221,20 @@ impl UngrantedImport {
     #[must_use]
     pub fn import(&self) -> &str {
         &self.import
+    }
+
+    /// What the audit is told of it.
+    #[must_use]
+    pub fn for_audit(&self) -> Denied {
+        Denied {
+            team: self.team.clone(),
+            bundle: self.bundle.name.clone(),
+            code: Self::CODE,
+            item: format!("import `{}`", shown(&self.import)),
+            phase: "load",
+            dag_id: None,
+            task_id: None,
+        }
     }
 
     /// What to add to `bundle.toml`, where that is a way.

@@ -169,6 +169,11 @@ impl Default for EgressLimits {
     }
 }
 
+impl EgressError {
+    /// The code of [`Self::Private`], which is a denial.
+    pub const PRIVATE: &'static str = "AL-0421";
+}
+
 /// Why an HTTP call gave no response, or not all of it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EgressError {

@@ -250,6 +250,17 @@ content_hash!(
     "definition hash"
 );
 
+content_hash!(
+    /// A row of the audit: the hash of all that it says and of the row before it.
+    AuditHash,
+    "audit hash"
+);
+
+impl AuditHash {
+    /// What the first row has before it.
+    pub const FIRST: Self = Self([0; 32]);
+}
+
 impl DefinitionHash {
     /// The hash of a definition's JSON text.
     #[must_use]

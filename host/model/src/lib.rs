@@ -5,6 +5,7 @@
 //! the rooms need of each other they ask for through the small traits in [`port`].
 
 pub mod admission;
+pub mod audit;
 pub mod callback;
 pub mod connection;
 pub mod dag;

@@ -22,6 +22,7 @@ use airlock_grant::{
     port::{Body, Connections, Egress, EgressError, EgressLimits, Variables},
 };
 use airlock_model::{
+    audit::Denied,
     connection::{Connection, Variable},
     id::{
         BundleHash, BundleName, ConnectionId, DagId, MapIndex, RunId, RunKey, TaskId, TaskIndex,
@@ -30,7 +31,8 @@ use airlock_model::{
     log::{Line, TryKey},
     outcome::Report,
     port::{
-        Executor, LogPage, StoreError, SystemClock, TaskLogs, TryEvents, Work, XcomAddress, Xcoms,
+        DenialLog, Executor, LogPage, StoreError, SystemClock, TaskLogs, TryEvents, Work,
+        XcomAddress, Xcoms,
     },
     state::RunType,
     time::Timestamp,
@@ -238,7 +240,8 @@ impl Stage {
                 variables: nothing.clone(),
                 connections: nothing.clone(),
                 directories: Arc::new(airlock_capability::Directories),
-                egress: nothing,
+                egress: nothing.clone(),
+                denials: nothing,
             },
         })
         .unwrap();
@@ -417,6 +420,10 @@ impl TryEvents for Told {
 }
 
 struct Nothing;
+
+impl DenialLog for Nothing {
+    fn denied(&self, _: Denied) {}
+}
 
 #[async_trait]
 impl Variables for Nothing {

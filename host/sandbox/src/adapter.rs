@@ -21,7 +21,7 @@ use airlock_grant::{
 use airlock_model::{
     id::RunId,
     log::Level,
-    port::{Clock, StoreError, TaskLogs, Xcoms},
+    port::{Clock, DenialLog, StoreError, TaskLogs, Xcoms},
 };
 
 pub(crate) use self::{
@@ -48,6 +48,8 @@ pub struct Ports {
     pub directories: Arc<dyn Directories>,
     /// Sends HTTP requests.
     pub egress: Arc<dyn Egress>,
+    /// Hears of what was denied.
+    pub denials: Arc<dyn DenialLog>,
 }
 
 /// On whose behalf an instance runs, and what it may reach.
@@ -63,11 +65,12 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// A denial, told to the guest, the log and the figures.
+    /// A denial, told to the guest, the log, the audit and the figures.
     fn denied(&self, denial: &Denial) -> errors::Error {
         let text = denial.to_string();
         self.metrics.denials.fetch_add(1, Relaxed);
         self.log.host(Level::Warn, &text);
+        self.ports.denials.denied(denial.for_audit());
         if denial.is_malformed() {
             errors::Error::Invalid(text)
         } else {

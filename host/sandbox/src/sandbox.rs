@@ -35,7 +35,7 @@ use crate::{
     config,
     engine::TeamError,
     limits::TeamLimits,
-    load::{ComponentSource, LoadError, Loaded, Sourced},
+    load::{ComponentSource, LoadError, Sourced},
     metrics::TeamMetrics,
     team::{House, Team},
     telling::{Telling, killed_failure, load_failure},
@@ -137,7 +137,7 @@ impl Sandbox {
         let bundle = sourced.effective.bundle().name.clone();
         let hash = sourced.effective.bundle().hash;
         let team = self.team(&name).ok_or(LoadError::Team(name))?;
-        let loaded = Loaded::check(sourced, team.limits(), &self.house.cache)?;
+        let loaded = self.house.check(sourced, team.limits())?;
         team.put(bundle, hash, loaded);
         Ok(())
     }

@@ -37,7 +37,7 @@ use crate::{
     engine::{TeamEngine, TeamError},
     errand::Errand,
     limits::{Reached, TeamLimits},
-    load::{ComponentSource, LoadError, Loaded, Prepared, Workshop},
+    load::{ComponentSource, LoadError, Loaded, Prepared, Sourced, Workshop},
     log::{Allowance, Destination, TryLog},
     metrics::TeamMetrics,
     parse, task,
@@ -59,6 +59,17 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// Checks a version before it is taken in; imports that it is not granted are told to the audit.
+    pub(crate) fn check(&self, sourced: Sourced, limits: &TeamLimits) -> Result<Loaded, LoadError> {
+        let checked = Loaded::check(sourced, limits, &self.cache);
+        if let Err(LoadError::Imports(imports)) = &checked {
+            for import in imports {
+                self.ports.denials.denied(import.for_audit());
+            }
+        }
+        checked
+    }
+
     /// Who hears of tries; nobody once the house closes.
     pub(crate) fn events(&self) -> Option<Arc<dyn TryEvents>> {
         if self.closing.load(SeqCst) {
@@ -194,7 +205,7 @@ impl Team {
                 bundle: bundle.clone(),
                 hash: *hash,
             })?;
-        let loaded = Loaded::check(sourced, &self.limits, &house.cache)?;
+        let loaded = house.check(sourced, &self.limits)?;
         Ok(self.put(bundle.clone(), *hash, loaded))
     }
 

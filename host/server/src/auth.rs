@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use airlock_model::audit::Actor;
 use axum::{
     extract::{FromRef, FromRequestParts, Request, State},
     http::{header, request::Parts},
@@ -180,6 +181,13 @@ impl Token {
 /// Whoever holds the installation's token. Only a request that brought it makes one.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator(());
+
+impl Operator {
+    /// Who that is, for the audit: one token is one person.
+    pub(crate) fn actor(self) -> Actor {
+        Actor::person("operator")
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Operator
 where

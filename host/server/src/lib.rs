@@ -5,6 +5,7 @@
 //! bounds around it that keep a hostile client from holding the server: header and request time, body size,
 //! connections.
 
+mod audit;
 pub mod auth;
 mod extract;
 mod guard;
@@ -18,6 +19,7 @@ mod state;
 
 pub use metrics::RequestFigures;
 pub use problem::{ApiError, ErrorBody};
+pub use route::audit::AuditLine;
 pub use router::{Guards, openapi, router};
 pub use serve::serve;
 pub use state::{

@@ -23,7 +23,7 @@ pub struct ErrorBody {
     pub code: String,
 }
 
-/// Why a request was not done. Nothing was changed.
+/// Why a request was not done. Nothing was changed, but for [`Self::Unaudited`].
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No token, or another one.
@@ -107,6 +107,11 @@ pub enum ApiError {
         #[source]
         failure: TimetableFailure,
     },
+    /// It was done, and the audit does not know of it.
+    #[error(
+        "AL-0850: this was done, and could not be written to the audit: {0}; look whether it is as you want it, and do not simply send it again"
+    )]
+    Unaudited(#[source] StoreError),
     /// Something that the operator has to look at.
     #[error("AL-0813: {0}")]
     Internal(String),
@@ -176,7 +181,7 @@ impl ApiError {
                 }
             }
             Self::Control(ControlError::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal(_) | Self::Unaudited(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Store(error) | Self::Control(ControlError::Store(error)) => match error {
                 StoreError::Unavailable(_) | StoreError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
                 StoreError::NotFound(_) => StatusCode::NOT_FOUND,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
-    middleware::{from_fn_with_state, map_response},
+    middleware::{from_fn, from_fn_with_state, map_response},
     response::Response,
     routing::get,
 };
@@ -16,14 +16,15 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    audit,
     auth::{Operator, require_operator},
     guard::{self, Hosts},
     metrics,
     problem::ApiError,
     route::{
-        asset_events, assets, backfills, bundles, callbacks, connections, dags, deadlines,
-        explanation, import_errors, logs, monitor, next_runs, ownership, pools, queued_events,
-        repairs, runs, task_instances, teams, triggers, variables, xcoms,
+        asset_events, assets, audit as audit_route, backfills, bundles, callbacks, connections,
+        dags, deadlines, explanation, import_errors, logs, monitor, next_runs, ownership, pools,
+        queued_events, repairs, runs, task_instances, teams, triggers, variables, xcoms,
     },
     state::ApiState,
 };
@@ -130,6 +131,7 @@ fn closed() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(pools::list, pools::post))
         .routes(routes!(pools::get, pools::patch, pools::delete))
+        .routes(routes!(audit_route::list))
         .routes(routes!(import_errors::list))
         .routes(routes!(teams::list))
         .routes(routes!(bundles::list))
@@ -177,6 +179,7 @@ pub fn router(state: ApiState, guards: &Guards) -> Router {
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
         .with_state(state)
+        .layer(from_fn(audit::to_the_end))
         .layer(DefaultBodyLimit::max(guards.body_limit))
         .layer(from_fn_with_state(
             guards.request_timeout,

@@ -7,9 +7,9 @@ use airlock_model::{
     connection::{Connection, Variable},
     id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
     port::{
-        AssetStore, BackfillStore, BundleStore, CallbackStore, Clock, Control, ControlError,
-        DagStore, DeadlineStore, PoolLoads, PoolStore, RunStore, StoreError, TaskLogs, Timetables,
-        TriggerStore, XcomStore,
+        AssetStore, AuditStore, BackfillStore, BundleStore, CallbackStore, Clock, Control,
+        ControlError, DagStore, DeadlineStore, PoolLoads, PoolStore, RunStore, StoreError,
+        TaskLogs, Timetables, TriggerStore, XcomStore,
     },
 };
 use async_trait::async_trait;
@@ -167,6 +167,8 @@ pub struct ApiState {
     pub ownership: Arc<dyn Ownership>,
     /// The scheduler.
     pub control: Arc<dyn Control>,
+    /// Who did what.
+    pub audit: Arc<dyn AuditStore>,
     /// The instance pools.
     pub instances: Arc<dyn InstancePools>,
     /// What time it is.

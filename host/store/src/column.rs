@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
 use airlock_model::{
     dag::AssetRef,
-    id::{BundleHash, DefinitionHash, Scope, TeamName, Token},
+    id::{AuditHash, BundleHash, DefinitionHash, Scope, TeamName, Token},
     outcome::FailureKind,
     port::{AssetRole, StoreError},
     time::Timestamp,
@@ -66,6 +66,11 @@ pub(crate) fn hash(bytes: &[u8]) -> Result<BundleHash, StoreError> {
 /// The hash of a definition.
 pub(crate) fn definition(bytes: &[u8]) -> Result<DefinitionHash, StoreError> {
     hash_bytes(bytes).map(DefinitionHash::from_bytes)
+}
+
+/// The hash of an audit row.
+pub(crate) fn audit_hash(bytes: &[u8]) -> Result<AuditHash, StoreError> {
+    hash_bytes(bytes).map(AuditHash::from_bytes)
 }
 
 fn hash_bytes(bytes: &[u8]) -> Result<[u8; 32], StoreError> {

@@ -1,5 +1,5 @@
-//! What is kept: runs, DAGs, bundles, XComs, triggers, callbacks, deadlines, variables, connections and pools in SQLite or
-//! PostgreSQL; task logs and large contents in files.
+//! What is kept: runs, DAGs, bundles, XComs, triggers, callbacks, deadlines, variables, connections, pools and the audit in
+//! SQLite or PostgreSQL; task logs and large contents in files.
 //!
 //! Two databases, one meaning: every port is implemented once over both, with the same suite of tests. The
 //! heart is [`RunStore::commit`](airlock_model::port::RunStore::commit): one batch is one transaction of a
@@ -7,6 +7,7 @@
 //! the database's statistics.
 
 mod assets;
+mod audit;
 mod backfills;
 mod blobs;
 mod bundles;

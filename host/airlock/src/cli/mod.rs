@@ -1,6 +1,7 @@
 //! The command line: one module per noun.
 
 mod assets;
+mod audit;
 mod backfill;
 mod bundle;
 mod callbacks;
@@ -182,6 +183,9 @@ enum Command {
     /// Pools: how many tasks run at once that name them
     #[command(subcommand)]
     Pools(pools::Command),
+    /// Who approved, who changed, what was denied: list, export, verify
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Teams
     #[command(subcommand)]
     Teams(teams::Command),
@@ -261,6 +265,7 @@ async fn run(common: Common, command: Command) -> Result<ExitCode, CliError> {
         Command::Variables(command) => variables::run(&common, command).await?,
         Command::Connections(command) => connections::run(&common, command).await?,
         Command::Pools(command) => pools::run(&common, command).await?,
+        Command::Audit(command) => audit::run(&common, command).await?,
         Command::Teams(command) => teams::run(&common, command).await?,
         Command::Config(command) => return config::run(&common, command).await,
         Command::Db(command) => db::run(&common, command).await?,

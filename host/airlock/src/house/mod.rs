@@ -3,6 +3,7 @@
 //! is thrown away.
 
 mod bundles;
+mod denials;
 mod figures;
 mod pages;
 mod settings;
@@ -17,9 +18,10 @@ use std::{
 use airlock_bundle::Content;
 use airlock_capability as capability;
 use airlock_model::{
+    audit::{Actor, AuditAction, AuditEntry},
     connection::Pool,
     id::{PoolName, Scope},
-    port::{Clock, PoolStore, RunStore, StoreError, SystemClock},
+    port::{AuditStore, Clock, PoolStore, RunStore, StoreError, SystemClock},
 };
 use airlock_sandbox::{Compiler, Sandbox};
 use airlock_scheduler::{
@@ -28,10 +30,12 @@ use airlock_scheduler::{
 };
 use airlock_secret::Vault;
 use airlock_store::{BlobFiles, HomeLock, LogFiles, Store};
-use tokio::sync::watch;
-use tracing::{error, info};
+use serde_json::json;
+use tokio::{sync::watch, task::JoinHandle};
+use tracing::{error, info, warn};
 
 pub(crate) use bundles::{Owners, Shelf};
+use denials::DenialWriter;
 pub(crate) use figures::Figures;
 pub(crate) use pages::Pages;
 pub(crate) use settings::{Keeper, VaultError, WatchedPools, vault};
@@ -95,6 +99,8 @@ pub(crate) struct House {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lock: HomeLock,
+    denials: Arc<DenialWriter>,
+    denials_writer: JoinHandle<()>,
     shutdown: watch::Sender<Shutdown>,
     /// Closed when the scheduler's thread has ended.
     alive: watch::Receiver<()>,
@@ -131,6 +137,7 @@ impl House {
             .confined(config.security.required());
         let connections =
             (config.teams.iter()).map(|team| (team.name.clone(), team.limits.egress_connections));
+        let denials = Arc::new(DenialWriter::new(clock.clone(), store.clone()));
         let ports = airlock_sandbox::Ports {
             clock: clock.clone(),
             logs: logs.clone(),
@@ -139,6 +146,7 @@ impl House {
             connections: Arc::new(capability::Connections::new(vault.clone())),
             directories: Arc::new(capability::Directories),
             egress: Arc::new(capability::Egress::new().bounded(connections)),
+            denials: denials.clone(),
         };
         let cache = home.join("cache");
         let sandbox = airlock_sandbox::Options {
@@ -170,7 +178,7 @@ impl House {
             callbacks: store.clone(),
             callback_runner: sandbox.clone(),
             deadlines: store.clone(),
-            files: Arc::new(capability::Files::new(sandbox.clone())),
+            files: Arc::new(capability::Files::new(sandbox.clone(), denials.clone())),
             executor: sandbox.clone(),
             clock: clock.clone(),
         };
@@ -192,6 +200,10 @@ impl House {
             clock: clock.clone(),
             handle: handle.clone(),
         };
+        let start = AuditEntry::new(clock.now(), Actor::Host, AuditAction::HostStart, "host")
+            .with(&json!({"version": env!("CARGO_PKG_VERSION")}));
+        store.append_audit(&[start]).await?;
+        let denials_writer = tokio::spawn(denials.clone().run());
         shelf.open(
             importer,
             sandbox.clone(),
@@ -207,6 +219,8 @@ impl House {
             shelf,
             clock,
             lock,
+            denials,
+            denials_writer,
             shutdown,
             alive,
         })
@@ -215,6 +229,22 @@ impl House {
     /// Asks the scheduler to stop: to drain, or at once.
     pub(crate) fn ask(&self, how: Shutdown) {
         self.shutdown.send_modify(|asked| *asked = how.max(*asked));
+    }
+
+    /// Tells the audit of the end, and of the denials that it does not know of yet. Nothing runs any more.
+    pub(crate) async fn tell_end(&self) {
+        self.denials_writer.abort();
+        let now = self.clock.now();
+        let stop = AuditEntry::new(now, Actor::Host, AuditAction::HostStop, "host");
+        let told = async {
+            self.denials.finish().await?;
+            self.store.append_audit(&[stop]).await
+        };
+        match tokio::time::timeout(GRACE, told).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(%error, "the end could not be told to the audit"),
+            Err(_) => warn!("the end could not be told to the audit: the store does not answer"),
+        }
     }
 
     /// Returns when the scheduler has written its last batch; may be asked again and by several.

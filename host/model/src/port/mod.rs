@@ -5,6 +5,7 @@
 //! everything, and none of them speaks SQL or wasm.
 
 mod assets;
+mod audit;
 mod backfills;
 mod batch;
 mod bundles;
@@ -27,6 +28,7 @@ pub use assets::{
     AssetEvent, AssetFilter, AssetKey, AssetRole, AssetStore, AssetUse, EventFilter, EventSource,
     QueueChange, QueueRow, StoredAsset,
 };
+pub use audit::{AuditFilter, AuditStore, DenialLog};
 pub use backfills::{Backfill, BackfillChange, BackfillFilter, BackfillRun, BackfillStore};
 pub use batch::{
     Batch, CommitError, DagProgress, ExpandedRows, NewRun, Repin, RunChange, SeenKey, TaskChange,

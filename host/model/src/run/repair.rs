@@ -23,7 +23,9 @@ pub enum Mark {
 }
 
 impl Mark {
-    const fn state(self) -> TaskState {
+    /// The state that it stands for.
+    #[must_use]
+    pub const fn state(self) -> TaskState {
         match self {
             Self::Success => TaskState::Success,
             Self::Failed => TaskState::Failed,

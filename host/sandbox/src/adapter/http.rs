@@ -6,7 +6,7 @@ use airlock_grant::{
     HttpTarget,
     port::{EgressError, EgressLimits, TimedPart},
 };
-use airlock_model::log::Level;
+use airlock_model::{audit::Denied, log::Level};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -71,10 +71,29 @@ async fn send(
             standing
                 .log
                 .host(Level::Warn, &format!("{target}: {error}"));
+            if matches!(error, EgressError::Private { .. }) {
+                standing.ports.denials.denied(private(&standing, &target));
+            }
             translated(&error)
         })?;
     let response = response.map(|body| body.map_err(|error| translated(&error)).boxed_unsync());
     Ok((response, Box::new(async { Ok(()) })))
+}
+
+/// A granted name that led to an address that it must not reach, for the audit.
+fn private(standing: &Standing, target: &HttpTarget) -> Denied {
+    let Standing {
+        effective, caller, ..
+    } = standing;
+    Denied {
+        team: effective.team().clone(),
+        bundle: effective.bundle().name.clone(),
+        code: EgressError::PRIVATE,
+        item: target.to_string(),
+        phase: caller.phase.as_str(),
+        dag_id: caller.dag_id.clone(),
+        task_id: caller.task_id.clone(),
+    }
 }
 
 /// The guest may want to wait less than the host would, not more.

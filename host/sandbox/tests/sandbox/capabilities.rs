@@ -80,6 +80,21 @@ async fn a_denial_is_the_typed_error_and_a_log_line_with_the_text_to_paste() {
         .denials
         .load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(denials, 5);
+    let denied = stage.world.denied.lock().unwrap();
+    let told: Vec<_> = (denied.iter())
+        .map(|denied| (denied.code, denied.item.as_str(), denied.phase))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("AL-0411", "variable `secret`", "task"),
+            ("AL-0411", "variable `absent`", "task"),
+            ("AL-0412", "connection `bank`, use", "task"),
+            ("AL-0413", "directory `etc`", "task"),
+            ("AL-0416", "directory `../in`", "task"),
+        ]
+    );
+    assert_eq!(denied[0].team, one.team);
 }
 
 #[tokio::test]

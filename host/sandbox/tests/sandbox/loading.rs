@@ -66,6 +66,33 @@ fn an_import_that_is_granted_in_no_phase_keeps_the_bundle_out() {
 }
 
 #[test]
+fn imports_that_are_refused_are_told_to_the_audit() {
+    let stage = Stage::new();
+    let team = stage.add_team("a", small());
+    let refused = stage.load(
+        &team,
+        guest("hostile_tasks"),
+        &Request::default(),
+        &Grant::default(),
+    );
+    assert!(refused.is_err());
+    let denied = stage.world.denied.lock().unwrap();
+    assert_eq!(denied.len(), 3, "{denied:?}");
+    assert!(
+        (denied.iter()).all(|denied| denied.code == "AL-0410" && denied.phase == "load"),
+        "{denied:?}"
+    );
+    let items: Vec<&str> = denied.iter().map(|denied| denied.item.as_str()).collect();
+    assert!(
+        items
+            .iter()
+            .any(|item| item.contains("airlock:capability/variables")),
+        "{items:?}"
+    );
+    assert_eq!(denied[0].team, team);
+}
+
+#[test]
 fn sockets_are_never_linked() {
     let error = refused(guest("hostile_sockets")).to_string();
     assert!(

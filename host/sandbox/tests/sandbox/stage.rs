@@ -18,6 +18,7 @@ use airlock_grant::{
     },
 };
 use airlock_model::{
+    audit::Denied,
     connection::{Connection, Variable},
     id::{
         BundleHash, BundleName, ConnectionId, DagId, MapIndex, RunId, RunKey, TaskId, TaskIndex,
@@ -27,8 +28,8 @@ use airlock_model::{
     mask::Sensitive,
     outcome::{Failure, FailureKind, Outcome, Report},
     port::{
-        Executor, LogPage, ParseError, ParsedBundle, Parser, StoreError, SystemClock, TaskLogs,
-        TryEvents, Work, XcomAddress, Xcoms,
+        DenialLog, Executor, LogPage, ParseError, ParsedBundle, Parser, StoreError, SystemClock,
+        TaskLogs, TryEvents, Work, XcomAddress, Xcoms,
     },
     state::RunType,
     time::Timestamp,
@@ -53,10 +54,17 @@ pub(crate) struct World {
     pub(crate) sent: Mutex<Vec<String>>,
     pub(crate) source: Mutex<HashMap<BundleHash, Sourced>>,
     pub(crate) fetched: AtomicU64,
+    pub(crate) denied: Mutex<Vec<Denied>>,
     /// What happens between the check of a directory and its use.
     pub(crate) opened: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     waiting: Mutex<HashMap<Token, oneshot::Sender<Report>>>,
     pub(crate) started: Mutex<Vec<Token>>,
+}
+
+impl DenialLog for World {
+    fn denied(&self, denied: Denied) {
+        self.denied.lock().unwrap().push(denied);
+    }
 }
 
 #[async_trait]
@@ -327,6 +335,7 @@ impl Stage {
                 connections: world.clone(),
                 directories: world.clone(),
                 egress: world.clone(),
+                denials: world.clone(),
             },
         })
         .unwrap();

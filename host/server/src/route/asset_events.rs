@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use airlock_model::{
+    audit::AuditAction,
     id::{DagId, MapIndex, RunId, TaskId, TeamName},
     port::{AssetEvent as Model, AssetKey, EventFilter, EventSource, NewAssetEvent, StoredAsset},
 };
@@ -18,6 +19,7 @@ use super::{
     time,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -208,7 +210,7 @@ pub(crate) async fn list(
     params(Whose), request_body = AssetEventBody,
     responses((status = 200, body = AssetEvent), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn create(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Query(whose): Query<Whose>,
     extract::Json(body): extract::Json<AssetEventBody>,
@@ -220,6 +222,13 @@ pub(crate) async fn create(
         by: TELLER.to_owned(),
     };
     let event = state.control.asset_event(event).await?;
+    Change::new(
+        AuditAction::AssetEventCreate,
+        format!("asset {}", asset_id(&asset.key)),
+    )
+    .of_team(&asset.key.team)
+    .by(operator, &state)
+    .await?;
     Ok(Json(AssetEvent::new(event, Some(&asset))))
 }
 

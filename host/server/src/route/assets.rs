@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 
 use airlock_model::{
+    audit::AuditAction,
     dag::AssetRef,
     id::{DagId, TeamName},
     port::{AssetFilter, AssetKey, AssetRole, AssetUse, StoredAsset, TriggerRun},
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
@@ -21,6 +23,7 @@ use super::{
     text,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -254,7 +257,7 @@ fn maker(asset: &StoredAsset) -> Result<&AssetUse, ApiError> {
     request_body(content = Option<TriggerBody>, description = "May be left out"),
     responses((status = 200, body = DagRun), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn materialize(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(id): Path<AssetId>,
     Query(whose): Query<Whose>,
@@ -266,5 +269,14 @@ pub(crate) async fn materialize(
         materializes: true,
         ..body.wanted(maker(&asset)?.dag_id.clone())?
     };
-    Ok(Json(DagRun::new(state.control.trigger(run).await?)))
+    let run = state.control.trigger(run).await?;
+    Change::new(
+        AuditAction::AssetMaterialize,
+        format!("asset {}", asset_id(&asset.key)),
+    )
+    .of_team(&asset.key.team)
+    .with(json!({"dag_id": run.dag_id, "dag_run_id": run.run_id}))
+    .by(operator, &state)
+    .await?;
+    Ok(Json(DagRun::new(run)))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use airlock_model::{
+    audit::AuditAction,
     id::{BackfillId, DagId, TeamName},
     port::{
         Backfill as Model, BackfillFilter, BackfillOrder, BackfillRun as Step, NewBackfill, Page,
@@ -13,10 +14,12 @@ use airlock_model::{
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{list_query, scope::Whose, text};
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -335,14 +338,19 @@ pub(crate) async fn runs(
     params(Whose), request_body = BackfillBody,
     responses((status = 200, body = Backfill), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn create(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Query(whose): Query<Whose>,
     extract::Json(body): extract::Json<BackfillBody>,
 ) -> Result<Json<Backfill>, ApiError> {
     let wanted = body.wanted(false)?;
-    whose.dag(&state, &wanted.dag_id).await?;
+    let dag = whose.dag(&state, &wanted.dag_id).await?;
     let (backfill, _) = state.control.backfill(wanted).await?;
+    Change::new(AuditAction::BackfillCreate, subject(&backfill))
+        .of_dag(&dag)
+        .with(json!({"from": backfill.from.to_string(), "to": backfill.to.to_string()}))
+        .by(operator, &state)
+        .await?;
     Ok(Json(Backfill::from(backfill)))
 }
 
@@ -362,7 +370,13 @@ pub(crate) async fn dry_run(
     Ok(Json(BackfillPlan::new(steps)))
 }
 
+/// A backfill, for the audit.
+fn subject(backfill: &Model) -> String {
+    format!("backfill {} of DAG {}", backfill.id.0, backfill.dag_id)
+}
+
 async fn order(
+    operator: Operator,
     state: &ApiState,
     id: i64,
     whose: &Whose,
@@ -370,6 +384,13 @@ async fn order(
 ) -> Result<Json<Backfill>, ApiError> {
     let backfill = found(state, BackfillId(id), whose).await?;
     let backfill = state.control.order_backfill(backfill.id, order).await?;
+    let action = match order {
+        BackfillOrder::Pause => AuditAction::BackfillPause,
+        BackfillOrder::Unpause => AuditAction::BackfillUnpause,
+        BackfillOrder::Cancel => AuditAction::BackfillCancel,
+    };
+    let change = Change::new(action, subject(&backfill)).of_team(&backfill.team);
+    change.by(operator, state).await?;
     Ok(Json(Backfill::from(backfill)))
 }
 
@@ -378,12 +399,12 @@ async fn order(
     params(("backfill_id" = i64, Path), Whose),
     responses((status = 200, body = Backfill), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn pause(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(id): Path<i64>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<Backfill>, ApiError> {
-    order(&state, id, &whose, BackfillOrder::Pause).await
+    order(operator, &state, id, &whose, BackfillOrder::Pause).await
 }
 
 /// Unpause a backfill.
@@ -391,12 +412,12 @@ pub(crate) async fn pause(
     params(("backfill_id" = i64, Path), Whose),
     responses((status = 200, body = Backfill), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn unpause(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(id): Path<i64>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<Backfill>, ApiError> {
-    order(&state, id, &whose, BackfillOrder::Unpause).await
+    order(operator, &state, id, &whose, BackfillOrder::Unpause).await
 }
 
 /// Cancel a backfill: what of it has not begun is not to begin; what runs goes on.
@@ -404,10 +425,10 @@ pub(crate) async fn unpause(
     params(("backfill_id" = i64, Path), Whose),
     responses((status = 200, body = Backfill), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn cancel(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(id): Path<i64>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<Backfill>, ApiError> {
-    order(&state, id, &whose, BackfillOrder::Cancel).await
+    order(operator, &state, id, &whose, BackfillOrder::Cancel).await
 }

@@ -2,6 +2,7 @@
 //! caused it until its run is deleted.
 
 use airlock_model::{
+    audit::AuditAction,
     callback::{CallbackId, CallbackState},
     id::{DagId, TeamName},
     port::{CallbackFilter, CallbackRow},
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{list_query, scope::Whose, text, triggers::json_or_text};
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{Path, Query},
     problem::{ApiError, ErrorBody},
@@ -175,12 +177,15 @@ pub(crate) async fn get(
     params(("callback_id" = String, Path), Whose),
     responses((status = 200, body = Callback), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn retry(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(id): Path<CallbackId>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<Callback>, ApiError> {
     found(&state, id, &whose).await?;
     let row = state.control.retry_callback(id).await?;
+    let subject = format!("callback {id} of DAG {}", row.subject.dag_id);
+    let change = Change::new(AuditAction::CallbackRetry, subject);
+    change.of_team(&row.team).by(operator, &state).await?;
     Ok(Json(row.into()))
 }

@@ -3,12 +3,14 @@
 //! `?team=` names whose; without it, the global ones are meant.
 
 use airlock_model::{
+    audit::AuditAction,
     connection::Connection as Model,
     id::{ConnectionId, Scope, TeamName},
     mask::Sensitive,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
@@ -17,6 +19,7 @@ use super::{
     variables::TeamQuery,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -150,11 +153,28 @@ async fn changeable(state: &ApiState, scope: &Scope, id: &ConnectionId) -> Resul
 
 /// Writes the connection and gives what is to be answered.
 async fn set(
+    operator: Operator,
     state: &ApiState,
     scope: &Scope,
     connection: Model,
+    created: bool,
 ) -> Result<Json<Connection>, ApiError> {
     state.settings.set_connection(scope, &connection).await?;
+    // Where it leads is no secret, and how to log in there is none of the audit's.
+    let detail = json!({
+        "created": created,
+        "conn_type": connection.conn_type,
+        "host": connection.host,
+        "port": connection.port,
+    });
+    Change::new(
+        AuditAction::ConnectionSet,
+        format!("connection {}", connection.id),
+    )
+    .of(scope)
+    .with(detail)
+    .by(operator, state)
+    .await?;
     let kept = Kept {
         value: connection,
         configured: false,
@@ -197,7 +217,7 @@ pub(crate) async fn get(
 #[utoipa::path(post, operation_id = "create_connection", path = "/api/v2/connections", tag = "Connection", params(TeamQuery), request_body = ConnectionBody,
     responses((status = 201, body = Connection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn post(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Query(query): Query<TeamQuery>,
     extract::Json(body): extract::Json<ConnectionBody>,
@@ -221,7 +241,10 @@ pub(crate) async fn post(
         schema: body.schema,
         extra: body.extra.map(extra).transpose()?,
     };
-    Ok((StatusCode::CREATED, set(&state, &scope, connection).await?))
+    Ok((
+        StatusCode::CREATED,
+        set(operator, &state, &scope, connection, true).await?,
+    ))
 }
 
 /// Change a connection.
@@ -229,7 +252,7 @@ pub(crate) async fn post(
     params(("connection_id" = String, Path), TeamQuery), request_body = ConnectionPatch,
     responses((status = 200, body = Connection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn patch(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(id): Path<ConnectionId>,
     Query(query): Query<TeamQuery>,
@@ -248,7 +271,7 @@ pub(crate) async fn patch(
         schema: patch.schema.or(old.schema),
         extra: patch.extra.map(extra).transpose()?.or(old.extra),
     };
-    set(&state, &scope, connection).await
+    set(operator, &state, &scope, connection, false).await
 }
 
 /// Delete a connection.
@@ -256,7 +279,7 @@ pub(crate) async fn patch(
     params(("connection_id" = String, Path), TeamQuery),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(id): Path<ConnectionId>,
     Query(query): Query<TeamQuery>,
@@ -264,5 +287,7 @@ pub(crate) async fn delete(
     let scope = scope(&state, query.team)?;
     changeable(&state, &scope, &id).await?;
     state.settings.delete_connection(&scope, &id).await?;
+    let change = Change::new(AuditAction::ConnectionDelete, format!("connection {id}"));
+    change.of(&scope).by(operator, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use airlock_model::{
+    audit::AuditAction,
     dag::DagSpec,
     id::{BundleName, DagId, TeamName},
     port::{DagFilter, DagProgress, StoredDag},
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::{list_query, scope::Whose, text};
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -385,14 +387,20 @@ pub(crate) async fn tasks(
     params(("dag_id" = String, Path), Whose), request_body = DagPatch,
     responses((status = 200, body = Dag), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn patch(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
     Query(whose): Query<Whose>,
     extract::Json(patch): extract::Json<DagPatch>,
 ) -> Result<Json<Dag>, ApiError> {
-    whose.dag(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     state.control.set_paused(&dag_id, patch.is_paused).await?;
+    let action = match patch.is_paused {
+        true => AuditAction::DagPause,
+        false => AuditAction::DagUnpause,
+    };
+    let change = Change::new(action, format!("DAG {dag_id}")).of_dag(&dag);
+    change.by(operator, &state).await?;
     let dag = whose.dag(&state, &dag_id).await?;
     Ok(Json(Surroundings::of(&state).await?.dag(&dag)))
 }
@@ -402,12 +410,14 @@ pub(crate) async fn patch(
     params(("dag_id" = String, Path), Whose),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
     Query(whose): Query<Whose>,
 ) -> Result<StatusCode, ApiError> {
-    whose.dag(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     state.control.delete_dag(&dag_id).await?;
+    let change = Change::new(AuditAction::DagDelete, format!("DAG {dag_id}")).of_dag(&dag);
+    change.by(operator, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }

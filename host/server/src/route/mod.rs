@@ -3,6 +3,7 @@
 
 pub(crate) mod asset_events;
 pub(crate) mod assets;
+pub(crate) mod audit;
 pub(crate) mod backfills;
 pub(crate) mod bundles;
 pub(crate) mod callbacks;

@@ -1,8 +1,12 @@
 //! Who owns which DAG: its bundle, until an operator gives it to another.
 
-use airlock_model::id::{BundleName, DagId};
+use airlock_model::{
+    audit::AuditAction,
+    id::{BundleName, DagId},
+};
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
@@ -10,6 +14,7 @@ use super::{
     scope::Whose,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -42,7 +47,13 @@ pub(crate) async fn transfer(
     Query(OnBehalfOfNone {}): Query<OnBehalfOfNone>,
     extract::Json(body): extract::Json<TransferBody>,
 ) -> Result<Json<Dag>, ApiError> {
+    let before = state.dags.dag(&dag_id).await?;
     state.ownership.transfer(&dag_id, &body.bundle_name).await?;
+    // Told of the team and bundle that had it; the one that has it now is in the details.
+    let change = Change::new(AuditAction::DagTransfer, format!("DAG {dag_id}"))
+        .with(json!({"to_bundle": body.bundle_name}));
+    let change = before.iter().fold(change, Change::of_dag);
+    change.by(operator, &state).await?;
     dags::get(
         operator,
         State(state),

@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use airlock_model::{
+    audit::AuditAction,
     connection::Pool as Model,
     id::{PoolName, Scope, TeamName},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
@@ -19,6 +21,7 @@ use super::{
     variables::TeamQuery,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -237,12 +240,26 @@ pub(crate) async fn get(
     shown(&state, &scope, &name).await
 }
 
+/// Tells the audit that it was set.
+async fn note(
+    operator: Operator,
+    state: &ApiState,
+    pool: &Model,
+    created: bool,
+) -> Result<(), ApiError> {
+    Change::new(AuditAction::PoolSet, format!("pool {}", pool.name))
+        .of(&pool.scope)
+        .with(json!({"created": created, "slots": pool.slots}))
+        .by(operator, state)
+        .await
+}
+
 /// Create a pool.
 #[utoipa::path(post, operation_id = "create_pool", path = "/api/v2/pools", tag = "Pool",
     params(TeamQuery), request_body = PoolBody,
     responses((status = 201, body = Pool), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn post(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Query(query): Query<TeamQuery>,
     extract::Json(body): extract::Json<PoolBody>,
@@ -262,6 +279,7 @@ pub(crate) async fn post(
         include_deferred: body.include_deferred,
     };
     state.pools.set_pool(&pool).await?;
+    note(operator, &state, &pool, true).await?;
     let pool = shown(&state, &pool.scope, &pool.name).await?;
     Ok((StatusCode::CREATED, pool))
 }
@@ -271,7 +289,7 @@ pub(crate) async fn post(
     params(("pool_name" = String, Path), TeamQuery), request_body = PoolPatch,
     responses((status = 200, body = Pool), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn patch(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(name): Path<PoolName>,
     Query(query): Query<TeamQuery>,
@@ -289,6 +307,7 @@ pub(crate) async fn patch(
         pool.include_deferred = include_deferred;
     }
     state.pools.set_pool(&pool).await?;
+    note(operator, &state, &pool, false).await?;
     shown(&state, &scope, &name).await
 }
 
@@ -297,7 +316,7 @@ pub(crate) async fn patch(
     params(("pool_name" = String, Path), TeamQuery),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(name): Path<PoolName>,
     Query(query): Query<TeamQuery>,
@@ -305,5 +324,7 @@ pub(crate) async fn delete(
     let scope = scope(&state, query.team)?;
     changeable(&state, &scope, &name).await?;
     state.pools.delete_pool(&scope, &name).await?;
+    let change = Change::new(AuditAction::PoolDelete, format!("pool {name}"));
+    change.of(&scope).by(operator, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }

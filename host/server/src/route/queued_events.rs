@@ -2,6 +2,7 @@
 //! waits for others as well.
 
 use airlock_model::{
+    audit::AuditAction,
     id::DagId,
     port::{AssetKey, QueueRow},
 };
@@ -14,6 +15,7 @@ use super::{
     scope::Whose,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{Path, Query},
     problem::{ApiError, ErrorBody},
@@ -74,16 +76,26 @@ fn nothing(dag_id: &DagId) -> ApiError {
 }
 
 async fn forget(
+    operator: Operator,
     state: &ApiState,
     whose: &Whose,
     dag_id: &DagId,
     asset: Option<AssetKey>,
 ) -> Result<StatusCode, ApiError> {
-    whose.dag(state, dag_id).await?;
-    match state.control.clear_queued_assets(dag_id, asset).await? {
-        0 => Err(nothing(dag_id)),
-        _ => Ok(StatusCode::NO_CONTENT),
+    let dag = whose.dag(state, dag_id).await?;
+    let subject = match &asset {
+        Some(asset) => format!("DAG {dag_id}, asset {}", asset_id(asset)),
+        None => format!("DAG {dag_id}"),
+    };
+    let cleared = state.control.clear_queued_assets(dag_id, asset).await?;
+    if cleared == 0 {
+        return Err(nothing(dag_id));
     }
+    Change::new(AuditAction::AssetQueueDelete, subject)
+        .of_dag(&dag)
+        .by(operator, state)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// List what a DAG has queued.
@@ -104,12 +116,12 @@ pub(crate) async fn list(
     params(("dag_id" = String, Path), Whose),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
     Query(whose): Query<Whose>,
 ) -> Result<StatusCode, ApiError> {
-    forget(&state, &whose, &dag_id, None).await
+    forget(operator, &state, &whose, &dag_id, None).await
 }
 
 /// Get what a DAG has queued of one asset.
@@ -130,10 +142,10 @@ pub(crate) async fn get(
     params(("dag_id" = String, Path), ("asset_id" = String, Path, description = "`TEAM:NAME`"), Whose),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete_one(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path((dag_id, AssetId(asset))): Path<(DagId, AssetId)>,
     Query(whose): Query<Whose>,
 ) -> Result<StatusCode, ApiError> {
-    forget(&state, &whose, &dag_id, Some(asset)).await
+    forget(operator, &state, &whose, &dag_id, Some(asset)).await
 }

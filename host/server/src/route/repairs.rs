@@ -7,11 +7,13 @@ pub(crate) mod mark;
 use std::collections::{BTreeMap, BTreeSet};
 
 use airlock_model::{
+    audit::AuditAction,
     id::{DagId, MapIndex, RunId, TaskId},
     port::{Repair, Repaired, Selection},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
@@ -20,6 +22,7 @@ use super::{
     task_instances::{TaskInstance, TaskInstanceCollection},
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -78,6 +81,15 @@ async fn shown(
     Ok(TaskInstanceCollection::whole(instances.collect()))
 }
 
+/// Which task instances a repair concerned, for the audit: how many, and the first of them.
+fn told(repaired: &[Repaired]) -> Value {
+    let first = repaired.iter().take(20);
+    let named: Vec<_> = first
+        .map(|one| json!([one.run_id, one.task_id, one.map_index]))
+        .collect();
+    json!({"task_instances": repaired.len(), "first": named})
+}
+
 /// All of a run.
 fn whole(run_id: RunId, only_failed: bool) -> Selection {
     Selection {
@@ -92,12 +104,17 @@ async fn now(state: &ApiState, dag_id: &DagId, run_id: &RunId) -> Result<Box<Dag
     Ok(Box::new(DagRun::new(found(state, dag_id, run_id).await?)))
 }
 
+/// A run, for the audit.
+fn subject(dag_id: &DagId, run_id: &RunId) -> String {
+    format!("run {run_id} of DAG {dag_id}")
+}
+
 /// End a run by hand, or clear it; note something of it.
 #[utoipa::path(patch, operation_id = "patch_dag_run", path = "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}", tag = "DagRun",
     params(("dag_id" = String, Path), ("dag_run_id" = String, Path), Whose), request_body = DagRunPatch,
     responses((status = 200, body = DagRun), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn patch_run(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(DagId, RunId)>,
     Query(whose): Query<Whose>,
@@ -109,7 +126,7 @@ pub(crate) async fn patch_run(
             "give `state`, `note`, or both".to_owned(),
         ));
     }
-    whose.dag(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     let run = found(&state, &dag_id, &run_id).await?;
     let end = |success| state.control.mark_run(&dag_id, &run_id, success);
     match patch.state {
@@ -124,9 +141,20 @@ pub(crate) async fn patch_run(
             state.control.repair(&dag_id, selection, how, false).await?;
         }
     }
-    if let Some(note) = note {
+    if let Some(note) = &note {
         state.runs.set_note(run.key, note.as_deref()).await?;
     }
+    let (action, to) = match patch.state {
+        Some(RunPatchState::Queued) => (AuditAction::RunClear, Some("queued")),
+        Some(RunPatchState::Success) => (AuditAction::RunMark, Some("success")),
+        Some(RunPatchState::Failed) => (AuditAction::RunMark, Some("failed")),
+        None => (AuditAction::RunMark, None),
+    };
+    Change::new(action, subject(&dag_id, &run_id))
+        .of_dag(&dag)
+        .with(json!({"state": to, "noted": note.is_some()}))
+        .by(operator, &state)
+        .await?;
     Ok(Json(*now(&state, &dag_id, &run_id).await?))
 }
 
@@ -135,13 +163,15 @@ pub(crate) async fn patch_run(
     params(("dag_id" = String, Path), ("dag_run_id" = String, Path), Whose),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete_run(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(DagId, RunId)>,
     Query(whose): Query<Whose>,
 ) -> Result<StatusCode, ApiError> {
-    whose.dag(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     found(&state, &dag_id, &run_id).await?;
     state.control.delete_run(&dag_id, &run_id).await?;
+    let change = Change::new(AuditAction::RunDelete, subject(&dag_id, &run_id)).of_dag(&dag);
+    change.by(operator, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }

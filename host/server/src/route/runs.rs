@@ -1,6 +1,7 @@
 //! DAG runs.
 
 use airlock_model::{
+    audit::AuditAction,
     id::{DagId, RunId, TeamName},
     port::{RunFilter, RunOrder, RunRow, TriggerRun},
     state::{RunState, RunType},
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::{dags::stored, list_query, scope::Whose, seconds, text, time};
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -255,13 +257,17 @@ pub(crate) async fn get(
     params(("dag_id" = String, Path), Whose), request_body = TriggerBody,
     responses((status = 200, body = DagRun), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn trigger(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
     Query(whose): Query<Whose>,
     extract::Json(body): extract::Json<TriggerBody>,
 ) -> Result<Json<DagRun>, ApiError> {
     let run = body.wanted(dag_id)?;
-    whose.dag(&state, &run.dag_id).await?;
-    Ok(Json(DagRun::new(state.control.trigger(run).await?)))
+    let dag = whose.dag(&state, &run.dag_id).await?;
+    let run = state.control.trigger(run).await?;
+    let subject = format!("run {} of DAG {}", run.run_id, run.dag_id);
+    let change = Change::new(AuditAction::RunTrigger, subject).of_dag(&dag);
+    change.by(operator, &state).await?;
+    Ok(Json(DagRun::new(run)))
 }

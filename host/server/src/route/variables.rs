@@ -3,12 +3,14 @@
 //! `?team=` names whose; without it, the global ones are meant.
 
 use airlock_model::{
+    audit::AuditAction,
     connection::Variable as Model,
     id::{Scope, TeamName, VariableKey},
     mask::Sensitive,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -16,6 +18,7 @@ use super::{
     scope::{scope, team_name},
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -127,6 +130,21 @@ async fn changeable(state: &ApiState, scope: &Scope, key: &VariableKey) -> Resul
     Ok(kept.value)
 }
 
+/// Tells the audit that it was set, and never to what.
+async fn note(
+    operator: Operator,
+    state: &ApiState,
+    scope: &Scope,
+    key: &VariableKey,
+    created: bool,
+) -> Result<(), ApiError> {
+    Change::new(AuditAction::VariableSet, format!("variable {key}"))
+        .of(scope)
+        .with(json!({"created": created}))
+        .by(operator, state)
+        .await
+}
+
 /// List variables by key, with their values masked.
 #[utoipa::path(get, operation_id = "list_variables", path = "/api/v2/variables", tag = "Variable", params(VariablesQuery),
     responses((status = 200, body = VariableCollection), (status = "4XX", body = ErrorBody)))]
@@ -165,7 +183,7 @@ pub(crate) async fn get(
 #[utoipa::path(post, operation_id = "create_variable", path = "/api/v2/variables", tag = "Variable", params(TeamQuery), request_body = VariableBody,
     responses((status = 201, body = Variable), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn post(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Query(query): Query<TeamQuery>,
     extract::Json(body): extract::Json<VariableBody>,
@@ -183,6 +201,7 @@ pub(crate) async fn post(
         description: body.description,
     };
     state.settings.set_variable(&scope, &variable).await?;
+    note(operator, &state, &scope, &variable.key, true).await?;
     let kept = Kept {
         value: variable,
         configured: false,
@@ -195,7 +214,7 @@ pub(crate) async fn post(
     params(("variable_key" = String, Path), TeamQuery), request_body = VariablePatch,
     responses((status = 200, body = Variable), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn patch(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(key): Path<VariableKey>,
     Query(query): Query<TeamQuery>,
@@ -210,6 +229,7 @@ pub(crate) async fn patch(
         variable.description = patch.description;
     }
     state.settings.set_variable(&scope, &variable).await?;
+    note(operator, &state, &scope, &variable.key, false).await?;
     let kept = Kept {
         value: variable,
         configured: false,
@@ -222,7 +242,7 @@ pub(crate) async fn patch(
     params(("variable_key" = String, Path), TeamQuery),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(key): Path<VariableKey>,
     Query(query): Query<TeamQuery>,
@@ -230,5 +250,7 @@ pub(crate) async fn delete(
     let scope = scope(&state, query.team)?;
     changeable(&state, &scope, &key).await?;
     state.settings.delete_variable(&scope, &key).await?;
+    let change = Change::new(AuditAction::VariableDelete, format!("variable {key}"));
+    change.of(&scope).by(operator, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }

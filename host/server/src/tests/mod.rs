@@ -2,6 +2,7 @@
 
 mod access;
 mod assets;
+mod audited;
 mod backfills;
 mod hostile;
 mod ownership;

@@ -151,7 +151,7 @@ async fn of_two_hosts_that_create_one_run_one_is_told(fresh: Fresh) {
 }
 
 /// Polls a future so many times, woken or not, and drops it.
-async fn poll_times<F: Future>(future: F, times: i64) -> Option<F::Output> {
+pub(crate) async fn poll_times<F: Future>(future: F, times: i64) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     for _ in 0..times {
         let polled =

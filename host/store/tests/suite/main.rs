@@ -9,6 +9,7 @@
 
 mod around;
 mod assets;
+mod audit;
 mod backfills;
 mod batches;
 mod bundles;

@@ -8,6 +8,7 @@ mod history;
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use airlock_model::{
+    audit::AuditHead,
     id::{MapIndex, Scope, VariableKey},
     port::*,
 };
@@ -195,6 +196,7 @@ async fn read(store: &Store) {
         .collect();
     assert_eq!(pools.get(&pool().name), Some(&pool()));
     // What is new is empty.
+    assert_eq!(store.audit_head().await.unwrap(), AuditHead::EMPTY);
     assert!(store.deadlines_ahead().await.unwrap().is_empty());
     assert!(store.callback_counts().await.unwrap().is_empty());
     assert_eq!(store.next_trigger_due().await.unwrap(), None);

@@ -3,11 +3,13 @@
 //! A request that only asks what would happen (`dry_run`) is the default, as in Airflow.
 
 use airlock_model::{
+    audit::AuditAction,
     id::{DagId, MapIndex, RunId, TaskId},
     port::{Repair, Selection},
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
@@ -17,9 +19,10 @@ use super::{
         task_instances::TaskInstanceCollection,
         time,
     },
-    now, shown, whole,
+    now, shown, subject, told, whole,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -172,13 +175,13 @@ impl ClearBody {
     params(("dag_id" = String, Path), ("dag_run_id" = String, Path), Whose), request_body = ClearRunBody,
     responses((status = 200, body = ClearedRun), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn clear_run(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path((dag_id, run_id)): Path<(DagId, RunId)>,
     Query(whose): Query<Whose>,
     extract::Json(body): extract::Json<ClearRunBody>,
 ) -> Result<Json<ClearedRun>, ApiError> {
-    whose.dag(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     found(&state, &dag_id, &run_id).await?;
     let selection = whole(run_id.clone(), body.only_failed);
     let how = Repair::Clear {
@@ -191,6 +194,11 @@ pub(crate) async fn clear_run(
     Ok(Json(if body.dry_run {
         ClearedRun::Preview(shown(&state, &dag_id, &repaired).await?)
     } else {
+        Change::new(AuditAction::RunClear, subject(&dag_id, &run_id))
+            .of_dag(&dag)
+            .with(json!({"task_instances": repaired.len()}))
+            .by(operator, &state)
+            .await?;
         ClearedRun::Run(now(&state, &dag_id, &run_id).await?)
     }))
 }
@@ -200,14 +208,14 @@ pub(crate) async fn clear_run(
     params(("dag_id" = String, Path), Whose), request_body = ClearBody,
     responses((status = 200, body = TaskInstanceCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn clear(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     Path(dag_id): Path<DagId>,
     Query(whose): Query<Whose>,
     extract::Json(body): extract::Json<ClearBody>,
 ) -> Result<Json<TaskInstanceCollection>, ApiError> {
     let selection = body.selection()?;
-    whose.dag(&state, &dag_id).await?;
+    let dag = whose.dag(&state, &dag_id).await?;
     if let Some(run_id) = &body.dag_run_id {
         found(&state, &dag_id, run_id).await?;
     }
@@ -218,5 +226,12 @@ pub(crate) async fn clear(
         .control
         .repair(&dag_id, selection, how, body.dry_run)
         .await?;
+    if !body.dry_run {
+        Change::new(AuditAction::TaskClear, format!("DAG {dag_id}"))
+            .of_dag(&dag)
+            .with(told(&repaired))
+            .by(operator, &state)
+            .await?;
+    }
     Ok(Json(shown(&state, &dag_id, &repaired).await?))
 }

@@ -1,6 +1,7 @@
 //! Marking: task instances are taken to have ended so.
 
 use airlock_model::{
+    audit::AuditAction,
     id::{DagId, MapIndex, RunId, TaskId},
     port::{Repair, RunRow, Selection},
     run::Mark,
@@ -10,13 +11,15 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request, State},
 };
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
     super::{runs::found, scope::Whose, task_instances::TaskInstanceCollection},
-    shown,
+    shown, told,
 };
 use crate::{
+    audit::Change,
     auth::Operator,
     extract::{self, Path, Query},
     problem::{ApiError, ErrorBody},
@@ -97,19 +100,24 @@ impl FromRequest<ApiState> for Wanted {
 }
 
 impl Wanted {
+    /// Done by somebody; only asked about by nobody.
     async fn done(
         self,
         state: &ApiState,
-        dry_run: bool,
+        by: Option<Operator>,
     ) -> Result<Json<TaskInstanceCollection>, ApiError> {
         let Self {
             target,
             whose,
             body,
         } = self;
-        whose.dag(state, &target.dag_id).await?;
+        let dag = whose.dag(state, &target.dag_id).await?;
         let run = found(state, &target.dag_id, &target.dag_run_id).await?;
         target.is_there(state, &run).await?;
+        let subject = format!(
+            "task {} of run {} of DAG {}",
+            target.task_id, target.dag_run_id, target.dag_id
+        );
         let selection = Selection {
             run_ids: vec![target.dag_run_id],
             tasks: vec![(target.task_id, target.map_index.map(MapIndex))],
@@ -119,11 +127,23 @@ impl Wanted {
             future: body.include_future,
             ..Selection::default()
         };
-        let how = Repair::Mark(body.new_state.into());
+        let to = Mark::from(body.new_state);
+        let how = Repair::Mark(to);
         let repaired = state
             .control
-            .repair(&target.dag_id, selection, how, dry_run)
+            .repair(&target.dag_id, selection, how, by.is_none())
             .await?;
+        if let Some(operator) = by {
+            let mut detail = told(&repaired);
+            if let Some(detail) = detail.as_object_mut() {
+                detail.insert("state".to_owned(), json!(to.state().to_string()));
+            }
+            Change::new(AuditAction::TaskMark, subject)
+                .of_dag(&dag)
+                .with(detail)
+                .by(operator, state)
+                .await?;
+        }
         Ok(Json(shown(state, &target.dag_id, &repaired).await?))
     }
 }
@@ -149,11 +169,11 @@ impl Target {
     params(("dag_id" = String, Path), ("dag_run_id" = String, Path), ("task_id" = String, Path), Whose), request_body = MarkBody,
     responses((status = 200, body = TaskInstanceCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn mark(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     wanted: Wanted,
 ) -> Result<Json<TaskInstanceCollection>, ApiError> {
-    wanted.done(&state, false).await
+    wanted.done(&state, Some(operator)).await
 }
 
 /// Tell which task instances marking would concern.
@@ -166,7 +186,7 @@ pub(crate) async fn mark_dry_run(
     State(state): State<ApiState>,
     wanted: Wanted,
 ) -> Result<Json<TaskInstanceCollection>, ApiError> {
-    wanted.done(&state, true).await
+    wanted.done(&state, None).await
 }
 
 /// Mark one instance of a mapped task.
@@ -175,11 +195,11 @@ pub(crate) async fn mark_dry_run(
     params(("dag_id" = String, Path), ("dag_run_id" = String, Path), ("task_id" = String, Path), ("map_index" = i32, Path), Whose), request_body = MarkBody,
     responses((status = 200, body = TaskInstanceCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn mark_mapped(
-    _: Operator,
+    operator: Operator,
     State(state): State<ApiState>,
     wanted: Wanted,
 ) -> Result<Json<TaskInstanceCollection>, ApiError> {
-    wanted.done(&state, false).await
+    wanted.done(&state, Some(operator)).await
 }
 
 /// Tell which task instances marking one instance of a mapped task would concern.
@@ -192,5 +212,5 @@ pub(crate) async fn mark_mapped_dry_run(
     State(state): State<ApiState>,
     wanted: Wanted,
 ) -> Result<Json<TaskInstanceCollection>, ApiError> {
-    wanted.done(&state, true).await
+    wanted.done(&state, None).await
 }
