@@ -6,34 +6,34 @@
 
 use std::path::{Path, PathBuf};
 
-use airlock_confine::{Mode, Roots, confine_host};
+use airlock_confine::{Mode, Report, Roots, confine_host};
 use airlock_store::Store;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{config::Config, error::CliError, house};
 
-/// Restricts this process to what this configuration needs, and logs what the kernel gave.
+/// Restricts this process to what this configuration needs, warns of what is missing, and tells what holds.
 ///
 /// # Errors
 /// A [`CliError`] when it is less than the configuration requires, or the home folder cannot be made.
-pub(crate) fn harden(config: &Config) -> Result<(), CliError> {
+pub(crate) fn harden(config: &Config) -> Result<Option<Report>, CliError> {
     let Some(required) = config.security.required() else {
         warn!(
             "AL-0121: the host does not restrict itself, because `hardening` of [security] is off; whoever breaks out of the sandbox has all that this user has"
         );
-        return Ok(());
+        return Ok(None);
     };
     // It has to be there to be named.
     house::private_folder(&config.home).map_err(CliError::room)?;
     let report = confine_host(&roots(config));
-    info!(holds = %report.holding(), "the host has restricted itself");
     for lacking in report.lacking() {
         warn!("AL-0122: the host could not restrict itself as far as it would: {lacking}");
     }
     for gap in report.gaps() {
         warn!("AL-0123: {gap}");
     }
-    report.require(required).map_err(CliError::room)
+    report.require(required).map_err(CliError::room)?;
+    Ok(Some(report))
 }
 
 /// What the host has to reach.

@@ -7,6 +7,7 @@ mod progress;
 
 use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode, sync::Arc};
 
+use airlock_confine::Report;
 use airlock_model::id::{PoolName, Scope};
 use airlock_scheduler::driver::Shutdown;
 use airlock_server::{ApiState, DagDefaults, Guards, RequestFigures, Team, auth::Token};
@@ -24,11 +25,13 @@ use crate::{
     output,
 };
 
-/// What the command line says besides the configuration.
-#[derive(Debug, Clone, Default)]
+/// What was decided before there were threads, besides the configuration.
+#[derive(Debug, Clone)]
 pub(crate) struct StandaloneOptions {
     /// Show no progress, also on a terminal.
     pub(crate) quiet: bool,
+    /// What this process has taken away from itself; none where it was not to.
+    pub(crate) wall: Option<Report>,
 }
 
 /// The scheduler is ill when its loop has not come round for so many of its heartbeats.
@@ -66,6 +69,9 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
         .announce(&format!("http://{address}"))
         .map_err(CliError::room)?;
     house.shelf.fill().await.map_err(CliError::room)?;
+    if let Some(wall) = &options.wall {
+        info!(holds = %wall.holding(), "the host has restricted itself");
+    }
     greet(&house, address)?;
     if !options.quiet {
         progress::show(&house);

@@ -4,11 +4,11 @@
 //! to connect to abstract sockets that processes outside have made. Rights that came after the ABI that this was tested
 //! with are left alone.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
-    PathBeneath, PathFd, PathFdError, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated,
+    PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
@@ -98,11 +98,8 @@ fn allow(
     rights: impl Into<BitFlags<AccessFs>>,
 ) -> Result<(RulesetCreated, bool), RulesetError> {
     let rights = rights.into();
-    let opened = match PathFd::new(path) {
-        Ok(opened) => opened,
-        Err(PathFdError::OpenCall { .. }) => return Ok((rules, false)),
-        // The enumeration may grow; what cannot be opened gets no rule, whatever the reason.
-        Err(_) => return Ok((rules, false)),
+    let Ok(opened) = PathFd::new(path) else {
+        return Ok((rules, false));
     };
     let rights = if path.is_dir() {
         rights
@@ -172,6 +169,6 @@ fn missing(error: &RulesetError) -> Standing {
         .and_then(RulesetCreated::restrict_self);
     Standing::Missing(match asked {
         Ok(status) => unavailable(&status.landlock),
-        Err(_) => io::Error::last_os_error().to_string(),
+        Err(error) => error.to_string(),
     })
 }

@@ -237,8 +237,9 @@ fn start(Cli { common, command }: Cli) -> Result<ExitCode, CliError> {
             };
             let config = crate::config::load(&place, environment())?.checked()?;
             crate::logging::start(&config.log)?;
-            crate::hardening::harden(&config)?;
-            threads()?.block_on(standalone::run(config, StandaloneOptions { quiet }))
+            let wall = crate::hardening::harden(&config)?;
+            let options = StandaloneOptions { quiet, wall };
+            threads()?.block_on(standalone::run(config, options))
         }
         Chosen::Other(command) => threads()?.block_on(run(common, command)),
     }
