@@ -84,7 +84,9 @@ fn imports_that_are_refused_are_told_to_the_audit() {
     );
     let items: Vec<&str> = denied.iter().map(|denied| denied.item.as_str()).collect();
     assert!(
-        items.iter().any(|item| item.contains("airlock:capability/variables")),
+        items
+            .iter()
+            .any(|item| item.contains("airlock:capability/variables")),
         "{items:?}"
     );
     assert_eq!(denied[0].team, team);
