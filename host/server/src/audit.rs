@@ -10,14 +10,15 @@ use airlock_model::{
     port::StoredDag,
 };
 use axum::{
-    extract::Request,
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
     http::Method,
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde_json::{Value, json};
 
-use crate::{auth::Operator, problem::ApiError, state::ApiState};
+use crate::{auth::Operator, extract::body_error, problem::ApiError, state::ApiState};
 
 /// Something that was done.
 #[derive(Debug)]
@@ -90,12 +91,56 @@ impl Change {
     }
 }
 
-/// Lets a request that may change something run to its end, also when its client hangs up or waited as long
-/// as it may.
-pub(crate) async fn to_the_end(request: Request, next: Next) -> Response {
+/// Lets a request that may change something run to its end once it is there whole, also when its client hangs
+/// up or waited as long as it may. The body is read before: what waits for a client is not to outlive it.
+pub(crate) async fn to_the_end(request: Request, next: Next) -> Result<Response, ApiError> {
     if request.method() == Method::GET {
-        return next.run(request).await;
+        return Ok(next.run(request).await);
     }
+    let (parts, body) = request.into_parts();
+    // The bound on bodies is one of the extensions.
+    let mut whole = Request::new(body);
+    *whole.extensions_mut() = parts.extensions.clone();
+    let body = Bytes::from_request(whole, &())
+        .await
+        .map_err(|error| body_error(&error))?;
+    let request = Request::from_parts(parts, Body::from(body));
     let done = tokio::spawn(next.run(request)).await;
-    done.unwrap_or_else(|_| ApiError::Internal("the request failed".to_owned()).into_response())
+    done.map_err(|_| ApiError::Internal("the request failed".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use axum::{Router, middleware::from_fn, routing::delete};
+    use tokio::sync::Notify;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_whose_client_went_away_is_ended() {
+        let [begun, go, done] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let inner = (begun.clone(), go.clone(), done.clone());
+        let change = async move || {
+            let (begun, go, done) = inner;
+            begun.notify_one();
+            go.notified().await;
+            done.notify_one();
+        };
+        let router = Router::new()
+            .route("/", delete(change))
+            .layer(from_fn(to_the_end));
+        let request = Request::delete("/").body(Body::empty()).unwrap();
+        let client = tokio::spawn(router.oneshot(request));
+        begun.notified().await;
+        client.abort();
+        assert!(client.await.unwrap_err().is_cancelled());
+        go.notify_one();
+        let patience = Duration::from_secs(60);
+        tokio::time::timeout(patience, done.notified())
+            .await
+            .unwrap();
+    }
 }

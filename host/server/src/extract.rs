@@ -99,7 +99,8 @@ fn reason(error: &dyn std::error::Error) -> String {
     inner.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn body_error(error: &BytesRejection) -> ApiError {
+/// Why a body was not read to its end.
+pub(crate) fn body_error(error: &BytesRejection) -> ApiError {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         ApiError::TooLarge
     } else {

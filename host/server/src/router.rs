@@ -174,12 +174,12 @@ pub fn router(state: ApiState, guards: &Guards) -> Router {
     let requests = from_fn_with_state(state.requests.clone(), metrics::count);
     let hosts = Hosts::new(&guards.allowed_hosts);
     closed
+        .route_layer(from_fn(audit::to_the_end))
         .route_layer(operator)
         .merge(open)
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
         .with_state(state)
-        .layer(from_fn(audit::to_the_end))
         .layer(DefaultBodyLimit::max(guards.body_limit))
         .layer(from_fn_with_state(
             guards.request_timeout,

@@ -53,8 +53,8 @@ pub(crate) enum Command {
     /// Write rows as JSON lines, oldest first, straight from the database, and tell where they end
     ///
     /// The rows go to standard output or the file; their end, `SEQUENCE:HASH`, goes to standard error. Keep it where
-    /// those who can write the database cannot: `airlock audit verify --head` then notices also an end that was cut
-    /// off, and an audit that was written anew.
+    /// those who can write the database cannot: `airlock audit verify` takes it as `--head`, and then notices
+    /// also an end that was cut off, and an audit that was written anew.
     #[command(
         after_help = "Examples:\n  airlock audit export > audit.jsonl\n  airlock audit export --from 1001 --file part-2.jsonl"
     )]

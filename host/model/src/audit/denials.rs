@@ -242,7 +242,9 @@ mod tests {
         assert_eq!(counted(&rows), 100_000);
         let last: Value = serde_json::from_str(rows.last().unwrap().detail()).unwrap();
         assert!(last["further"].as_u64().unwrap() > 0);
-        assert_eq!(last["items"].as_array().unwrap().len(), MOST_THINGS);
+        // Of the things that are counted, those whose only denial had its row are not told again.
+        let items = last["items"].as_array().unwrap().len();
+        assert!((MOST_THINGS - MOST_ROWS..=MOST_THINGS).contains(&items));
     }
 
     #[test]

@@ -290,25 +290,6 @@ async fn a_change_that_could_not_be_audited_is_said_to_be_done_and_unaudited() {
     assert_eq!(api.get("/api/v2/variables/k").await.0, 200);
 }
 
-/// A deadline of no time: the client gets no answer, and what it began is done and has its row.
-#[tokio::test]
-async fn a_change_whose_client_went_away_is_ended_and_audited() {
-    let impatient = Guards {
-        request_timeout: Duration::ZERO,
-        ..guards()
-    };
-    let api = Api::start_with(&impatient, PATIENCE).await;
-    let answer = api.call(Method::DELETE, "/api/v2/dags/ledger", None).await;
-    assert_refused(answer, 408, "AL-0809");
-    let told = async {
-        while rows(&api).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, told).await.unwrap();
-    assert_eq!(rows(&api)[0].entry.subject(), "DAG ledger");
-}
-
 #[tokio::test]
 async fn the_audit_is_listed_newest_first_and_by_what_is_asked_for() {
     let api = Api::start().await;

@@ -10,10 +10,14 @@ use std::{
 
 use airlock_grant::port::Variables as _;
 use airlock_model::{
+    audit::{Actor, AuditAction, AuditEntry},
     id::{BundleHash, BundleName, TeamName},
-    port::{BundleStore, BundleVersion, DagFilter, DagStore, Page, ParseKey, StoreError},
+    port::{
+        AuditStore, BundleStore, BundleVersion, DagFilter, DagStore, Page, ParseKey, StoreError,
+    },
 };
 use airlock_scheduler::import::Imported;
+use serde_json::json;
 use tracing::{error, info, warn};
 
 use super::{Owner, Rooms, Shelf};
@@ -73,6 +77,7 @@ impl Shelf {
         if current.is_none_or(|standing| standing.inspection.hash != version.hash) {
             return Ok(());
         }
+        let before = self.store.versions(&version.bundle).await?;
         let imported = rooms.importer.import(version, *inputs, &policy).await?;
         drop(passing);
         let bundle = &version.bundle;
@@ -87,6 +92,13 @@ impl Shelf {
                 for error in &errors {
                     warn!(%bundle, "{}", error.message);
                 }
+                let before = before.into_iter().find(|version| version.active);
+                if before
+                    .as_ref()
+                    .is_none_or(|before| before.hash != version.hash)
+                {
+                    self.tell_activation(rooms, version, before).await?;
+                }
             }
             Imported::Refused { error, again } => {
                 warn!(%bundle, "{}", error.message);
@@ -96,6 +108,27 @@ impl Shelf {
             }
         }
         Ok(())
+    }
+
+    /// Tells the audit that this version serves from now on.
+    async fn tell_activation(
+        &self,
+        rooms: &Rooms,
+        version: &BundleVersion,
+        before: Option<BundleVersion>,
+    ) -> Result<(), StoreError> {
+        let now = rooms.importer.clock.now();
+        let detail = json!({
+            "hash": version.hash,
+            "version": version.version,
+            "before": before.map(|before| before.hash),
+        });
+        let subject = format!("bundle {}", version.bundle);
+        let entry = AuditEntry::new(now, Actor::Host, AuditAction::BundleActivate, &subject)
+            .of_team(Some(version.team.clone()))
+            .of_bundle(Some(version.bundle.clone()))
+            .with(&detail);
+        self.store.append_audit(&[entry]).await.map(|_| ())
     }
 
     /// Another attempt at a parse, after a while.
