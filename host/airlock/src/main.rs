@@ -8,16 +8,13 @@ mod error;
 mod hardening;
 mod house;
 mod logging;
+mod memory;
 mod output;
 mod sdk;
 mod standalone;
 mod task_test;
 
 use std::process::ExitCode;
-
-/// It gives back to the system what nobody uses any more; glibc keeps the garbage of a large batch in its arenas.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // The compiler's child must limit itself before anything else runs in it.

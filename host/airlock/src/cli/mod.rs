@@ -238,6 +238,7 @@ fn start(Cli { common, command }: Cli) -> Result<ExitCode, CliError> {
             let config = crate::config::load(&place, environment())?.checked()?;
             crate::logging::start(&config.log)?;
             let wall = crate::hardening::harden(&config)?;
+            crate::memory::give_back();
             let options = StandaloneOptions { quiet, wall };
             threads()?.block_on(standalone::run(config, options))
         }
