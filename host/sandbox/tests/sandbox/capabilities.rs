@@ -89,7 +89,7 @@ async fn a_denial_is_the_typed_error_and_a_log_line_with_the_text_to_paste() {
         [
             ("AL-0411", "variable `secret`", "task"),
             ("AL-0411", "variable `absent`", "task"),
-            ("AL-0412", "connection `bank`, use", "task"),
+            ("AL-0412", "connection `bank`, read", "task"),
             ("AL-0413", "directory `etc`", "task"),
             ("AL-0416", "directory `../in`", "task"),
         ]
