@@ -82,30 +82,37 @@ impl What<'_> {
 }
 
 fn things(request: &Request) -> Vec<Thing<'_>> {
-    let mut things = Vec::new();
-    for one in &request.http {
-        things.extend(one.methods.iter().map(|method| Thing {
-            what: What::Http(method.as_str(), &one.url),
-            phases: one.phases,
-            reason: one.reason.as_deref(),
-        }));
+    fn thing<'a>(what: What<'a>, phases: Phases, reason: &'a Option<String>) -> Thing<'a> {
+        Thing {
+            what,
+            phases,
+            reason: reason.as_deref(),
+        }
     }
-    things.extend(request.connection.iter().map(|one| Thing {
-        what: What::Connection(one.id.as_str(), one.access),
-        phases: one.phases,
-        reason: one.reason.as_deref(),
-    }));
-    things.extend(request.variable.iter().map(|one| Thing {
-        what: What::Variable(&one.key),
-        phases: one.phases,
-        reason: one.reason.as_deref(),
-    }));
-    things.extend(request.directory.iter().map(|one| Thing {
-        what: What::Directory(one.path.as_str(), one.mode),
-        phases: one.phases,
-        reason: one.reason.as_deref(),
-    }));
-    things
+    let http = request.http.iter().flat_map(|one| {
+        let methods = one.methods.iter();
+        methods.map(move |method| {
+            thing(
+                What::Http(method.as_str(), &one.url),
+                one.phases,
+                &one.reason,
+            )
+        })
+    });
+    let connections = request.connection.iter().map(|one| {
+        let what = What::Connection(one.id.as_str(), one.access);
+        thing(what, one.phases, &one.reason)
+    });
+    let variables = request.variable.iter();
+    let variables = variables.map(|one| thing(What::Variable(&one.key), one.phases, &one.reason));
+    let directories = request.directory.iter().map(|one| {
+        let what = What::Directory(one.path.as_str(), one.mode);
+        thing(what, one.phases, &one.reason)
+    });
+    http.chain(connections)
+        .chain(variables)
+        .chain(directories)
+        .collect()
 }
 
 impl Request {

@@ -180,3 +180,28 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use airlock_model::id::TaskIndex;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_let_in_and_cannot_go_through_gives_its_turn_to_the_next() {
+        let key = (DagId::new("d").unwrap(), TaskId::new("t").unwrap(), None);
+        let keys = [(key.clone(), 1)];
+        let at = InstanceIndex::unmapped(TaskIndex(0));
+        let rank = |n: u128| (0, RunKey(uuid::Uuid::from_u128(n)), at);
+        let mut gates = Gates::default();
+        assert!(gates.enter(&keys, rank(1)));
+        assert!(!gates.enter(&keys, rank(2)) && !gates.enter(&keys, rank(3)));
+        assert_eq!(gates.next(&key), None, "it is full");
+        gates.leave(&keys);
+        assert_eq!(gates.next(&key), Some((rank(2).1, at)));
+        // The second is ready no more, and does not enter.
+        assert_eq!(gates.next(&key), Some((rank(3).1, at)));
+        assert!(gates.enter(&keys, rank(3)));
+        assert_eq!(gates.next(&key), None);
+    }
+}
