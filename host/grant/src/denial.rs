@@ -5,7 +5,7 @@ use std::fmt;
 use airlock_model::{audit::Denied, id::TeamName};
 
 use crate::{
-    effective::BundleLabel,
+    effective::{BundleLabel, Source},
     http::HttpTarget,
     interface::Kind,
     item::Access,
@@ -78,6 +78,7 @@ pub(crate) enum Why {
 pub(crate) struct Details {
     pub(crate) team: TeamName,
     pub(crate) bundle: BundleLabel,
+    pub(crate) source: Source,
     pub(crate) caller: Caller,
     pub(crate) item: Item,
     pub(crate) why: Why,
@@ -169,7 +170,7 @@ impl Denial {
         }
     }
 
-    /// What to add to `airlock.toml` below the bundle's `[[team.bundle]]`, unless it is granted already.
+    /// What to add to the grant, as a table of the bundle's `[[team.bundle]]`, unless it is granted already.
     #[must_use]
     pub fn grant_snippet(&self) -> Option<String> {
         match &self.0.why {
@@ -189,6 +190,7 @@ impl fmt::Display for Denial {
         let Details {
             team,
             bundle,
+            source,
             caller,
             item,
             why,
@@ -239,7 +241,7 @@ impl fmt::Display for Denial {
         let plural = item.kind().plural();
         write!(f, "\n  asks for {}", snippet::list(asks, plural))?;
         write!(f, "\n  granted  {}", snippet::list(grants, plural))?;
-        let place = bundle.place(team);
+        let place = source.place(team, &bundle.name);
         snippet::help(
             f,
             self.request_snippet().as_deref(),

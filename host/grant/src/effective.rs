@@ -8,7 +8,8 @@ use std::{fmt, path::Path};
 use airlock_model::id::{BundleHash, BundleName, ConnectionId, TeamName, VariableKey};
 
 pub use self::explain::Explanation;
-use self::side::{HostFolder, Side};
+use self::side::HostFolder;
+pub(crate) use self::side::Side;
 use crate::{
     denial::{Denial, Details, Item, Why},
     grant::Grant,
@@ -34,20 +35,35 @@ pub struct BundleLabel {
     pub hash: BundleHash,
 }
 
-impl BundleLabel {
-    /// Where in `airlock.toml` its grants stand.
-    pub(crate) fn place(&self, team: &TeamName) -> String {
-        format!(
-            "below the [[team.bundle]] named \"{}\" of team \"{team}\"",
-            self.name
-        )
-    }
-}
-
 impl fmt::Display for BundleLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, hash) = (&self.name, self.hash.short());
         write!(f, "{name} {} (b3:{hash}…)", shown(&self.version))
+    }
+}
+
+/// By whose word a bundle is granted what it is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody's: the default team's bundles are granted what they ask for, where no team is declared.
+    Automatic,
+    /// The configuration file's.
+    Configured,
+    /// That of a person who approved it.
+    Approved,
+}
+
+impl Source {
+    /// How to grant something there, as the beginning of a sentence that ends with the text.
+    pub(crate) fn place(self, team: &TeamName, bundle: &BundleName) -> String {
+        match self {
+            Self::Automatic | Self::Configured => format!(
+                "grant it in airlock.toml, below the [[team.bundle]] named \"{bundle}\" of team \"{team}\":"
+            ),
+            Self::Approved => format!(
+                "have it granted: put this below what `airlock grants show {bundle} --toml` prints, then `airlock grants propose {bundle} --file FILE`:"
+            ),
+        }
     }
 }
 
@@ -58,41 +74,48 @@ pub struct Effective {
     bundle: BundleLabel,
     asked: Side<()>,
     held: Side<HostFolder>,
-    automatic: bool,
+    source: Source,
     force: [(Kind, Phases); 4],
 }
 
 impl Effective {
-    /// What `request` asks for and `grant` holds.
+    /// What `request` asks for and a configured `grant` holds.
     #[must_use]
     pub fn new(team: TeamName, bundle: BundleLabel, request: &Request, grant: &Grant) -> Self {
-        let held = Side::granted(grant);
-        Self::of(team, bundle, request, held, false)
+        let (asked, held) = (Side::asked(request), Side::granted(grant));
+        Self::of(team, bundle, asked, held, Source::Configured)
+    }
+
+    /// What `request` asks for and an approved `grant` holds.
+    #[must_use]
+    pub fn approved(team: TeamName, bundle: BundleLabel, request: &Request, grant: &Grant) -> Self {
+        let (asked, held) = (Side::asked(request), Side::granted(grant));
+        Self::of(team, bundle, asked, held, Source::Approved)
     }
 
     /// All that `request` asks for, for the default team when it is the only one: directories lie below
     /// `folder`, which is the bundle's own, and nowhere else.
     #[must_use]
     pub fn grant_all(bundle: BundleLabel, request: &Request, folder: &Path) -> Self {
-        let held = Side::automatic(request, folder);
-        Self::of(TeamName::default_team(), bundle, request, held, true)
+        let (asked, held) = (Side::asked(request), Side::automatic(request, folder));
+        let team = TeamName::default_team();
+        Self::of(team, bundle, asked, held, Source::Automatic)
     }
 
     fn of(
         team: TeamName,
         bundle: BundleLabel,
-        request: &Request,
+        asked: Side<()>,
         held: Side<HostFolder>,
-        automatic: bool,
+        source: Source,
     ) -> Self {
-        let asked = Side::asked(request);
         let force = Kind::ALL.map(|kind| (kind, side::in_force(kind, &asked, &held)));
         Self {
             team,
             bundle,
             asked,
             held,
-            automatic,
+            source,
             force,
         }
     }
@@ -109,10 +132,10 @@ impl Effective {
         &self.bundle
     }
 
-    /// Whether everything that was asked for was granted without a person's word.
+    /// By whose word it is granted what it is granted.
     #[must_use]
-    pub const fn is_automatic(&self) -> bool {
-        self.automatic
+    pub const fn source(&self) -> Source {
+        self.source
     }
 
     /// The phases in which anything of this kind may be reached.
@@ -300,6 +323,7 @@ impl Effective {
         Denial(Box::new(Details {
             team: self.team.clone(),
             bundle: self.bundle.clone(),
+            source: self.source,
             caller: caller.clone(),
             item,
             why,
@@ -349,6 +373,7 @@ impl Effective {
                     import: import.to_owned(),
                     team: self.team.clone(),
                     bundle: self.bundle.clone(),
+                    source: self.source,
                     why,
                 }),
             }

@@ -9,9 +9,11 @@ use airlock_model::id::{ConnectionId, DagId, TaskId};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
+    effective::Side,
     http::{HttpPattern, Method},
     item::{Access, GuestPath, Mode, VariablePattern},
     phase::Phases,
+    quote::shown,
     request::{get, outside_parse, twice},
     rule::Narrowing,
 };
@@ -129,7 +131,59 @@ pub struct Grant {
     pub http: Vec<HttpGrant>,
 }
 
+/// The largest grant, in bytes of JSON.
+pub const MAX_GRANT_BYTES: usize = 64 << 10;
+
+/// A grant that nobody could mean.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// It is too large for a person to read.
+    #[error(
+        "AL-0440: this grant has {bytes} bytes, more than the {MAX_GRANT_BYTES} that one may have; grant prefixes or patterns instead of single names"
+    )]
+    TooLarge {
+        /// How large it is.
+        bytes: usize,
+    },
+    /// A directory without a place.
+    #[error(
+        "AL-0441: the grant of the directory `{path}` names `{}` on the host, which is not an absolute path; name where it lies from `/` on", shown(&host.to_string_lossy())
+    )]
+    Relative {
+        /// As the guest sees it.
+        path: GuestPath,
+        /// What was given.
+        host: PathBuf,
+    },
+}
+
 impl Grant {
+    /// What was given other than by the configuration file is bounded, and stands nowhere that a path could be
+    /// relative to.
+    ///
+    /// # Errors
+    /// A [`GrantError`].
+    pub fn check(&self) -> Result<(), GrantError> {
+        let bytes = serde_json::to_vec(self).map_or(usize::MAX, |json| json.len());
+        if bytes > MAX_GRANT_BYTES {
+            return Err(GrantError::TooLarge { bytes });
+        }
+        let mut directories = self.directory.iter();
+        match directories.find(|one| !one.host.is_absolute()) {
+            Some(one) => Err(GrantError::Relative {
+                path: one.path.clone(),
+                host: one.host.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// All that it holds, a line each, with for whom it counts where that is not everybody; each safe to show.
+    #[must_use]
+    pub fn entries(&self) -> Vec<String> {
+        Side::granted(self).lines()
+    }
+
     /// The same grant with each relative host path taken from `folder`, which is where the configuration
     /// file stands.
     #[must_use]

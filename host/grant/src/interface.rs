@@ -14,7 +14,7 @@ use semver::Version;
 
 use self::table::TABLE;
 use crate::{
-    effective::BundleLabel,
+    effective::{BundleLabel, Source},
     phase::Phases,
     quote::shown,
     snippet::{self, Entry},
@@ -210,6 +210,7 @@ pub struct UngrantedImport {
     pub(crate) import: String,
     pub(crate) team: TeamName,
     pub(crate) bundle: BundleLabel,
+    pub(crate) source: Source,
     pub(crate) why: Unlinked,
 }
 
@@ -274,7 +275,7 @@ impl fmt::Display for UngrantedImport {
         match &self.why {
             Unlinked::Ungranted { interface, .. } => {
                 write!(f, "\n  which    {}", interface.meaning)?;
-                let place = bundle.place(team);
+                let place = self.source.place(team, &bundle.name);
                 snippet::help(
                     f,
                     self.request_snippet(),

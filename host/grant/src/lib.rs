@@ -1,7 +1,7 @@
 //! What a bundle may reach: requests, grants, and every decision between the two.
 //!
-//! A bundle's `bundle.toml` is a [`Request`]; the configuration holds a [`Grant`]; an [`Effective`] is both
-//! together for one bundle of one team, and allows what both name. It is the only place where a capability
+//! A bundle's `bundle.toml` is a [`Request`]; the configuration or an [`Approval`] holds a [`Grant`]; an
+//! [`Effective`] is both together for one bundle of one team, and allows what both name. It is the only place where a capability
 //! decision is taken. A yes is a [`Permit`], which nobody else can make and which every port in [`port`]
 //! takes, so that an effect without a decision does not compile. A no is a [`Denial`], which knows the text
 //! that would turn it into a yes.
@@ -9,6 +9,7 @@
 //! Nothing here does I/O or reads a clock. In particular a decision never looks whether the thing exists,
 //! so that a denial cannot tell.
 
+mod approval;
 mod denial;
 mod difference;
 mod effective;
@@ -26,10 +27,13 @@ mod rule;
 mod snippet;
 
 pub use crate::http::{Host, HttpPattern, HttpTarget, Method, Scheme, TargetError};
+pub use approval::{Approval, Approvals, GrantDifference, Uncovered};
 pub use denial::{Denial, Item};
 pub use difference::Difference;
-pub use effective::{BundleLabel, Effective, Explanation};
-pub use grant::{ConnectionGrant, DirectoryGrant, Grant, HttpGrant, VariableGrant};
+pub use effective::{BundleLabel, Effective, Explanation, Source};
+pub use grant::{
+    ConnectionGrant, DirectoryGrant, Grant, GrantError, HttpGrant, MAX_GRANT_BYTES, VariableGrant,
+};
 pub use interface::{
     ImportName, Interface, Kind, LinkedInterface, Standing, UngrantedImport, interface, interfaces,
 };

@@ -126,7 +126,7 @@ pub(crate) fn help(
         lead = "         and ";
     }
     if let Some((text, place)) = grant {
-        write!(f, "\n  {lead}grant it in airlock.toml, {place}:")?;
+        write!(f, "\n  {lead}{place}")?;
         indented(f, text)?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The two sides of a decision, in the form in which they are asked.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use airlock_model::id::ConnectionId;
 
@@ -9,6 +9,7 @@ use crate::{
     interface::Kind,
     item::{Access, Directory, GuestPath, Mode, VariablePattern},
     phase::Phases,
+    quote::shown,
     request::Request,
     rule::{HttpRule, HttpRules, Narrowing, Table, Variables},
     snippet::Entry,
@@ -24,7 +25,7 @@ pub(super) struct Place<H> {
 
 /// One side: what is asked for, or what is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Side<H> {
+pub(crate) struct Side<H> {
     pub(super) variables: Variables,
     pub(super) connections: Table<(ConnectionId, Access)>,
     pub(super) directories: Table<Place<H>>,
@@ -75,7 +76,7 @@ impl<H> Side<H> {
 
 /// A host's folder, and the one that it must stay in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostFolder {
+pub(crate) struct HostFolder {
     pub(super) path: Arc<Path>,
     pub(super) within: Option<Arc<Path>>,
 }
@@ -120,7 +121,7 @@ impl Side<()> {
 
 impl Side<HostFolder> {
     /// What `grant` holds.
-    pub(super) fn granted(grant: &Grant) -> Self {
+    pub(crate) fn granted(grant: &Grant) -> Self {
         let mut held = Side {
             variables: Variables::default(),
             connections: Table::default(),
@@ -156,6 +157,30 @@ impl Side<HostFolder> {
             });
         }
         held
+    }
+
+    /// Each entry with its place on the host and for whom it counts, where that is not everybody; safe to show.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |(entry, narrowing): (Entry, &Narrowing), place: Option<&HostFolder>| {
+            let mut line = entry.label();
+            if let Some(place) = place {
+                let _ = write!(line, " at `{}`", shown(&place.path.to_string_lossy()));
+            }
+            if let Some(label) = narrowing.label() {
+                let _ = write!(line, " ({label})");
+            }
+            line
+        };
+        let mut lines = Vec::new();
+        for kind in Kind::ALL {
+            let mut places = self.directories.iter().map(|(_, _, place)| &place.host);
+            let entries = self.entries(kind).into_iter();
+            lines.extend(entries.map(|rule| {
+                let place = places.next().filter(|_| kind == Kind::Directory);
+                line(rule, place)
+            }));
+        }
+        lines
     }
 
     /// All that `request` asks for; directories lie below `folder`.

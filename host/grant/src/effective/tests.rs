@@ -262,7 +262,7 @@ fn the_automatic_grant_holds_what_is_asked_for_below_the_bundles_folder() {
          [[request.http]]\nurl = \"http://127.0.0.1:9999/*\"\n",
     );
     let all = Effective::grant_all(label(), &request, Path::new("/srv/weather"));
-    assert!(all.is_automatic());
+    assert_eq!(all.source(), Source::Automatic);
     let caller = task("d", "t");
     let permit = all.directory(&caller, "data/in").unwrap();
     assert_eq!(permit.item().host(), Path::new("/srv/weather/data/in"));
