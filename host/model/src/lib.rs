@@ -9,6 +9,7 @@ pub mod audit;
 pub mod callback;
 pub mod connection;
 pub mod dag;
+pub mod grant;
 pub mod id;
 pub mod log;
 pub mod mask;

@@ -1,5 +1,5 @@
-//! What is kept: runs, DAGs, bundles, XComs, triggers, callbacks, deadlines, variables, connections, pools and the audit in
-//! SQLite or PostgreSQL; task logs and large contents in files.
+//! What is kept: runs, DAGs, bundles, grants, XComs, triggers, callbacks, deadlines, variables, connections, pools and
+//! the audit in SQLite or PostgreSQL; task logs and large contents in files.
 //!
 //! Two databases, one meaning: every port is implemented once over both, with the same suite of tests. The
 //! heart is [`RunStore::commit`](airlock_model::port::RunStore::commit): one batch is one transaction of a
@@ -19,6 +19,7 @@ mod database;
 mod deadlines;
 mod dropped;
 mod error;
+mod grants;
 mod home;
 mod leases;
 mod logs;

@@ -18,6 +18,7 @@ mod crash;
 mod dags;
 mod expansion;
 mod fixture;
+mod grants;
 mod lost_connection;
 mod migration;
 mod ownership;
