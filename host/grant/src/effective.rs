@@ -72,6 +72,7 @@ impl Source {
 pub struct Effective {
     team: TeamName,
     bundle: BundleLabel,
+    request: Request,
     asked: Side<()>,
     held: Side<HostFolder>,
     source: Source,
@@ -82,37 +83,48 @@ impl Effective {
     /// What `request` asks for and a configured `grant` holds.
     #[must_use]
     pub fn new(team: TeamName, bundle: BundleLabel, request: &Request, grant: &Grant) -> Self {
-        let (asked, held) = (Side::asked(request), Side::granted(grant));
-        Self::of(team, bundle, asked, held, Source::Configured)
+        Self::of(
+            team,
+            bundle,
+            request,
+            Side::granted(grant),
+            Source::Configured,
+        )
     }
 
     /// What `request` asks for and an approved `grant` holds.
     #[must_use]
     pub fn approved(team: TeamName, bundle: BundleLabel, request: &Request, grant: &Grant) -> Self {
-        let (asked, held) = (Side::asked(request), Side::granted(grant));
-        Self::of(team, bundle, asked, held, Source::Approved)
+        Self::of(
+            team,
+            bundle,
+            request,
+            Side::granted(grant),
+            Source::Approved,
+        )
     }
 
     /// All that `request` asks for, for the default team when it is the only one: directories lie below
     /// `folder`, which is the bundle's own, and nowhere else.
     #[must_use]
     pub fn grant_all(bundle: BundleLabel, request: &Request, folder: &Path) -> Self {
-        let (asked, held) = (Side::asked(request), Side::automatic(request, folder));
-        let team = TeamName::default_team();
-        Self::of(team, bundle, asked, held, Source::Automatic)
+        let (team, held) = (TeamName::default_team(), Side::automatic(request, folder));
+        Self::of(team, bundle, request, held, Source::Automatic)
     }
 
     fn of(
         team: TeamName,
         bundle: BundleLabel,
-        asked: Side<()>,
+        request: &Request,
         held: Side<HostFolder>,
         source: Source,
     ) -> Self {
+        let asked = Side::asked(request);
         let force = Kind::ALL.map(|kind| (kind, side::in_force(kind, &asked, &held)));
         Self {
             team,
             bundle,
+            request: request.clone(),
             asked,
             held,
             source,
@@ -130,6 +142,12 @@ impl Effective {
     #[must_use]
     pub const fn bundle(&self) -> &BundleLabel {
         &self.bundle
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
     }
 
     /// By whose word it is granted what it is granted.

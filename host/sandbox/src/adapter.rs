@@ -29,7 +29,7 @@ pub(crate) use self::{
     http::Http,
     xcom::Pushed,
 };
-use crate::{bindings::errors, errand::Errand, log::TryLog, metrics::TeamMetrics};
+use crate::{bindings::errors, errand::Errand, log::TryLog, metrics::TeamMetrics, reach::Reach};
 
 /// What stands behind the adapters.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ pub struct Ports {
 
 /// On whose behalf an instance runs, and what it may reach.
 pub(crate) struct Standing {
-    pub(crate) effective: Arc<Effective>,
+    pub(crate) reach: Arc<Reach>,
     pub(crate) caller: Caller,
     pub(crate) errand: Errand,
     /// The run, in the task phase.
@@ -65,6 +65,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// What it may reach, as it is now.
+    pub(crate) fn effective(&self) -> Arc<Effective> {
+        self.reach.now()
+    }
+
     /// A denial, told to the guest, the log, the audit and the figures.
     fn denied(&self, denial: &Denial) -> errors::Error {
         let text = denial.to_string();

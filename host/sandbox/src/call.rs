@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use airlock_grant::port::DirectoryError;
+use airlock_grant::{Directory, port::DirectoryError};
 use airlock_model::{
     dag::Location,
     log::Level,
@@ -46,6 +46,8 @@ pub(crate) enum End {
     Timeout(Duration),
     /// A granted directory cannot be opened; nothing ran.
     Directory(DirectoryError),
+    /// The grant of a directory was taken back that it had open.
+    Withdrawn(Directory),
     /// A trap: what it was, and where in the author's code, if the guest said so.
     Trap(String, Option<Location>),
 }
@@ -63,6 +65,13 @@ impl End {
                 (FailureKind::Timeout, message, None)
             }
             Self::Directory(error) => (FailureKind::Error, error.to_string(), None),
+            Self::Withdrawn(directory) => {
+                let path = directory.path();
+                let message = format!(
+                    "AL-0566: it was ended because the grant of the directory `{path}`, which it had open, was taken back or narrowed; have it granted again, or stop asking for it"
+                );
+                (FailureKind::Error, message, None)
+            }
             Self::Trap(cause, location) => {
                 (FailureKind::Trap, format!("AL-0514: {cause}"), location)
             }
@@ -98,8 +107,9 @@ pub(crate) async fn run_counted<R>(
     call: impl AsyncFnOnce(&mut Store<Context>) -> wasmtime::Result<R>,
 ) -> Result<R, End> {
     let errand = standing.errand;
-    let context =
+    let mut context =
         Context::new(standing, room.limits, room.memory, files).map_err(End::Directory)?;
+    let shown = std::mem::take(&mut context.shown);
     let _ticking = room.ticker.activity();
     let (cpu_time, border) = (room.limits.cpu_time(errand), room.limits.border(errand));
     let mut store = Store::new(room.engine.get(), context);
@@ -111,13 +121,23 @@ pub(crate) async fn run_counted<R>(
     let wall_time = room.limits.wall_time(errand);
     let own = timeout.filter(|timeout| *timeout <= wall_time.0);
     let metered = cpu::metered(call(&mut store), used, || standing.log.hand_on());
-    let ended = tokio::time::timeout(own.unwrap_or(wall_time.0), metered).await;
+    let timed = tokio::time::timeout(own.unwrap_or(wall_time.0), metered);
+    let ended = if shown.is_empty() {
+        Ok(timed.await)
+    } else {
+        tokio::select! {
+            biased;
+            directory = standing.reach.withdrawn(&standing.caller, &shown) => Err(directory),
+            ended = timed => Ok(ended),
+        }
+    };
     drop(store);
     standing.metrics.used(*used);
     match ended {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(explain(&error, standing, border)),
-        Err(_) => Err(match own {
+        Err(directory) => Err(End::Withdrawn(directory)),
+        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(error))) => Err(explain(&error, standing, border)),
+        Ok(Err(_)) => Err(match own {
             Some(own) => End::Timeout(own),
             None => End::Reached(Reached::wall_time(wall_time)),
         }),

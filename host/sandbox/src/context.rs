@@ -48,6 +48,8 @@ pub(crate) struct Context {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Http,
+    /// The directories that the guest sees, until somebody takes them.
+    pub(crate) shown: Vec<Directory>,
     pub(crate) budget: Budget,
     pub(crate) call: Call,
 }
@@ -63,9 +65,11 @@ impl Context {
     ) -> Result<Self, DirectoryError> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
+        let (wasi, shown) = wasi(standing, files)?;
         Ok(Self {
             table,
-            wasi: wasi(standing, files)?,
+            wasi,
+            shown,
             http: WasiHttpCtx::new(),
             hooks: Http(Arc::clone(standing)),
             budget: Budget::new(memory, limits),
@@ -82,12 +86,16 @@ impl Context {
     }
 }
 
-fn wasi(standing: &Arc<Standing>, files: bool) -> Result<WasiCtx, DirectoryError> {
+/// What the guest has of WASI, and the directories that it is shown.
+fn wasi(
+    standing: &Arc<Standing>,
+    files: bool,
+) -> Result<(WasiCtx, Vec<Directory>), DirectoryError> {
     let stream = |source| LogStream {
         log: Arc::clone(&standing.log),
         source,
     };
-    let mut wasi = WasiCtxBuilder::new();
+    let (mut wasi, mut shown) = (WasiCtxBuilder::new(), Vec::new());
     // The threads are the team's own: a slow disk keeps its other instances waiting and nobody else's, and
     // a file operation costs no way to another thread and back.
     wasi.stdout(stream(Source::Stdout))
@@ -103,13 +111,14 @@ fn wasi(standing: &Arc<Standing>, files: bool) -> Result<WasiCtx, DirectoryError
                 .insecure_random_seed(PARSE_SEED);
         }
         Errand::Task | Errand::Trigger | Errand::Callback if files => {
-            for permit in standing.effective.directories(&standing.caller) {
+            for permit in standing.effective().directories(&standing.caller) {
+                shown.push(permit.item().clone());
                 show(&mut wasi, standing, permit)?;
             }
         }
         Errand::Task | Errand::Trigger | Errand::Callback => {}
     }
-    Ok(wasi.build())
+    Ok((wasi.build(), shown))
 }
 
 /// Where the guest sees a directory.

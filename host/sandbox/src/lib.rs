@@ -28,6 +28,7 @@ mod load;
 mod log;
 mod metrics;
 mod parse;
+mod reach;
 mod sandbox;
 mod secrets;
 mod shape;

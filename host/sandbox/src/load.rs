@@ -29,6 +29,7 @@ use crate::{
     limits::{self, TeamLimits},
     link,
     metrics::TeamMetrics,
+    reach::Reach,
     shape::{Shape, ShapeError},
 };
 
@@ -149,7 +150,7 @@ pub trait ComponentSource: Send + Sync {
 
 /// A bundle version that was checked.
 pub(crate) struct Loaded {
-    effective: Arc<Effective>,
+    reach: Arc<Reach>,
     shape: Shape,
     /// The file, until it is compiled.
     wasm: Mutex<Option<Bytes>>,
@@ -158,7 +159,7 @@ pub(crate) struct Loaded {
 
 /// A bundle version that can be called.
 pub(crate) struct Prepared {
-    pub(crate) effective: Arc<Effective>,
+    pub(crate) reach: Arc<Reach>,
     /// Whether it wants to see granted directories.
     pub(crate) files: bool,
     pub(crate) dags: Option<DagBundlePre<Context>>,
@@ -207,16 +208,40 @@ impl Loaded {
         }
         let wasm = (!cache.holds(&expected)).then_some(wasm);
         Ok(Self {
-            effective,
+            reach: Arc::new(Reach::new(effective)),
             shape,
             wasm: Mutex::new(wasm),
             prepared: OnceCell::new(),
         })
     }
 
-    /// What it may reach.
-    pub(crate) const fn effective(&self) -> &Arc<Effective> {
-        &self.effective
+    /// What it may reach, as it is now.
+    pub(crate) fn effective(&self) -> Arc<Effective> {
+        self.reach.now()
+    }
+
+    /// The same version again, which was checked anew: calls of the earlier one that run ask it from now on.
+    pub(crate) fn after(mut self, earlier: &Self) -> Self {
+        earlier.reach.replace(self.reach.now());
+        self.reach = Arc::clone(&earlier.reach);
+        self
+    }
+
+    /// The same version with something else to reach, also for calls that run. Where it imports what it may
+    /// not reach any more, it cannot be called again.
+    pub(crate) fn regranted(&self, effective: Arc<Effective>) -> Self {
+        let checked = effective.check_imports(&self.shape.imports);
+        self.reach.replace(effective);
+        let prepared = match checked {
+            Ok(_) => OnceCell::new(),
+            Err(imports) => OnceCell::new_with(Some(Err(Arc::new(LoadError::Imports(imports))))),
+        };
+        Self {
+            reach: Arc::clone(&self.reach),
+            shape: self.shape.clone(),
+            wasm: Mutex::new(self.wasm()),
+            prepared,
+        }
     }
 
     /// Compiled and linked, now or before.
@@ -239,7 +264,8 @@ impl Loaded {
     }
 
     async fn prepare(&self, workshop: &Workshop<'_>) -> Result<Prepared, LoadError> {
-        let hash = self.effective.bundle().hash;
+        let effective = self.effective();
+        let hash = effective.bundle().hash;
         let file = match workshop.cache.get(&hash) {
             Some(file) => {
                 workshop.metrics.cached.fetch_add(1, Relaxed);
@@ -248,12 +274,12 @@ impl Loaded {
             None => self.compile(workshop, &hash).await?,
         };
         let component = code::map(workshop.engine.get(), &file).map_err(LoadError::Pool)?;
-        let instance = link::linker(workshop.engine, &self.effective)
+        let instance = link::linker(workshop.engine, &effective)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(LoadError::Contract)?;
         let export = |errand| self.shape.has(errand).then(|| instance.clone());
         let prepared = Prepared {
-            effective: Arc::clone(&self.effective),
+            reach: Arc::clone(&self.reach),
             files: self.shape.wants_files(),
             dags: export(Errand::Parse)
                 .map(DagBundlePre::new)
@@ -300,10 +326,10 @@ impl Loaded {
 
     /// The file again, after its compiled form was lost.
     async fn fetch(&self, workshop: &Workshop<'_>, hash: &BundleHash) -> Result<Bytes, LoadError> {
-        let bundle = self.effective.bundle();
+        let effective = self.effective();
         let sourced = workshop
             .source
-            .component(self.effective.team(), &bundle.name, hash)
+            .component(effective.team(), &effective.bundle().name, hash)
             .await
             .map_err(LoadError::Source)?;
         let wasm = sourced.map(|sourced| sourced.wasm).unwrap_or_default();

@@ -127,8 +127,8 @@ impl Sandbox {
     }
 
     /// Checks a version of a bundle and takes it in; it is compiled when it is first needed. Team, name and
-    /// hash are those of what it may reach. Loading a version again replaces what it may reach, for calls
-    /// that begin from then on.
+    /// hash are those of what it may reach. Loading a version again replaces what it may reach, also for calls
+    /// that run.
     ///
     /// # Errors
     /// A [`LoadError`]; then what was loaded before stays.
@@ -140,6 +140,21 @@ impl Sandbox {
         let loaded = self.house.check(sourced, team.limits())?;
         team.put(bundle, hash, loaded);
         Ok(())
+    }
+
+    /// Replaces what all known versions of a bundle may reach, from each one's request on: for calls that begin
+    /// and for those that run, which end where a directory that they have open is not theirs any more. Versions
+    /// that import what is not granted any more cannot be called. What the [`ComponentSource`] gave before and
+    /// was not taken in yet is asked for again: so it has to know of the change first.
+    pub fn regrant(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        effective: impl Fn(&Effective) -> Arc<Effective>,
+    ) {
+        if let Some(team) = self.team(team) {
+            team.regrant(bundle, effective);
+        }
     }
 
     /// Whether this component's machine code is kept from an earlier compilation, which the component passed
@@ -294,13 +309,13 @@ impl Grants for Sandbox {
         let never = |error: LoadError| GrantsError::Never(error.into());
         let team = self.known(team).map_err(never)?;
         if let Some(loaded) = team.loaded(bundle, hash) {
-            return Ok(Arc::clone(loaded.effective()));
+            return Ok(loaded.effective());
         }
         let (house, bundle, hash) = (Arc::clone(&self.house), bundle.clone(), *hash);
         let threads = team.engine().threads().clone();
         let job = threads.spawn(async move { team.known(&house, &bundle, &hash).await });
         match Job(job).ended().await {
-            Some(Ok(loaded)) => Ok(Arc::clone(loaded.effective())),
+            Some(Ok(loaded)) => Ok(loaded.effective()),
             Some(Err(error)) if error.is_final() => Err(never(error)),
             Some(Err(error)) => Err(GrantsError::Unavailable(error.into())),
             None => Err(GrantsError::Unavailable(HOST_FAILED.into())),

@@ -5,9 +5,9 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use airlock_grant::Caller;
+use airlock_grant::{Caller, Effective};
 use airlock_model::{
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
     outcome::{Failure, FailureKind, Outcome},
@@ -83,6 +83,13 @@ impl House {
 /// Tries whose end has not been told yet, each with what kills it.
 type Tries = HashMap<(TaskInstanceKey, Token), Option<oneshot::Sender<()>>>;
 
+/// The versions that are known, and how often grants have changed.
+#[derive(Default)]
+struct Bundles {
+    loaded: HashMap<(BundleName, BundleHash), Arc<Loaded>>,
+    regrants: u64,
+}
+
 /// One team.
 pub(crate) struct Team {
     name: TeamName,
@@ -92,7 +99,7 @@ pub(crate) struct Team {
     metrics: Arc<TeamMetrics>,
     instances: Semaphore,
     compiling: tokio::sync::Mutex<()>,
-    bundles: RwLock<HashMap<(BundleName, BundleHash), Arc<Loaded>>>,
+    bundles: RwLock<Bundles>,
     /// What each bundle may still say in the host's log.
     allowances: Mutex<HashMap<BundleName, Arc<Allowance>>>,
     tries: Mutex<Tries>,
@@ -113,6 +120,19 @@ impl<'a> Gauge<'a> {
 impl Drop for Gauge<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Bundles {
+    fn put(&mut self, bundle: BundleName, hash: BundleHash, loaded: Loaded) -> Arc<Loaded> {
+        match self.loaded.entry((bundle, hash)) {
+            Entry::Occupied(mut known) => {
+                let loaded = Arc::new(loaded.after(known.get()));
+                known.insert(Arc::clone(&loaded));
+                loaded
+            }
+            Entry::Vacant(free) => Arc::clone(free.insert(Arc::new(loaded))),
+        }
     }
 }
 
@@ -146,22 +166,44 @@ impl Team {
         &self.metrics
     }
 
-    /// From now on this is what the version's name means. Calls that run go on as they began.
-    pub(crate) fn put(&self, bundle: BundleName, hash: BundleHash, loaded: Loaded) -> Arc<Loaded> {
-        let loaded = Arc::new(loaded);
-        let mut bundles = self.bundles.write().unwrap_or_else(PoisonError::into_inner);
-        bundles.insert((bundle, hash), Arc::clone(&loaded));
-        loaded
+    fn bundles(&self) -> RwLockReadGuard<'_, Bundles> {
+        self.bundles.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bundles_mut(&self) -> RwLockWriteGuard<'_, Bundles> {
+        self.bundles.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this is what the version's name means, also to calls that run.
+    pub(crate) fn put(&self, bundle: BundleName, hash: BundleHash, loaded: Loaded) {
+        self.bundles_mut().put(bundle, hash, loaded);
+    }
+
+    /// Replaces what the known versions of a bundle may reach, also for calls that run; what is being fetched
+    /// meanwhile is fetched again.
+    pub(crate) fn regrant(
+        &self,
+        bundle: &BundleName,
+        effective: impl Fn(&Effective) -> Arc<Effective>,
+    ) {
+        let mut bundles = self.bundles_mut();
+        bundles.regrants += 1;
+        for ((name, _), loaded) in &mut bundles.loaded {
+            if name == bundle {
+                let now = effective(&loaded.effective());
+                *loaded = Arc::new(loaded.regranted(now));
+            }
+        }
     }
 
     pub(crate) fn remove(&self, bundle: &BundleName, hash: &BundleHash) {
-        let mut bundles = self.bundles.write().unwrap_or_else(PoisonError::into_inner);
-        bundles.remove(&(bundle.clone(), *hash));
+        let mut bundles = self.bundles_mut();
+        bundles.loaded.remove(&(bundle.clone(), *hash));
     }
 
     pub(crate) fn loaded(&self, bundle: &BundleName, hash: &BundleHash) -> Option<Arc<Loaded>> {
-        let bundles = self.bundles.read().unwrap_or_else(PoisonError::into_inner);
-        bundles.get(&(bundle.clone(), *hash)).cloned()
+        let bundles = self.bundles();
+        bundles.loaded.get(&(bundle.clone(), *hash)).cloned()
     }
 
     /// All versions of a bundle have the same: a new one does not make it louder.
@@ -187,9 +229,26 @@ impl Team {
         bundle: &BundleName,
         hash: &BundleHash,
     ) -> Result<Arc<Loaded>, LoadError> {
-        if let Some(loaded) = self.loaded(bundle, hash) {
-            return Ok(loaded);
+        loop {
+            if let Some(loaded) = self.loaded(bundle, hash) {
+                return Ok(loaded);
+            }
+            let regrants = self.bundles().regrants;
+            let fetched = self.fetched(house, bundle, hash).await?;
+            let mut bundles = self.bundles_mut();
+            // What was fetched may hold a grant that was taken back meanwhile.
+            if bundles.regrants == regrants {
+                return Ok(bundles.put(bundle.clone(), *hash, fetched));
+            }
         }
+    }
+
+    async fn fetched(
+        &self,
+        house: &House,
+        bundle: &BundleName,
+        hash: &BundleHash,
+    ) -> Result<Loaded, LoadError> {
         let sourced = house
             .source
             .component(&self.name, bundle, hash)
@@ -205,8 +264,7 @@ impl Team {
                 bundle: bundle.clone(),
                 hash: *hash,
             })?;
-        let loaded = house.check(sourced, &self.limits)?;
-        Ok(self.put(bundle.clone(), *hash, loaded))
+        house.check(sourced, &self.limits)
     }
 
     /// This version, ready to be called; fetched from the source if nobody loaded it.
@@ -239,7 +297,7 @@ impl Team {
 
     fn standing(&self, house: &House, prepared: &Prepared, at: At<'_>) -> Arc<Standing> {
         let house_log = |why: Cow<'static, str>| {
-            let bundle = prepared.effective.bundle().name.clone();
+            let bundle = prepared.reach.now().bundle().name.clone();
             let allowance = self.allowance(&bundle);
             Destination::House(self.name.clone(), bundle, why, allowance)
         };
@@ -274,7 +332,7 @@ impl Team {
         };
         let clock = Arc::clone(&house.ports.clock);
         Arc::new(Standing {
-            effective: Arc::clone(&prepared.effective),
+            reach: Arc::clone(&prepared.reach),
             caller,
             errand,
             run_id,
@@ -378,7 +436,7 @@ impl Team {
                 let at = at.map_or_else(String::new, |at| format!(" ({at})"));
                 (ParseError::Trap(format!("{cause}{at}")), FailureKind::Trap)
             }
-            Err(end @ (End::Timeout(_) | End::Directory(_))) => (
+            Err(end @ (End::Timeout(_) | End::Directory(_) | End::Withdrawn(_))) => (
                 ParseError::Unavailable(end.into_failure().message),
                 FailureKind::Error,
             ),

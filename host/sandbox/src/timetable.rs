@@ -84,7 +84,7 @@ pub(crate) async fn run<Q: Question>(
             let at = at.map_or_else(String::new, |at| format!(" ({at})"));
             Err(TimetableFailure::Trap(format!("{cause}{at}")))
         }
-        Err(end @ (End::Timeout(_) | End::Directory(_))) => {
+        Err(end @ (End::Timeout(_) | End::Directory(_) | End::Withdrawn(_))) => {
             Err(TimetableFailure::Unavailable(end.into_failure().message))
         }
     }

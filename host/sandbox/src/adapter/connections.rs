@@ -13,7 +13,7 @@ impl connections::Host for Call {
     async fn get(&mut self, id: String) -> Result<Option<Connection>, Error> {
         let standing = &self.standing;
         let permit = standing
-            .effective
+            .effective()
             .connection(&standing.caller, &id, Access::Read)
             .map_err(|denial| standing.denied(&denial))?;
         let found = standing

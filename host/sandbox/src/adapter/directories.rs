@@ -15,7 +15,7 @@ impl directories::Host for Call {
     fn find(&mut self, name: String) -> Result<Directory, Error> {
         let standing = &self.standing;
         let permit = standing
-            .effective
+            .effective()
             .directory(&standing.caller, &name)
             .map_err(|denial| standing.denied(&denial))?;
         let directory = permit.item();

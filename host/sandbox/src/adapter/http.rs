@@ -52,7 +52,7 @@ async fn send(
         Error::HttpRequestUriInvalid
     })?;
     let permit = standing
-        .effective
+        .effective()
         .http(&standing.caller, target.clone())
         .map_err(|denial| {
             standing.denied(&denial);
@@ -82,9 +82,7 @@ async fn send(
 
 /// A granted name that led to an address that it must not reach, for the audit.
 fn private(standing: &Standing, target: &HttpTarget) -> Denied {
-    let Standing {
-        effective, caller, ..
-    } = standing;
+    let (effective, caller) = (standing.effective(), &standing.caller);
     Denied {
         team: effective.team().clone(),
         bundle: effective.bundle().name.clone(),

@@ -15,7 +15,7 @@ impl variables::Host for Call {
             ));
         }
         let permit = standing
-            .effective
+            .effective()
             .variable(&standing.caller, &key)
             .map_err(|denial| standing.denied(&denial))?;
         let variable = standing

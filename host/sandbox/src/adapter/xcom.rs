@@ -132,7 +132,8 @@ impl xcom::Host for Call {
         let standing = &self.standing;
         only_in_tasks(standing)?;
         let address = address(standing, wanted)?;
-        let team = standing.effective.team();
+        let effective = standing.effective();
+        let team = effective.team();
         let value = standing
             .ports
             .xcoms

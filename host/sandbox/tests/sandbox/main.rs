@@ -22,6 +22,7 @@ mod loading;
 #[cfg(test)]
 mod parsing;
 #[cfg(test)]
+mod regrant;
 mod stage;
 #[cfg(test)]
 mod synthetic;

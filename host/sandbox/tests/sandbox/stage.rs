@@ -57,8 +57,24 @@ pub(crate) struct World {
     pub(crate) denied: Mutex<Vec<Denied>>,
     /// What happens between the check of a directory and its use.
     pub(crate) opened: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// The first variable that is asked for is given only when the test says so.
+    pub(crate) paused: Mutex<Option<Pause>>,
+    /// A component that was fetched is given only when the test says so.
+    pub(crate) slow_source: Mutex<Option<Pause>>,
     waiting: Mutex<HashMap<Token, oneshot::Sender<Report>>>,
     pub(crate) started: Mutex<Vec<Token>>,
+}
+
+/// Tells that somebody waits, and ends the waiting.
+pub(crate) type Pause = (oneshot::Sender<()>, oneshot::Receiver<()>);
+
+async fn pause(at: &Mutex<Option<Pause>>) {
+    let pause = at.lock().unwrap().take();
+    if let Some((reached, go_on)) = pause {
+        reached.send(()).unwrap();
+        // A test that is not interested any more lets go.
+        let _ = go_on.await;
+    }
 }
 
 impl DenialLog for World {
@@ -75,6 +91,7 @@ impl Variables for World {
             return Err(StoreError::Corrupt("secret detail".into()));
         }
         let value = self.variables.lock().unwrap().get(&name).cloned();
+        pause(&self.paused).await;
         Ok(value.map(|value| Variable {
             key: permit.into_item(),
             value: Sensitive::new(value),
@@ -170,7 +187,9 @@ impl ComponentSource for World {
         hash: &BundleHash,
     ) -> Result<Option<Sourced>, Box<dyn std::error::Error + Send + Sync>> {
         self.fetched.fetch_add(1, Relaxed);
-        Ok(self.source.lock().unwrap().get(hash).cloned())
+        let known = self.source.lock().unwrap().get(hash).cloned();
+        pause(&self.slow_source).await;
+        Ok(known)
     }
 }
 

@@ -215,6 +215,10 @@ fn attack(entry: &str, arguments: &[String]) -> Option<String> {
             format!("{} {}", linked.is_ok(), file_told(read))
         }
         "variable" => told(variables::get(argument)),
+        "variables" => {
+            let each = arguments.iter().map(|json| told(variables::get(plain(json))));
+            each.collect::<Vec<_>>().join(" ")
+        }
         "connection" => told(connections::get(argument).map(|found| found.map(|c| c.password))),
         "directory" => told(directories::find(argument).map(|found| found.path)),
         other => panic!("there is no attack `{other}`"),
