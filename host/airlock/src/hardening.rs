@@ -59,7 +59,7 @@ fn roots(config: &Config) -> Roots {
         for place in sources(&bundle.source) {
             roots.add(place, Mode::Read);
         }
-        for directory in &bundle.grant.directory {
+        for directory in bundle.grant.iter().flat_map(|grant| &grant.directory) {
             let mode = match directory.mode {
                 airlock_grant::Mode::Read => Mode::Read,
                 airlock_grant::Mode::ReadWrite => Mode::ReadWrite,

@@ -9,6 +9,7 @@ mod hardening;
 mod house;
 mod logging;
 mod memory;
+mod nesting;
 mod output;
 mod sdk;
 mod standalone;

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     error::CliError,
-    house::{Figures, GRACE, House, Keeper, Owners, Pages, Purpose, WatchedPools},
+    house::{Figures, GRACE, Grants, House, Keeper, Owners, Pages, Purpose, WatchedPools},
     output,
 };
 
@@ -134,7 +134,14 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
             shelf: shelf.clone(),
             handle: house.handle.clone(),
         }),
-        reviews: Arc::new(Pages { shelf }),
+        reviews: Arc::new(Pages {
+            shelf: shelf.clone(),
+        }),
+        grants: house.store.clone(),
+        granting: Arc::new(Grants {
+            shelf,
+            clock: house.clock.clone(),
+        }),
         control: Arc::new(house.handle.clone()),
         audit: house.store.clone(),
         instances: Arc::new(Figures {

@@ -1,9 +1,13 @@
 //! Granted directories, opened so that nothing outside of them can be reached through what was opened.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use airlock_grant::{
-    Directory, Permit,
+    Directory, DirectoryGrant, GuestPath, Permit,
     port::{self, DirectoryError},
 };
 use cap_std::{ambient_authority, fs::Dir};
@@ -26,7 +30,7 @@ impl port::Directories for Directories {
 pub fn open(permit: &Permit<Directory>) -> Result<Dir, DirectoryError> {
     let directory = permit.item();
     let opened = match directory.within() {
-        None => Dir::open_ambient_dir(directory.host(), ambient_authority()),
+        None => return open_at(directory.path(), directory.host()),
         Some(within) => Dir::open_ambient_dir(within, ambient_authority()).and_then(|folder| {
             let below = directory.host().strip_prefix(within);
             folder.open_dir(below.map_err(|_| led_outside())?)
@@ -43,11 +47,31 @@ pub fn open(permit: &Permit<Directory>) -> Result<Dir, DirectoryError> {
                     within: within.to_owned(),
                 }
             }
-            (io::ErrorKind::NotFound, _) => DirectoryError::Missing { path, host },
-            (io::ErrorKind::NotADirectory, _) => DirectoryError::NotADirectory { path, host },
-            _ => DirectoryError::Unreadable { path, host, source },
+            _ => not_opened(path, host, source),
         }
     })
+}
+
+/// What would be wrong with this directory if it were granted now. It asks the file system, and so blocks for a
+/// moment.
+///
+/// # Errors
+/// A [`DirectoryError`] that says what to create or correct.
+pub fn probe(grant: &DirectoryGrant) -> Result<(), DirectoryError> {
+    open_at(&grant.path, &grant.host).map(drop)
+}
+
+fn open_at(path: &GuestPath, host: &Path) -> Result<Dir, DirectoryError> {
+    Dir::open_ambient_dir(host, ambient_authority())
+        .map_err(|source| not_opened(path.to_string(), host.to_owned(), source))
+}
+
+fn not_opened(path: String, host: PathBuf, source: io::Error) -> DirectoryError {
+    match source.kind() {
+        io::ErrorKind::NotFound => DirectoryError::Missing { path, host },
+        io::ErrorKind::NotADirectory => DirectoryError::NotADirectory { path, host },
+        _ => DirectoryError::Unreadable { path, host, source },
+    }
 }
 
 /// What is wrong with these directories now, each told once however many callers may see it: for the

@@ -8,6 +8,7 @@
 mod audit;
 pub mod auth;
 mod extract;
+pub mod granting;
 mod guard;
 mod metrics;
 mod problem;

@@ -14,6 +14,8 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::granting::GrantingError;
+
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
@@ -115,12 +117,24 @@ pub enum ApiError {
     /// Something that the operator has to look at.
     #[error("AL-0813: {0}")]
     Internal(String),
+    /// A grant was not proposed or decided.
+    #[error(transparent)]
+    Granting(GrantingError),
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The scheduler did not do it.
     #[error(transparent)]
     Control(#[from] ControlError),
+}
+
+impl From<GrantingError> for ApiError {
+    fn from(error: GrantingError) -> Self {
+        match error {
+            GrantingError::Store(error) => Self::Store(error),
+            error => Self::Granting(error),
+        }
+    }
 }
 
 impl ApiError {
@@ -172,6 +186,13 @@ impl ApiError {
             | Self::Control(ControlError::RunExists { .. } | ControlError::Refused(_)) => {
                 StatusCode::CONFLICT
             }
+            Self::Granting(error) => match error {
+                GrantingError::Unknown(_) | GrantingError::Version { .. } => StatusCode::NOT_FOUND,
+                GrantingError::Configured(_)
+                | GrantingError::Automatic(_)
+                | GrantingError::NothingMore(_) => StatusCode::CONFLICT,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            },
             Self::Timetable { failure, .. }
             | Self::Control(ControlError::Timetable { failure, .. }) => {
                 if failure.is_transient() {

@@ -26,6 +26,8 @@ pub enum Holding<'a> {
     Automatic(&'a Path),
     /// This team grants it this.
     Granted(&'a TeamName, &'a Grant),
+    /// It is this team's, and what people approved for it is not at hand.
+    Undecided(&'a TeamName),
 }
 
 /// Whether something that is asked for is granted.
@@ -94,6 +96,9 @@ pub struct Review {
     pub team_name: Option<String>,
     /// It is granted what it asks for without anybody's word.
     pub automatic: bool,
+    /// What people approved for it is not at hand, so nothing is said of what it is granted.
+    #[serde(default)]
+    pub undecided: bool,
     /// What it asks for.
     pub rows: Vec<ReviewRow>,
     /// What it is granted and does not ask for, so that it has none of it.
@@ -135,8 +140,9 @@ impl Review {
             team_name: match holding {
                 Holding::Unknown => None,
                 Holding::Automatic(_) => Some(TeamName::default_team().to_string()),
-                Holding::Granted(team, _) => Some(team.to_string()),
+                Holding::Granted(team, _) | Holding::Undecided(team) => Some(team.to_string()),
             },
+            undecided: matches!(holding, Holding::Undecided(_)),
             automatic: matches!(holding, Holding::Automatic(_)),
             rows: items(&request)
                 .into_iter()
@@ -167,7 +173,7 @@ fn phases(inspection: &Inspection) -> Vec<String> {
 fn effective(label: &BundleLabel, request: &Request, holding: Holding<'_>) -> Option<Effective> {
     let label = label.clone();
     match holding {
-        Holding::Unknown => None,
+        Holding::Unknown | Holding::Undecided(_) => None,
         Holding::Automatic(folder) => Some(Effective::grant_all(label, request, folder)),
         Holding::Granted(team, grant) => Some(Effective::new(team.clone(), label, request, grant)),
     }

@@ -23,8 +23,8 @@ use crate::{
     problem::ApiError,
     route::{
         asset_events, assets, audit as audit_route, backfills, bundles, callbacks, connections,
-        dags, deadlines, explanation, import_errors, logs, monitor, next_runs, ownership, pools,
-        queued_events, repairs, runs, task_instances, teams, triggers, variables, xcoms,
+        dags, deadlines, explanation, grants, import_errors, logs, monitor, next_runs, ownership,
+        pools, queued_events, repairs, runs, task_instances, teams, triggers, variables, xcoms,
     },
     state::ApiState,
 };
@@ -138,6 +138,10 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(bundles::versions))
         .routes(routes!(bundles::review))
         .routes(routes!(explanation::explain))
+        .routes(routes!(grants::list))
+        .routes(routes!(grants::in_force, grants::revoke))
+        .routes(routes!(grants::propose))
+        .routes(routes!(grants::get, grants::decide))
 }
 
 fn with_metrics() -> OpenApiRouter<ApiState> {

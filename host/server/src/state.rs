@@ -8,15 +8,15 @@ use airlock_model::{
     id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
     port::{
         AssetStore, AuditStore, BackfillStore, BundleStore, CallbackStore, Clock, Control,
-        ControlError, DagStore, DeadlineStore, PoolLoads, PoolStore, RunStore, StoreError,
-        TaskLogs, Timetables, TriggerStore, XcomStore,
+        ControlError, DagStore, DeadlineStore, GrantStore, PoolLoads, PoolStore, RunStore,
+        StoreError, TaskLogs, Timetables, TriggerStore, XcomStore,
     },
 };
 use async_trait::async_trait;
 use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Token, metrics::RequestFigures, review::Review};
+use crate::{auth::Token, granting::Granting, metrics::RequestFigures, review::Review};
 
 /// Something that is kept, and whether it stands in the configuration, where only an editor changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,10 @@ pub struct ApiState {
     pub settings: Arc<dyn SettingsKeeper>,
     /// Requests and grants of bundles.
     pub reviews: Arc<dyn Reviews>,
+    /// Grants, with their history.
+    pub grants: Arc<dyn GrantStore>,
+    /// Grants, decided.
+    pub granting: Arc<dyn Granting>,
     /// Who owns which DAG.
     pub ownership: Arc<dyn Ownership>,
     /// The scheduler.

@@ -1,141 +1,78 @@
-//! `airlock grants`: what bundles may reach, and why.
+//! `airlock grants`: what bundles may reach, who approved it, and why.
+
+mod decision;
+mod explain;
+mod listing;
+mod proposal;
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use serde_json::Value;
+use clap::Subcommand;
 
 use super::Common;
-use crate::{
-    api_client::path,
-    error::CliError,
-    output::{Format, field, line, lines, print_json, print_line, text},
-};
+use crate::error::CliError;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// List the grants that were proposed, approved, refused and taken back, newest first
+    #[command(
+        after_help = "Examples:\n  airlock grants list --state proposed\n  airlock grants list --bundle ledger"
+    )]
+    List(listing::List),
+    /// Show what a bundle is granted, by whose word, and whether a version waits for more
+    #[command(
+        after_help = "Examples:\n  airlock grants show ledger\n  airlock grants show ledger --toml > ledger.toml\n  airlock grants show ledger --revision 3"
+    )]
+    Show(listing::Show),
+    /// Show how a revision differs from what is in force, or from another
+    #[command(
+        after_help = "Examples:\n  airlock grants diff ledger        # what waits, against what is in force\n  airlock grants diff ledger 4\n  airlock grants diff ledger 3 4"
+    )]
+    Diff(listing::Diff),
+    /// Propose a grant; nothing changes until somebody approves it
+    ///
+    /// Without --file it is what the bundle has, and what the version that waits asks for beyond that.
+    #[command(
+        after_help = "Examples:\n  airlock grants propose ledger --note \"for the new bank\"\n  airlock grants propose ledger --directory inbox=/srv/inbox\n  airlock grants propose ledger --file ledger.toml"
+    )]
+    Propose(proposal::Propose),
+    /// Approve a proposal: it is in force at once, and a version that waits for it comes in
+    ///
+    /// It counts for every version that asks for no more than the one that was read, unless it is bound to that one's
+    /// bytes.
+    #[command(
+        after_help = "Examples:\n  airlock grants approve ledger\n  airlock grants approve ledger 4 --only-this-version --reason \"read on Monday\"\n  airlock grants approve ledger --directory inbox=/srv/inbox"
+    )]
+    Approve(decision::Approve),
+    /// Refuse a proposal: the version that needs it stays out
+    #[command(
+        after_help = "Example:\n  airlock grants deny ledger --reason \"why does it need the bank?\""
+    )]
+    Deny(decision::Deny),
+    /// Take back what was approved: calls that run lose it at once
+    #[command(
+        after_help = "Examples:\n  airlock grants revoke ledger --reason \"key leaked\"\n  airlock grants revoke ledger 3"
+    )]
+    Revoke(decision::Revoke),
     /// Say whether a bundle may reach something, and why, or what would allow it
     ///
     /// The running server takes the decision that a call would meet; nothing is reached. Exit code 1 for a no.
     #[command(
         after_help = "Examples:\n  airlock grants explain ledger --dag payments_daily --task pay --http https://evil.example\n  airlock grants explain ledger --variable ledger.currency --phase parse\n  airlock grants explain ledger --http https://api.bank.example/v1/pay --method POST"
     )]
-    Explain(Explain),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Explain {
-    /// The bundle
-    bundle: String,
-    /// In which phase
-    #[arg(long, default_value = "task", value_parser = ["parse", "task", "trigger", "callback"])]
-    phase: String,
-    /// For this DAG
-    #[arg(long, value_name = "DAG_ID")]
-    dag: Option<String>,
-    /// For this task
-    #[arg(long, value_name = "TASK_ID")]
-    task: Option<String>,
-    #[command(flatten)]
-    thing: Thing,
-    /// With this HTTP method
-    #[arg(long, requires = "http", default_value = "GET")]
-    method: String,
-}
-
-/// What is to be reached.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct Thing {
-    /// The variable with this key
-    #[arg(long, value_name = "KEY")]
-    variable: Option<String>,
-    /// The connection with this id, its password included
-    #[arg(long, value_name = "ID")]
-    connection: Option<String>,
-    /// The directory that the guest sees here
-    #[arg(long, value_name = "PATH")]
-    directory: Option<String>,
-    /// This URL
-    #[arg(long, value_name = "URL")]
-    http: Option<String>,
+    Explain(explain::Explain),
 }
 
 pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, CliError> {
-    let Command::Explain(asked) = command;
-    let mut query = vec![("phase", asked.phase)];
-    query.extend(asked.dag.map(|dag| ("dag_id", dag)));
-    query.extend(asked.task.map(|task| ("task_id", task)));
-    let Thing {
-        variable,
-        connection,
-        directory,
-        http,
-    } = asked.thing;
-    query.extend(variable.map(|key| ("variable", key)));
-    query.extend(connection.map(|id| ("connection", id)));
-    query.extend(directory.map(|path| ("directory", path)));
-    if let Some(url) = http {
-        query.extend([("url", url), ("method", asked.method)]);
+    match command {
+        Command::List(command) => listing::list(common, command).await?,
+        Command::Show(command) => listing::show(common, command).await?,
+        Command::Diff(command) => listing::diff(common, command).await?,
+        Command::Propose(command) => proposal::run(common, command).await?,
+        Command::Approve(command) => decision::approve(common, command).await?,
+        Command::Deny(command) => decision::deny(common, command).await?,
+        Command::Revoke(command) => decision::revoke(common, command).await?,
+        Command::Explain(command) => return explain::run(common, command).await,
     }
-    let address = path(&["bundles", &asked.bundle, "explain"]);
-    let explanation = common.server()?.get(&address, &query).await?;
-    match common.output {
-        Format::Json => print_json(&explanation)?,
-        Format::Table => print_line(&page(&explanation))?,
-    }
-    Ok(match field(&explanation, "allowed") {
-        Value::Bool(true) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
-}
-
-/// The answer, for people.
-fn page(explanation: &Value) -> String {
-    let hash: String = text(explanation, "bundle_hash").chars().take(8).collect();
-    let of = format!(
-        "{} (b3:{hash}…), team {}",
-        line(&text(explanation, "bundle_name")),
-        line(&text(explanation, "team_name"))
-    );
-    if let Value::String(denial) = field(explanation, "denial") {
-        return format!("no: {of}\n{}", lines(denial));
-    }
-    let list = |name: &str| -> String {
-        let rules = field(explanation, name).as_array().into_iter().flatten();
-        let rules: Vec<String> = rules.filter_map(Value::as_str).map(line).collect();
-        rules.join("; ")
-    };
-    format!(
-        "yes: {of}\n  asks for {}\n  granted  {}",
-        list("asks_for"),
-        list("granted")
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_yes_names_its_rules_and_a_no_shows_what_the_call_would_meet() {
-        let yes = json!({
-            "allowed": true, "bundle_name": "ledger", "team_name": "payments", "bundle_hash": "51ac09ffee",
-            "asks_for": ["variable `a.*`"], "granted": ["variable `a.b` (only for task `pay`)"], "denial": null,
-        });
-        assert_eq!(
-            page(&yes),
-            "yes: ledger (b3:51ac09ff…), team payments\n  asks for variable `a.*`\n  granted  variable `a.b` (only for task `pay`)"
-        );
-        let no = json!({
-            "allowed": false, "bundle_name": "ledger", "team_name": "payments", "bundle_hash": "51ac09ffee",
-            "asks_for": [], "granted": [], "denial": "AL-0414: no\u{1b}\n  help",
-        });
-        assert_eq!(
-            page(&no),
-            "no: ledger (b3:51ac09ff…), team payments\nAL-0414: no\\u{1b}\n  help"
-        );
-    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,102 +1,40 @@
-//! Granted directories that lie inside of each other.
-//!
-//! Whoever may write in a directory can rename what is in it, and put a link there: the path of a directory inside
-//! of it leads where they want at the next try, out of all that was granted. So one may lie inside of another only
-//! where both belong to one team and neither may be written. The same directory granted twice is no such case: its
-//! own path is in nobody's hands.
+//! Granted directories of the configuration that lie inside of each other, told with both their lines.
 
-use std::path::{Component, Path, PathBuf};
-
-use airlock_grant::{Grant, Mode};
+use airlock_grant::Grant;
 use airlock_model::id::TeamName;
 
 use super::{document::Origin, mistake::Problem, reader::Reader};
+use crate::nesting::Place;
 
 /// All directories that were granted so far.
 #[derive(Default)]
-pub(super) struct Places(Vec<Place>);
-
-struct Place {
-    team: Option<TeamName>,
-    mode: Mode,
-    /// As it is written, with relative paths taken from the file's folder.
-    written: PathBuf,
-    /// Where that leads today, and the way there as it is written: whoever may write on it, a link that stands
-    /// there can be replaced too.
-    ways: [PathBuf; 2],
-    origin: Origin,
-}
+pub(super) struct Places(Vec<(Place, Origin)>);
 
 impl Places {
     /// Notes each directory of a grant that lies inside of one before it, or around it.
     pub(super) fn check(&mut self, team: Option<&TeamName>, grant: &Grant, mut reader: Reader<'_>) {
         for (directory, entry) in grant.directory.iter().zip(reader.list("directory")) {
-            let place = Place {
-                team: team.cloned(),
-                mode: directory.mode,
-                written: directory.host.clone(),
-                ways: [
-                    real(&directory.host),
-                    plain(PathBuf::new(), &directory.host),
-                ],
-                origin: entry.origin().clone(),
-            };
-            if let Some(other) = self.0.iter().find(|other| place.conflicts(other)) {
-                entry.mistake("host", place.problem(other));
+            let place = Place::new(team, directory);
+            let origin = entry.origin().clone();
+            if let Some((other, first)) = self.0.iter().find(|(other, _)| place.conflicts(other)) {
+                entry.mistake("host", problem(&place, other, first));
             }
-            self.0.push(place);
+            self.0.push((place, origin));
         }
     }
 }
 
-impl Place {
-    fn conflicts(&self, other: &Self) -> bool {
-        let inside = |a: &Path, b: &Path| a != b && a.starts_with(b);
-        let mut pairs = self
-            .ways
-            .iter()
-            .flat_map(|way| other.ways.iter().map(move |others| (way, others)));
-        pairs.any(|(a, b)| inside(a, b) || inside(b, a))
-            && (self.team != other.team || [self.mode, other.mode] != [Mode::Read; 2])
+fn problem(place: &Place, other: &Place, first: &Origin) -> Problem {
+    let whose = match other.team() {
+        Some(team) if place.team() != other.team() => format!(" of team `{team}`"),
+        _ => String::new(),
+    };
+    Problem::Nested {
+        here: place.written().display().to_string(),
+        there: other.written().display().to_string(),
+        whose,
+        first: first.clone(),
     }
-
-    fn problem(&self, other: &Self) -> Problem {
-        let whose = match &other.team {
-            Some(team) if self.team != other.team => format!(" of team `{team}`"),
-            _ => String::new(),
-        };
-        Problem::Nested {
-            here: self.written.display().to_string(),
-            there: other.written.display().to_string(),
-            whose,
-            first: other.origin.clone(),
-        }
-    }
-}
-
-/// Where a path leads, as far as it is there; the rest as it is written.
-fn real(path: &Path) -> PathBuf {
-    let there = path
-        .ancestors()
-        .find_map(|ancestor| Some((std::fs::canonicalize(ancestor).ok()?, ancestor)));
-    match there {
-        Some((real, ancestor)) => plain(real, path.strip_prefix(ancestor).unwrap_or(path)),
-        None => plain(PathBuf::new(), path),
-    }
-}
-
-/// A path below another, without `.` and `..`.
-fn plain(mut from: PathBuf, rest: &Path) -> PathBuf {
-    for part in rest.components() {
-        match part {
-            Component::ParentDir => {
-                from.pop();
-            }
-            Component::CurDir => {}
-            part => from.push(part),
-        }
-    }
-    from
 }
 
 #[cfg(test)]

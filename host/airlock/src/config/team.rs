@@ -46,8 +46,8 @@ pub(crate) struct Bundle {
     pub(crate) dag_id_prefix: Option<String>,
     /// What else its DAGs have to keep.
     pub(crate) policy: Policy,
-    /// What it may reach of what it asks for.
-    pub(crate) grant: Grant,
+    /// What it may reach of what it asks for; none where people decide that through the API.
+    pub(crate) grant: Option<Grant>,
 }
 
 /// Connections, variables and task pools of one scope. They win over those of the database.
@@ -120,11 +120,10 @@ impl Teams<'_> {
         }
         let dag_id_prefix = reader.optional("dag_id_prefix");
         let policy = Policy::read(reader.section("policy"), Policy::default(), None);
-        let grant: Grant = reader.deserialize("grant").unwrap_or_default();
-        let grant = grant.relative_to(reader.folder());
-        if !grant.directory.is_empty() {
-            self.directories
-                .check(team, &grant, reader.section("grant"));
+        let grant: Option<Grant> = reader.deserialize("grant");
+        let grant = grant.map(|grant| grant.relative_to(reader.folder()));
+        if let Some(grant) = grant.as_ref().filter(|grant| !grant.directory.is_empty()) {
+            self.directories.check(team, grant, reader.section("grant"));
         }
         reader.finish();
         Some(Bundle {

@@ -123,11 +123,11 @@ fn a_whole_configuration_is_read() {
     let bundle = &team.bundles[0];
     assert_eq!(bundle.source, Path::new("/etc/airlock/ledger.wasm"));
     assert_eq!(
-        bundle.grant.directory[0].host,
+        bundle.grant.as_ref().unwrap().directory[0].host,
         Path::new("/etc/airlock/data"),
         "relative to the file"
     );
-    assert_eq!(bundle.grant.variable.len(), 1);
+    assert_eq!(bundle.grant.as_ref().unwrap().variable.len(), 1);
     let connection = &team.settings.connections[0];
     assert_eq!(connection.port, Some(443));
     assert_eq!(

@@ -5,6 +5,7 @@
 mod bundles;
 mod denials;
 mod figures;
+mod granting;
 mod pages;
 mod settings;
 
@@ -37,6 +38,7 @@ use tracing::{error, info, warn};
 pub(crate) use bundles::{Owners, Shelf};
 use denials::DenialWriter;
 pub(crate) use figures::Figures;
+pub(crate) use granting::Grants;
 pub(crate) use pages::Pages;
 pub(crate) use settings::{Keeper, VaultError, WatchedPools, vault};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use airlock_grant::Effective;
+use airlock_grant::{Effective, Grant};
 use airlock_model::{id::BundleName, port::StoreError};
 use airlock_server::{
     Reviews,
@@ -23,8 +23,13 @@ impl Reviews for Pages {
         let Some(standing) = self.shelf.standing(bundle) else {
             return Ok(None);
         };
+        let decided = self.shelf.decided(&standing.owner.team(), bundle);
+        let (none, approved) = (Grant::default(), decided.approvals.current.as_ref());
+        let approved = approved.map_or(&none, |approved| &approved.grant);
         let holding = match &standing.owner {
-            Owner::Configured { team, bundle } => Holding::Granted(team, &bundle.grant),
+            Owner::Configured { team, bundle } => {
+                Holding::Granted(team, bundle.grant.as_ref().unwrap_or(approved))
+            }
             Owner::Automatic { own } => Holding::Automatic(own),
         };
         let page = Review::new(&standing.inspection, holding);

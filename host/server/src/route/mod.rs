@@ -11,6 +11,7 @@ pub(crate) mod connections;
 pub(crate) mod dags;
 pub(crate) mod deadlines;
 pub(crate) mod explanation;
+pub(crate) mod grants;
 pub(crate) mod import_errors;
 pub(crate) mod logs;
 pub(crate) mod monitor;

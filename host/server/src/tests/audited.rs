@@ -185,6 +185,27 @@ fn changes() -> Vec<(Method, String, Value, &'static str, Option<&'static str>)>
             ours,
         ),
         (M::DELETE, DAG, Value::Null, "dag.delete", Some("payments")),
+        (
+            M::POST,
+            "/api/v2/bundles/{bundle_name}/grants",
+            json!({"grant": {"variable": [{"key": "k"}]}}),
+            "grant.propose",
+            ours,
+        ),
+        (
+            M::PATCH,
+            "/api/v2/bundles/{bundle_name}/grants/{revision}",
+            json!({"state": "approved"}),
+            "grant.approve",
+            ours,
+        ),
+        (
+            M::DELETE,
+            "/api/v2/bundles/{bundle_name}/grant",
+            Value::Null,
+            "grant.revoke",
+            ours,
+        ),
     ];
     list.into_iter()
         .map(|(method, path, body, action, team)| (method, path.to_owned(), body, action, team))
@@ -209,6 +230,8 @@ fn filled(path: &str) -> String {
         .replace("{variable_key}", "k")
         .replace("{connection_id}", "c")
         .replace("{pool_name}", "p")
+        .replace("{bundle_name}", "weather")
+        .replace("{revision}", "1")
 }
 
 fn rows(api: &Api) -> Vec<AuditRow> {

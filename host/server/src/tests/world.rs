@@ -2,6 +2,7 @@
 
 mod assets;
 mod control;
+mod granting;
 mod waiting;
 
 use std::{
@@ -18,6 +19,7 @@ use airlock_model::{
     audit::{AuditEntry, AuditHead, AuditRow},
     connection::{Connection, Pool, Variable},
     dag::{Argument, DagSpec, ParamSpec, Schedule, TaskSpec},
+    grant::GrantRow,
     id::{
         BundleHash, BundleName, ConnectionId, DagId, DefinitionHash, MapIndex, PoolName, RunId,
         RunKey, Scope, TaskId, TaskIndex, TeamName, Token as Fence, VariableKey,
@@ -44,6 +46,7 @@ pub(super) struct World {
     /// Calls that reached a port.
     pub(super) calls: AtomicU64,
     pub(super) dags: Mutex<Vec<StoredDag>>,
+    pub(super) grants: Mutex<Vec<GrantRow>>,
     pub(super) errors: Mutex<Vec<ImportError>>,
     pub(super) runs: Mutex<Vec<RunRow>>,
     pub(super) tasks: Mutex<Vec<TaskRow>>,
@@ -212,6 +215,8 @@ impl World {
             configured_pools: Arc::new([(Scope::Global, PoolName::new("fixed").unwrap())].into()),
             settings: self.clone(),
             reviews: self.clone(),
+            grants: self.clone(),
+            granting: self.clone(),
             ownership: self.clone(),
             control: self.clone(),
             audit: self.clone(),
@@ -636,6 +641,7 @@ impl Reviews for World {
             phases: Vec::new(),
             team_name: Some("default".into()),
             automatic: true,
+            undecided: false,
             rows: Vec::new(),
             unasked: Vec::new(),
             imports: Vec::new(),

@@ -182,6 +182,7 @@ mod tests {
             phases: vec!["task".into()],
             team_name: Some("payments".into()),
             automatic: false,
+            undecided: false,
             rows: vec![ReviewRow {
                 kind: "http".into(),
                 can: "call HTTP".into(),

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use airlock_bundle::{DEFAULT_MAX_BYTES, Inspection, inspect};
-use airlock_grant::Kind;
+use airlock_grant::{Grant, Kind};
 use airlock_server::review::{CANNOT, Granted, Holding, Review};
 
 use super::html;
@@ -46,7 +46,8 @@ pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), 
         Some(review) => review,
         None => {
             let own = file.with_extension("");
-            let holding = holding(&config, &inspection, &own);
+            let approved = approved(common, &inspection).await;
+            let holding = holding(&config, &inspection, &own, approved.as_ref());
             Review::new(&inspection, holding).map_err(CliError::room)?
         }
     };
@@ -55,6 +56,14 @@ pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), 
         Format::Json => print_json(&review),
         Format::Table => output::print(&page(&review)),
     }
+}
+
+/// What people have approved for the bundle, as the running server has it.
+async fn approved(common: &Common, inspection: &Inspection) -> Option<Grant> {
+    let server = common.server().ok()?;
+    let path = path(&["bundles", inspection.manifest.name.as_str(), "grant"]);
+    let mut standing = server.get(&path, &[]).await.ok()?;
+    serde_json::from_value(standing.get_mut("grant")?.take()).ok()
 }
 
 /// The page as the running server has it: where no configuration is at hand, and it serves these very bytes.
@@ -70,7 +79,12 @@ async fn of_server(common: &Common, config: &Config, inspection: &Inspection) ->
 }
 
 /// What the configuration says of this bundle.
-fn holding<'a>(config: &'a Config, inspection: &Inspection, own: &'a Path) -> Holding<'a> {
+fn holding<'a>(
+    config: &'a Config,
+    inspection: &Inspection,
+    own: &'a Path,
+    approved: Option<&'a Grant>,
+) -> Holding<'a> {
     if config.automatic.is_some() {
         return Holding::Automatic(own);
     }
@@ -81,7 +95,10 @@ fn holding<'a>(config: &'a Config, inspection: &Inspection, own: &'a Path) -> Ho
         .flat_map(|team| team.bundles.iter().map(move |bundle| (team, bundle)))
         .find(|(_, bundle)| bundle.name == *name)
         .map_or(Holding::Unknown, |(team, bundle)| {
-            Holding::Granted(&team.name, &bundle.grant)
+            match bundle.grant.as_ref().or(approved) {
+                Some(grant) => Holding::Granted(&team.name, grant),
+                None => Holding::Undecided(&team.name),
+            }
         })
 }
 
@@ -113,6 +130,10 @@ fn page(review: &Review) -> String {
         (Some(_), true) => {
             "granted what it asks for, since only the default team exists (set [[team]] to change that)".to_owned()
         }
+        (Some(team), false) if review.undecided => format!(
+            "team {}: what it is granted is decided with `airlock grants`, and the server that knows does not run here",
+            line(team)
+        ),
         (Some(team), false) => format!("team {}", line(team)),
         (None, _) => "no team's configuration names this bundle: nothing is granted".to_owned(),
     };
@@ -222,6 +243,7 @@ mod tests {
             phases: vec!["parse".into(), "task".into()],
             team_name: Some("payments".into()),
             automatic: false,
+            undecided: false,
             rows: vec![
                 ReviewRow {
                     kind: "http".into(),

@@ -152,6 +152,25 @@ impl Shelf {
         }
     }
 
+    /// What there is to import anew of the version that serves.
+    pub(super) async fn serving(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+    ) -> Result<Option<Arrival>, StoreError> {
+        let Some(standing) = self.standing(bundle) else {
+            return Ok(None);
+        };
+        let versions = self.store.versions(bundle).await?.into_iter();
+        let mut serving = versions.filter(|version| {
+            version.active && version.team == *team && version.hash == standing.inspection.hash
+        });
+        match serving.next() {
+            Some(version) => self.arrival(version, standing.owner).await,
+            None => Ok(None),
+        }
+    }
+
     /// Variables or pools have changed: what was imported may be different now. Parses that do not depend
     /// on what changed are answered from what is kept.
     pub(crate) async fn import_again(self: &Arc<Self>) -> Result<(), StoreError> {

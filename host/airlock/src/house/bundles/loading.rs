@@ -11,14 +11,18 @@ use airlock_capability as capability;
 use airlock_grant::{BundleLabel, Caller, Phase, Request};
 use airlock_model::{
     id::{BundleHash, BundleName, TeamName},
-    port::{BundleVersion, StoreError},
+    port::{BundleStore as _, BundleVersion, StoreError},
 };
 use airlock_sandbox::{ComponentSource, Sourced};
 use async_trait::async_trait;
 use bytes::Bytes;
-use tracing::warn;
+use tracing::{error, warn};
 
-use super::{Owner, Rooms, Shelf, Standing, importing::Arrival};
+use super::{
+    Owner, Rooms, Shelf, Standing,
+    approval::{Waiting, decided_of, uncovered},
+    importing::Arrival,
+};
 
 /// A file's bytes, kept and looked at.
 pub(super) struct Examined {
@@ -27,12 +31,17 @@ pub(super) struct Examined {
     inspection: Result<Inspection, ContentError>,
 }
 
-/// Why a file gave no version: the bundle's import error.
-struct Refusal(String);
+/// Why a file gave no version.
+enum Refusal {
+    /// The bundle's import error.
+    Mistake(String),
+    /// It asks for what nobody has approved yet.
+    Waits(Box<Waiting>),
+}
 
 impl Refusal {
     fn of(error: &impl ToString) -> Self {
-        Self(error.to_string())
+        Self::Mistake(error.to_string())
     }
 }
 
@@ -78,7 +87,11 @@ impl Shelf {
         }
         match self.load(rooms, owner, examined) {
             Ok(version) => self.arrival(version, owner.clone()).await,
-            Err(Refusal(message)) => {
+            Err(Refusal::Waits(waiting)) => {
+                self.wait(rooms, *waiting).await?;
+                Ok(None)
+            }
+            Err(Refusal::Mistake(message)) => {
                 warn!(file = %file.display(), "{message}");
                 if let Some(name) = owner.bundle(file) {
                     rooms
@@ -107,16 +120,50 @@ impl Shelf {
         if let Owner::Configured { bundle, .. } = owner
             && bundle.name != name
         {
-            return Err(Refusal(format!(
+            return Err(Refusal::Mistake(format!(
                 "AL-0241: the file is the bundle `{name}`, but it is configured as `{}`; correct `name` of the [[team.bundle]] or its `source`",
                 bundle.name
             )));
         }
+        let version = inspection.manifest.version.to_string();
+        self.stand(rooms, owner, wasm, inspection)?;
+        self.forget_waiting(&name);
+        Ok(BundleVersion {
+            bundle: name,
+            team: owner.team(),
+            hash,
+            version,
+            created_at: rooms.importer.clock.now(),
+            active: true,
+        })
+    }
+
+    /// Loads a version under what is granted now, and makes it the bundle's current one.
+    fn stand(
+        &self,
+        rooms: &Rooms,
+        owner: &Owner,
+        wasm: Bytes,
+        inspection: Inspection,
+    ) -> Result<(), Refusal> {
         let request = Request::from_bundle_toml(&inspection.manifest.text)
             .map_err(|error| Refusal::of(&error))?;
         let label = label(&inspection);
-        let version = label.version.clone();
-        let effective = Arc::new(owner.effective(label, &request));
+        // Held until the version is loaded: what is taken back meanwhile is taken from it too.
+        let decided = self.all_decided();
+        let of_bundle = decided_of(&decided, &owner.team(), &label.name);
+        let approvals = &of_bundle.approvals;
+        if let Some(uncovered) = uncovered(owner, approvals, &label.hash, &request) {
+            return Err(Refusal::Waits(Box::new(Waiting {
+                owner: owner.clone(),
+                inspection: Arc::new(inspection),
+                request: Arc::new(request),
+                uncovered,
+                since: rooms.importer.clock.now(),
+            })));
+        }
+        let name = label.name.clone();
+        let effective = Arc::new(owner.effective(label, &request, approvals));
         // What is granted to the whole bundle; a grant narrowed to a DAG is looked at when that DAG runs.
         let whole = Caller {
             phase: Phase::Task,
@@ -139,19 +186,63 @@ impl Shelf {
             inspection: Arc::new(inspection),
             effective,
         };
-        self.lock().insert(name.clone(), standing);
-        Ok(BundleVersion {
-            bundle: name,
-            team: owner.team(),
-            hash,
-            version,
-            created_at: rooms.importer.clock.now(),
-            active: true,
-        })
+        self.lock().insert(name, standing);
+        Ok(())
+    }
+
+    /// The version that serves stands also where its file is not there any more, because a newer one waits.
+    pub(super) async fn stand_active(
+        &self,
+        rooms: &Rooms,
+        owner: &Owner,
+        bundle: &BundleName,
+    ) -> Result<(), StoreError> {
+        let versions = self.store.versions(bundle).await?;
+        let team = owner.team();
+        let active = |version: &BundleVersion| version.active && version.team == team;
+        let Some(active) = versions.into_iter().find(active) else {
+            return Ok(());
+        };
+        let fetched = self
+            .content
+            .fetch(&active.hash, depth(rooms, &active.hash))
+            .await;
+        match fetched {
+            Ok((bytes, inspection)) => {
+                let stood = self.stand(rooms, owner, Bytes::from_owner(bytes), inspection);
+                match stood {
+                    Ok(()) => {}
+                    Err(Refusal::Mistake(why)) => {
+                        error!(%bundle, "the version that serves cannot be loaded: {why}")
+                    }
+                    Err(Refusal::Waits(_)) => {
+                        warn!(%bundle, "the version that serves is not approved any more, and reaches nothing")
+                    }
+                }
+            }
+            Err(error) => error!(%bundle, %error, "the version that serves cannot be read"),
+        }
+        Ok(())
+    }
+
+    /// A version that is kept, looked at once more.
+    pub(super) async fn examine_again(&self, rooms: &Rooms, hash: &BundleHash) -> Option<Examined> {
+        match self.content.fetch(hash, depth(rooms, hash)).await {
+            Ok((bytes, inspection)) => Some(Examined {
+                hash: *hash,
+                wasm: Bytes::from_owner(bytes),
+                inspection: Ok(inspection),
+            }),
+            Err(error) => {
+                error!(%error, "a version that waited cannot be read");
+                None
+            }
+        }
     }
 }
 
-fn label(inspection: &Inspection) -> BundleLabel {
+/// As errors and decisions name it.
+pub(in crate::house) fn label(inspection: &Inspection) -> BundleLabel {
     BundleLabel {
         name: inspection.manifest.name.clone(),
         version: inspection.manifest.version.to_string(),
@@ -188,10 +279,11 @@ impl ComponentSource for Shelf {
             return Ok(None);
         }
         let request = Request::from_bundle_toml(&inspection.manifest.text)?;
-        let effective = Arc::new(owner.effective(label(&inspection), &request));
+        let decided = self.decided(team, bundle);
+        let effective = owner.effective(label(&inspection), &request, &decided.approvals);
         Ok(Some(Sourced {
             wasm: Bytes::from_owner(bytes),
-            effective,
+            effective: effective.into(),
         }))
     }
 }

@@ -1,10 +1,11 @@
 //! The shelf: which bundle versions there are, and the way of each from a file to live DAGs.
 //!
-//! A file is examined and kept, its request is held against its team's grant, the sandbox checks its imports
-//! against both ([`loading`]), and the importer parses it or answers from what it parsed before
+//! A file is examined and kept, its request is held against its team's grant or against what people approved
+//! ([`approval`]), the sandbox checks its imports against both ([`loading`]), and the importer parses it or answers from what it parsed before
 //! ([`importing`]). Whatever is wrong on that way becomes the bundle's import error, and the version before
 //! keeps serving. Where files come from, and in which order, is [`watching`]'s.
 
+mod approval;
 mod importing;
 mod loading;
 mod owner;
@@ -26,7 +27,10 @@ use airlock_store::Store;
 
 use super::Purpose;
 use crate::config::Config;
+use approval::{AllDecided, Waiting};
 
+pub(super) use approval::new_grant;
+pub(super) use loading::label;
 pub(crate) use owner::Owner;
 pub(crate) use ownership::Owners;
 pub(super) use watching::most_bytes;
@@ -50,10 +54,15 @@ struct Rooms {
 pub(crate) struct Shelf {
     config: Arc<Config>,
     purpose: Purpose,
-    store: Arc<Store>,
-    content: Arc<Content>,
+    pub(super) store: Arc<Store>,
+    pub(super) content: Arc<Content>,
     rooms: OnceLock<Rooms>,
     standing: Mutex<HashMap<BundleName, Standing>>,
+    /// What people approved. Whoever loads a version holds it; it is taken before `standing`.
+    decided: Mutex<AllDecided>,
+    waiting: Mutex<HashMap<BundleName, Waiting>>,
+    /// One decision is made at a time, and in force before the next.
+    pub(super) deciding: tokio::sync::Mutex<()>,
     /// One version passes at a time, so that two cannot both find a `dag_id` free.
     passing: tokio::sync::Mutex<()>,
 }
@@ -72,6 +81,9 @@ impl Shelf {
             content,
             rooms: OnceLock::new(),
             standing: Mutex::default(),
+            decided: Mutex::default(),
+            waiting: Mutex::default(),
+            deciding: tokio::sync::Mutex::default(),
             passing: tokio::sync::Mutex::default(),
         }
     }
@@ -93,6 +105,10 @@ impl Shelf {
     /// A bundle's current version.
     pub(crate) fn standing(&self, bundle: &BundleName) -> Option<Standing> {
         self.lock().get(bundle).cloned()
+    }
+
+    fn all_decided(&self) -> MutexGuard<'_, AllDecided> {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<BundleName, Standing>> {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use airlock_grant::{BundleLabel, Effective, Request};
+use airlock_grant::{Approvals, BundleLabel, DirectoryGrant, Effective, Request};
 use airlock_model::id::{BundleName, TeamName};
 use airlock_scheduler::DagPolicy;
 
-use super::Shelf;
+use super::{Shelf, approval::decided_of};
 use crate::config::Bundle;
 
 /// Under whose name a file is taken in.
@@ -19,7 +19,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    pub(super) fn team(&self) -> TeamName {
+    pub(crate) fn team(&self) -> TeamName {
         match self {
             Self::Configured { team, .. } => team.clone(),
             Self::Automatic { .. } => TeamName::default_team(),
@@ -44,12 +44,30 @@ impl Owner {
         }
     }
 
-    /// What the bundle may reach.
-    pub(super) fn effective(&self, label: BundleLabel, request: &Request) -> Effective {
+    /// Whether people decide on its grant: the configuration names the bundle, and grants it nothing itself.
+    pub(crate) fn is_decided_by_people(&self) -> bool {
         match self {
-            Self::Configured { team, bundle } => {
-                Effective::new(team.clone(), label, request, &bundle.grant)
-            }
+            Self::Configured { bundle, .. } => bundle.grant.is_none(),
+            Self::Automatic { .. } => false,
+        }
+    }
+
+    /// What the bundle may reach, with what was approved for it where people decide. A version that is not
+    /// covered may reach nothing.
+    pub(super) fn effective(
+        &self,
+        label: BundleLabel,
+        request: &Request,
+        approvals: &Approvals,
+    ) -> Effective {
+        match self {
+            Self::Configured { team, bundle } => match &bundle.grant {
+                Some(grant) => Effective::new(team.clone(), label, request, grant),
+                None => {
+                    let grant = approvals.grant(&label.hash, request).unwrap_or_default();
+                    Effective::approved(team.clone(), label, request, &grant)
+                }
+            },
             Self::Automatic { own } => Effective::grant_all(label, request, own),
         }
     }
@@ -63,6 +81,43 @@ impl Owner {
 }
 
 impl Shelf {
+    /// Who owns the bundle of this name; none where no configuration and no folder has it.
+    pub(crate) fn owner_named(&self, bundle: &BundleName) -> Option<Owner> {
+        if self.config.automatic.is_some() {
+            return self.standing(bundle).map(|standing| standing.owner);
+        }
+        let mut teams = self.config.teams.iter();
+        teams.find_map(|team| self.owner(&team.name, bundle))
+    }
+
+    /// The home folder of this host.
+    pub(in crate::house) fn home(&self) -> PathBuf {
+        self.config.home.clone()
+    }
+
+    /// The directories that all bundles but this one are granted, each with whose it is.
+    pub(in crate::house) fn granted_to_others(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+    ) -> Vec<(TeamName, DirectoryGrant)> {
+        let all = self.all_decided();
+        let mut granted = Vec::new();
+        for of in &self.config.teams {
+            for one in &of.bundles {
+                if of.name == *team && one.name == *bundle {
+                    continue;
+                }
+                let decided = decided_of(&all, &of.name, &one.name);
+                let current = decided.approvals.current.as_ref();
+                let grant = one.grant.as_ref().or(current.map(|current| &current.grant));
+                let directories = grant.into_iter().flat_map(|grant| &grant.directory);
+                granted.extend(directories.map(|one| (of.name.clone(), one.clone())));
+            }
+        }
+        granted
+    }
+
     /// Who owns a bundle now.
     pub(super) fn owner(&self, team: &TeamName, bundle: &BundleName) -> Option<Owner> {
         if let Some(folder) = &self.config.automatic {
