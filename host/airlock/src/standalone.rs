@@ -10,7 +10,10 @@ use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode, sync::Arc};
 use airlock_confine::Report;
 use airlock_model::id::{PoolName, Scope};
 use airlock_scheduler::driver::Shutdown;
-use airlock_server::{ApiState, DagDefaults, Guards, RequestFigures, Team, auth::Token};
+use airlock_server::{
+    ApiState, DagDefaults, Guards, RequestFigures, Team,
+    auth::{Keys, Token},
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -62,7 +65,7 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
         body_limit: server.body_limit.in_memory(),
         request_timeout: server.request_timeout,
     };
-    let router = airlock_server::router(state(&house, token, stop.clone()), &guards);
+    let router = airlock_server::router(state(&house, &token, stop.clone()), &guards);
     let api = tokio::spawn(airlock_server::serve(listener, router, stop.clone(), GRACE));
     house
         .lock
@@ -100,7 +103,7 @@ pub(crate) async fn run(config: Config, options: StandaloneOptions) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
+fn state(house: &House, token: &Token, shutdown: CancellationToken) -> ApiState {
     let (store, shelf) = (Arc::clone(&house.store), Arc::clone(&house.shelf));
     let config = &house.config;
     let team = |team: &crate::config::Team| Team {
@@ -155,7 +158,7 @@ fn state(house: &House, token: Token, shutdown: CancellationToken) -> ApiState {
             max_active_tasks: config.scheduler.max_active_tasks_per_dag,
         },
         heartbeat_limit: config.scheduler.heartbeat * MISSED_HEARTBEATS,
-        token,
+        keys: Keys::new(token, &config.reviewers),
         shutdown,
         requests: RequestFigures::default(),
     }

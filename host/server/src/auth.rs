@@ -1,15 +1,17 @@
-//! Who may use the API: whoever holds the installation's token.
+//! Who may use the API: whoever holds the installation's token, and reviewers with tokens of their own.
 //!
-//! The token is made at the first start and kept in a file that only its owner can read; the command line
-//! finds it there. [`Operator`] is the proof that a request brought it. Every handler takes one before
-//! anything else, and the router asks for it once more around all of them, so that a handler that forgot
-//! would still be closed.
+//! The installation's token is made at the first start and kept in a file that only its owner can read; the
+//! command line finds it there. Of a reviewer's token the configuration knows the hash. What a request brought is
+//! proved by what its handler takes before anything else: [`Operator`], [`Reader`] or [`Decider`]; and the router
+//! asks for some token once more around all of them, so that a handler that forgot would still be closed.
 
 use std::{
+    fmt,
     fs::{self, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
 };
 
@@ -21,7 +23,6 @@ use axum::{
     response::Response,
 };
 use rand::RngCore;
-use subtle::ConstantTimeEq;
 
 use crate::problem::ApiError;
 
@@ -91,7 +92,23 @@ impl Token {
     /// # Errors
     /// A [`TokenError`] when there is none, or when others could have read it.
     pub fn read(home: &Path) -> Result<Self, TokenError> {
-        let path = home.join(TOKEN_FILE);
+        Self::read_file(home.join(TOKEN_FILE))
+    }
+
+    /// A token that nobody has yet.
+    #[must_use]
+    pub fn new_random() -> Self {
+        let mut bytes = [0_u8; TOKEN_BYTES];
+        rand::rng().fill_bytes(&mut bytes);
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(text.into())
+    }
+
+    /// Reads the token in this file.
+    ///
+    /// # Errors
+    /// A [`TokenError`] when there is none, or when others could have read it.
+    pub fn read_file(path: PathBuf) -> Result<Self, TokenError> {
         let unusable = |source| TokenError::Unusable {
             path: path.clone(),
             source,
@@ -133,9 +150,7 @@ impl Token {
         if path.exists() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let mut bytes = [0_u8; TOKEN_BYTES];
-        rand::rng().fill_bytes(&mut bytes);
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = Self::new_random();
         let draft = home.join(format!("{TOKEN_FILE}.{}", std::process::id()));
         let written = OpenOptions::new()
             .write(true)
@@ -143,7 +158,7 @@ impl Token {
             .mode(0o600)
             .open(&draft)
             .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
+                file.write_all(text.reveal().as_bytes())?;
                 file.sync_all()
             })
             .and_then(|()| fs::hard_link(&draft, &path));
@@ -151,16 +166,77 @@ impl Token {
         written.and(removed)
     }
 
-    /// Compares without telling by its duration how much is right: both are hashed, so neither length nor
-    /// a common beginning shows.
-    fn matches(&self, presented: &str) -> bool {
-        let expected = blake3::hash(self.0.as_bytes());
-        let presented = blake3::hash(presented.as_bytes());
-        expected.as_bytes().ct_eq(presented.as_bytes()).into()
+    /// What may be known of it.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        TokenHash::of(&self.0)
+    }
+}
+
+/// What is kept of a token: its BLAKE3. Written `b3:` and 64 hexadecimal digits. Two are compared without telling
+/// by the duration how much of them is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash(blake3::Hash);
+
+impl TokenHash {
+    fn of(token: &str) -> Self {
+        Self(blake3::hash(token.as_bytes()))
+    }
+}
+
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b3:{}", self.0.to_hex())
+    }
+}
+
+impl FromStr for TokenHash {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let hash = text.strip_prefix("b3:").map(blake3::Hash::from_hex);
+        match hash {
+            Some(Ok(hash)) => Ok(Self(hash)),
+            _ => Err(
+                "write `b3:` and the 64 hexadecimal digits that `airlock config new-token` prints",
+            ),
+        }
+    }
+}
+
+/// A person who decides on grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reviewer {
+    /// As the audit names them.
+    pub name: String,
+    /// What is known of their token.
+    pub token: TokenHash,
+}
+
+/// All tokens that open anything.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    operator: TokenHash,
+    reviewers: Arc<[Reviewer]>,
+}
+
+/// Whose token a request brought.
+enum Holder {
+    Operator,
+    Reviewer(String),
+}
+
+impl Keys {
+    /// The installation's token, and those of reviewers.
+    #[must_use]
+    pub fn new(operator: &Token, reviewers: &[Reviewer]) -> Self {
+        Self {
+            operator: operator.hash(),
+            reviewers: reviewers.into(),
+        }
     }
 
-    /// The proof that a request brought this token.
-    fn admit(&self, parts: &Parts) -> Result<Operator, ApiError> {
+    /// Whose token it is. Each is compared, whichever it is: the time tells nothing.
+    fn holder(&self, parts: &Parts) -> Result<Holder, ApiError> {
         let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return Err(ApiError::Unauthorised);
@@ -170,13 +246,22 @@ impl Token {
             .ok()
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        match presented {
-            Some(presented) if self.matches(presented) => Ok(Operator(())),
-            _ => Err(ApiError::Unauthorised),
+            .map(|(_, token)| TokenHash::of(token.trim()));
+        let presented = presented.ok_or(ApiError::Unauthorised)?;
+        let mut found = None;
+        for reviewer in &*self.reviewers {
+            if reviewer.token == presented {
+                found = Some(Holder::Reviewer(reviewer.name.clone()));
+            }
         }
+        if self.operator == presented {
+            found = Some(Holder::Operator);
+        }
+        found.ok_or(ApiError::Unauthorised)
     }
 }
+
+const OPERATOR: &str = "operator";
 
 /// Whoever holds the installation's token. Only a request that brought it makes one.
 #[derive(Debug, Clone, Copy)]
@@ -185,29 +270,84 @@ pub struct Operator(());
 impl Operator {
     /// Who that is, for the audit: one token is one person.
     pub(crate) fn actor(self) -> Actor {
-        Actor::person("operator")
+        Actor::person(OPERATOR)
+    }
+}
+
+/// Whoever may read what reviewers read, and propose grants: a reviewer, or the operator.
+#[derive(Debug, Clone)]
+pub struct Reader(Actor);
+
+impl Reader {
+    /// Who that is, for the audit.
+    pub(crate) fn actor(self) -> Actor {
+        self.0
+    }
+}
+
+/// Whoever may decide on grants: a reviewer; where none is configured, the operator.
+#[derive(Debug, Clone)]
+pub struct Decider(Actor);
+
+impl Decider {
+    /// Who that is, for the audit.
+    pub(crate) fn actor(self) -> Actor {
+        self.0
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Operator
 where
-    Token: FromRef<S>,
+    Keys: FromRef<S>,
 {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        Token::from_ref(state).admit(parts)
+        match Keys::from_ref(state).holder(parts)? {
+            Holder::Operator => Ok(Self(())),
+            Holder::Reviewer(_) => Err(ApiError::OperatorsOnly),
+        }
     }
 }
 
-/// Lets through what brings the token.
-pub(crate) async fn require_operator(
-    State(token): State<Token>,
+impl<S: Send + Sync> FromRequestParts<S> for Reader
+where
+    Keys: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(match Keys::from_ref(state).holder(parts)? {
+            Holder::Operator => Self(Actor::person(OPERATOR)),
+            Holder::Reviewer(name) => Self(Actor::person(&name)),
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Decider
+where
+    Keys: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let keys = Keys::from_ref(state);
+        match keys.holder(parts)? {
+            Holder::Reviewer(name) => Ok(Self(Actor::person(&name))),
+            Holder::Operator if keys.reviewers.is_empty() => Ok(Self(Actor::person(OPERATOR))),
+            Holder::Operator => Err(ApiError::ReviewersOnly),
+        }
+    }
+}
+
+/// Lets through what brings some token.
+pub(crate) async fn require_token(
+    State(keys): State<Keys>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    token.admit(&parts)?;
+    keys.holder(&parts)?;
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
@@ -253,6 +393,17 @@ mod tests {
                 Token::read(home.path()),
                 Err(TokenError::Malformed { .. })
             ));
+        }
+    }
+
+    #[test]
+    fn a_tokens_hash_is_read_as_it_is_written_and_tells_nothing_of_the_token() {
+        let token = Token::new_random();
+        let hash = token.hash().to_string();
+        assert_eq!(hash.parse(), Ok(token.hash()));
+        assert!(!hash.contains(token.reveal()));
+        for wrong in ["", "b3:", "b3:12", &hash[3..], &format!("{hash}0")] {
+            assert!(wrong.parse::<TokenHash>().is_err(), "{wrong}");
         }
     }
 

@@ -33,6 +33,16 @@ pub enum ApiError {
         "AL-0801: this needs the token of this installation: send `Authorization: Bearer TOKEN` with what is in the file `token` of its home folder"
     )]
     Unauthorised,
+    /// A reviewer's token, for what only the operator may.
+    #[error(
+        "AL-0851: a reviewer's token opens reviews, grants, bundle versions, import errors and the audit; this needs the installation's own"
+    )]
+    OperatorsOnly,
+    /// The installation's token, for what only reviewers may.
+    #[error(
+        "AL-0852: here reviewers decide on grants, and this is not a reviewer's token; one of those that [[reviewer]] names is needed (for commands, in the file that AIRLOCK_TOKEN_FILE names)"
+    )]
+    ReviewersOnly,
     /// The Host header names a host that this is not.
     #[error(
         "AL-0802: `{}` is not a host name of this API; add it to `allowed_hosts` of [server] if it should be", .0.escape_debug()
@@ -165,6 +175,7 @@ impl ApiError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
+            Self::OperatorsOnly | Self::ReviewersOnly => StatusCode::FORBIDDEN,
             Self::WrongHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     audit,
-    auth::{Operator, require_operator},
+    auth::{Reader, require_token},
     guard::{self, Hosts},
     metrics,
     problem::ApiError,
@@ -166,7 +166,7 @@ pub fn router(state: ApiState, guards: &Guards) -> Router {
     let (metrics, _) = with_metrics().split_for_parts();
     let mut closed = closed.route(
         "/openapi.json",
-        get(move |_: Operator| async move { Json(description) }),
+        get(move |_: Reader| async move { Json(description) }),
     );
     let mut open = open;
     if guards.public_metrics {
@@ -174,12 +174,12 @@ pub fn router(state: ApiState, guards: &Guards) -> Router {
     } else {
         closed = closed.merge(metrics);
     }
-    let operator = from_fn_with_state(state.token.clone(), require_operator);
+    let token = from_fn_with_state(state.keys.clone(), require_token);
     let requests = from_fn_with_state(state.requests.clone(), metrics::count);
     let hosts = Hosts::new(&guards.allowed_hosts);
     closed
         .route_layer(from_fn(audit::to_the_end))
-        .route_layer(operator)
+        .route_layer(token)
         .merge(open)
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)

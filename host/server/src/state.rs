@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Token, granting::Granting, metrics::RequestFigures, review::Review};
+use crate::{auth::Keys, granting::Granting, metrics::RequestFigures, review::Review};
 
 /// Something that is kept, and whether it stands in the configuration, where only an editor changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +184,7 @@ pub struct ApiState {
     /// The scheduler is ill when its loop last came round longer ago.
     pub heartbeat_limit: Duration,
     /// What opens the API.
-    pub token: Token,
+    pub keys: Keys,
     /// Ends what would last: requests that follow a log.
     pub shutdown: CancellationToken,
     /// Requests, counted.
@@ -197,8 +197,8 @@ impl std::fmt::Debug for ApiState {
     }
 }
 
-impl FromRef<ApiState> for Token {
+impl FromRef<ApiState> for Keys {
     fn from_ref(state: &ApiState) -> Self {
-        state.token.clone()
+        state.keys.clone()
     }
 }

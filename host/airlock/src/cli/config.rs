@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use airlock_server::auth::Token;
 use airlock_store::HomeLock;
 use clap::Subcommand;
 use serde_json::json;
@@ -28,6 +29,14 @@ pub(crate) enum Command {
     Example,
     /// Print the reference of all options, as Markdown
     Reference,
+    /// Make a token for a reviewer, and print what lets it in
+    ///
+    /// The token is shown once and kept nowhere: airlock.toml has its hash alone. The server knows it after a restart.
+    #[command(after_help = "Example:\n  airlock config new-token rita")]
+    NewToken {
+        /// The reviewer's name, as the audit will have it
+        name: String,
+    },
     /// Replace the key that seals connections and variables, and seal them anew
     ///
     /// Stop the server first: it holds the old key in memory.
@@ -41,9 +50,28 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, C
         Command::Check => check(common)?,
         Command::Example => print(&config::example())?,
         Command::Reference => print(&config::reference())?,
+        Command::NewToken { name } => new_token(common, &name)?,
         Command::RotateKey => rotate_key(common).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn new_token(common: &Common, name: &str) -> Result<(), CliError> {
+    if let Some(wrong) = config::wrong_name(name) {
+        return Err(CliError::Usage(wrong));
+    }
+    let token = Token::new_random();
+    let (hash, secret) = (token.hash().to_string(), token.reveal());
+    match common.output {
+        Format::Json => {
+            output::print_json(&json!({"name": name, "token": secret, "token_hash": hash}))
+        }
+        Format::Table => print(&format!(
+            "the token of {}, shown this once:\n  {secret}\nwhat lets it in, for airlock.toml:\n  [[reviewer]]\n  name = \"{}\"\n  token_hash = \"{hash}\"\n",
+            line(name),
+            line(name)
+        )),
+    }
 }
 
 fn list(common: &Common, defaults: bool) -> Result<(), CliError> {

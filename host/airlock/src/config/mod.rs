@@ -11,6 +11,7 @@ mod options;
 mod policy;
 mod reader;
 mod reference;
+mod reviewer;
 mod section;
 mod team;
 mod value;
@@ -25,6 +26,7 @@ use std::{
 };
 
 use airlock_model::id::{Scope, TeamName};
+use airlock_server::auth::Reviewer;
 
 pub(crate) use mistake::Mistake;
 pub(crate) use options::{
@@ -33,6 +35,7 @@ pub(crate) use options::{
 };
 pub(crate) use reader::Effective;
 pub(crate) use reference::{example, reference};
+pub(crate) use reviewer::wrong_name;
 pub(crate) use team::{Bundle, Settings, Team};
 pub(crate) use value::DatabaseUrl;
 
@@ -71,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) triggers: Triggers,
     pub(crate) callbacks: Callbacks,
     pub(crate) security: Security,
+    /// Who decides on grants; where there is nobody, the operator does.
+    pub(crate) reviewers: Vec<Reviewer>,
     pub(crate) log: Log,
     pub(crate) compile: Compile,
     /// At least one.
@@ -315,6 +320,7 @@ fn interpret(
     let limits = Limits::read(root.section("limits"), Limits::default(), None);
     let compile = Compile::read(root.section("compile"), Compile::default(), None);
     let folder = Bundles::read(root.section("bundles"), Bundles::default(), None).folder;
+    let reviewers = reviewer::reviewers(&mut root);
     let global = team::settings(&mut root, &Scope::Global);
     let mut reading = Teams {
         limits: &limits,
@@ -366,6 +372,7 @@ fn interpret(
             triggers,
             callbacks,
             security,
+            reviewers,
             log,
             compile,
             teams,

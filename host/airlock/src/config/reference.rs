@@ -25,6 +25,7 @@ pub(crate) fn sections() -> Vec<Section> {
         Limits::section(),
         Compile::section(),
         Bundles::section(),
+        reviewer(),
     ];
     sections.extend(settings(
         ["[[connection]]", "[[variable]]", "[[task_pool]]"],
@@ -53,6 +54,29 @@ pub(crate) fn sections() -> Vec<Section> {
 }
 
 const NAME: &str = "letters, digits, `_`, `-`, `.`; at most 250 bytes";
+
+fn reviewer() -> Section {
+    Section {
+        header: "[[reviewer]]",
+        doc: "Somebody who reads reviews, grants and the audit, and decides on grants. Repeat the section for each. Where there is one, the operator does not decide any more. `airlock config new-token` makes a token and prints this section.".to_owned(),
+        options: vec![
+            OptionDoc::new(
+                "name",
+                "text",
+                Given::Required,
+                "\"rita\"",
+                "As the audit names them. Unique.",
+            ),
+            OptionDoc::new(
+                "token_hash",
+                "text",
+                Given::Required,
+                "\"b3:d74981efa70a0c880b8d8c1985d075dbcbf679b99a5f9914e5aaf96b831a9e24\"",
+                "The BLAKE3 of their token; the token itself stands nowhere.",
+            ),
+        ],
+    }
+}
 
 fn team() -> Section {
     let mut section = TeamOptions::section();

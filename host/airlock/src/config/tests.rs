@@ -496,3 +496,25 @@ fn the_committed_reference_is_what_the_code_says() {
         "docs/configuration.md differs from the options; run this test with AIRLOCK_BLESS=1"
     );
 }
+
+#[test]
+fn reviewers_have_distinct_names_and_hashes_of_their_tokens() {
+    let hash = format!("b3:{}", "ab".repeat(32));
+    let good = format!("[[reviewer]]\nname = \"rita\"\ntoken_hash = \"{hash}\"\n");
+    let loaded = with_environment(&good, &[]);
+    assert!(loaded.mistakes.is_empty(), "{:?}", loaded.mistakes);
+    let reviewer = loaded.config.reviewers.first().unwrap();
+    assert_eq!(
+        (&*reviewer.name, reviewer.token.to_string()),
+        ("rita", hash.clone())
+    );
+    for wrong in [
+        format!("{good}{good}"),
+        good.replace("rita", "operator"),
+        good.replace("rita", "rita \\u001b"),
+        good.replace("b3:", ""),
+        "[[reviewer]]\nname = \"rita\"\n".to_owned(),
+    ] {
+        assert_eq!(check(&wrong).len(), 1, "{wrong}");
+    }
+}

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{list_query, time};
 use crate::{
-    auth::Operator,
+    auth::Reader,
     extract::Query,
     problem::{ApiError, ErrorBody},
     state::ApiState,
@@ -119,7 +119,7 @@ list_query! {
 #[utoipa::path(get, operation_id = "list_audit", path = "/api/v2/audit", tag = "Audit", params(AuditQuery),
     responses((status = 200, body = AuditCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn list(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditCollection>, ApiError> {

@@ -13,7 +13,7 @@ use super::{
     scope::{Whose, known_team},
 };
 use crate::{
-    auth::Operator,
+    auth::Reader,
     extract::{Path, Query},
     problem::{ApiError, ErrorBody},
     review::Review,
@@ -68,7 +68,7 @@ impl From<BundleVersion> for Bundle {
 #[utoipa::path(get, operation_id = "list_bundles", path = "/api/v2/bundles", tag = "Bundle", params(BundlesQuery),
     responses((status = 200, body = BundleCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn list(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Query(query): Query<BundlesQuery>,
 ) -> Result<Json<BundleCollection>, ApiError> {
@@ -105,7 +105,7 @@ pub(crate) async fn known(
     params(("bundle_name" = String, Path), Whose),
     responses((status = 200, body = BundleCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn versions(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
     Query(whose): Query<Whose>,
@@ -122,7 +122,7 @@ pub(crate) async fn versions(
     params(("bundle_name" = String, Path), Whose),
     responses((status = 200, body = Review), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn review(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
     Query(whose): Query<Whose>,

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{bundles::known, scope::Whose};
 use crate::{
-    auth::Operator,
+    auth::Reader,
     extract::{Path, Query},
     problem::{ApiError, ErrorBody},
     state::ApiState,
@@ -95,7 +95,7 @@ impl ExplainQuery {
     params(("bundle_name" = String, Path), ExplainQuery),
     responses((status = 200, body = Explanation), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn explain(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
     Query(query): Query<ExplainQuery>,

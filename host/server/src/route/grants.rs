@@ -17,7 +17,7 @@ use super::{
     scope::{Whose, known_team},
 };
 use crate::{
-    auth::Operator,
+    auth::{Decider, Reader},
     extract::{self, Path, Query},
     granting::{GrantStanding, Proposal, WaitingVersion, Word},
     problem::{ApiError, ErrorBody},
@@ -272,7 +272,7 @@ async fn revisions(
 #[utoipa::path(get, operation_id = "list_grants", path = "/api/v2/grants", tag = "Grant", params(GrantsQuery),
     responses((status = 200, body = GrantCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn list(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Query(query): Query<GrantsQuery>,
 ) -> Result<Json<GrantCollection>, ApiError> {
@@ -303,7 +303,7 @@ pub(crate) async fn list(
     params(("bundle_name" = String, Path), Whose),
     responses((status = 200, body = GrantInForce), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn in_force(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
     Query(whose): Query<Whose>,
@@ -363,7 +363,7 @@ fn shown(waiting: WaitingVersion, proposal: Option<u32>) -> Waiting {
     params(("bundle_name" = String, Path), Whose), request_body = ProposalBody,
     responses((status = 201, body = GrantRevision), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn propose(
-    operator: Operator,
+    reader: Reader,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
     Query(whose): Query<Whose>,
@@ -382,7 +382,7 @@ pub(crate) async fn propose(
     };
     let row = state
         .granting
-        .propose(&name, proposal, operator.actor())
+        .propose(&name, proposal, reader.actor())
         .await?;
     Ok((StatusCode::CREATED, Json(row.try_into()?)))
 }
@@ -406,7 +406,7 @@ async fn revision(
     tag = "Grant", params(("bundle_name" = String, Path), ("revision" = u32, Path), Whose),
     responses((status = 200, body = GrantRevisionDetails), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn get(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Path((name, number)): Path<(BundleName, u32)>,
     Query(whose): Query<Whose>,
@@ -426,7 +426,7 @@ pub(crate) async fn get(
     tag = "Grant", params(("bundle_name" = String, Path), ("revision" = u32, Path), Whose), request_body = DecisionBody,
     responses((status = 200, body = GrantRevision), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn decide(
-    operator: Operator,
+    decider: Decider,
     State(state): State<ApiState>,
     Path((name, number)): Path<(BundleName, u32)>,
     Query(whose): Query<Whose>,
@@ -434,7 +434,7 @@ pub(crate) async fn decide(
 ) -> Result<Json<GrantRevision>, ApiError> {
     let (_, row) = revision(&state, &name, number, &whose).await?;
     let word = Word {
-        by: operator.actor(),
+        by: decider.actor(),
         reason: body.reason,
     };
     let granting = &state.granting;
@@ -461,14 +461,14 @@ pub(crate) async fn decide(
     params(("bundle_name" = String, Path), RevokeQuery),
     responses((status = 200, body = GrantCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn revoke(
-    operator: Operator,
+    decider: Decider,
     State(state): State<ApiState>,
     Path(name): Path<BundleName>,
     Query(query): Query<RevokeQuery>,
 ) -> Result<Json<GrantCollection>, ApiError> {
     known(&state, &name, &Whose::of(query.team)).await?;
     let word = Word {
-        by: operator.actor(),
+        by: decider.actor(),
         reason: query.reason,
     };
     let revoked = state.granting.revoke(&name, None, word).await?;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{list_query, scope::known_team};
 use crate::{
-    auth::Operator,
+    auth::Reader,
     extract::Query,
     problem::{ApiError, ErrorBody},
     state::ApiState,
@@ -99,7 +99,7 @@ fn id(error: &Model, hash: Option<&str>) -> u32 {
     params(ImportErrorsQuery),
     responses((status = 200, body = ImportErrorCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn list(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Query(query): Query<ImportErrorsQuery>,
 ) -> Result<Json<ImportErrorCollection>, ApiError> {

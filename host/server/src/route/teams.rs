@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::list_query;
 use crate::{
-    auth::Operator,
+    auth::Reader,
     extract::Query,
     problem::{ApiError, ErrorBody},
     state::ApiState,
@@ -48,7 +48,7 @@ list_query! {
 #[utoipa::path(get, operation_id = "list_teams", path = "/api/v2/teams", tag = "Team", params(TeamsQuery),
     responses((status = 200, body = TeamCollection), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn list(
-    _: Operator,
+    _: Reader,
     State(state): State<ApiState>,
     Query(query): Query<TeamsQuery>,
 ) -> Result<Json<TeamCollection>, ApiError> {

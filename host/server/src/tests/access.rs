@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use utoipa::openapi::{OpenApi, path::Operation};
 
 use super::*;
-use crate::openapi;
+use crate::{
+    auth::{Reviewer, Token},
+    openapi,
+};
 
 /// Every operation of the description: method, path with every parameter filled in, and whether it is open.
 fn operations(description: &OpenApi) -> Vec<(Method, String, bool)> {
@@ -35,7 +38,8 @@ fn operations(description: &OpenApi) -> Vec<(Method, String, bool)> {
             .replace("{xcom_key}", "return_value")
             .replace("{variable_key}", "k")
             .replace("{connection_id}", "c")
-            .replace("{pool_name}", "p");
+            .replace("{pool_name}", "p")
+            .replace("{revision}", "1");
         assert!(!filled.contains('{'), "{filled}");
         for (method, operation) in methods {
             if let Some(operation) = operation {
@@ -99,6 +103,89 @@ async fn without_the_right_token_no_address_answers_and_nothing_happens() {
         );
     }
     assert!(closed > 55, "only {closed} operations were tried");
+}
+
+/// What a reviewer's token opens, besides what is open to all.
+const FOR_REVIEWERS: [&str; 12] = [
+    "DELETE /api/v2/bundles/weather/grant",
+    "GET /api/v2/audit",
+    "GET /api/v2/bundles",
+    "GET /api/v2/bundles/weather/explain",
+    "GET /api/v2/bundles/weather/grant",
+    "GET /api/v2/bundles/weather/grants/1",
+    "GET /api/v2/bundles/weather/review",
+    "GET /api/v2/bundles/weather/versions",
+    "GET /api/v2/grants",
+    "GET /api/v2/importErrors",
+    "GET /api/v2/teams",
+    "PATCH /api/v2/bundles/weather/grants/1",
+];
+
+#[tokio::test]
+async fn a_reviewers_token_opens_what_reviewers_read_and_decide_and_nothing_else() {
+    let world = World::new();
+    let token = Token::new("a token of rita's that is long enough to be one");
+    let (name, hash) = ("rita".to_owned(), token.hash());
+    *world.reviewers.lock().unwrap() = vec![Reviewer { name, token: hash }];
+    let api = Api::start_in(world, &guards(), PATIENCE).await;
+    let of_rita = |method: &Method, path: &str| {
+        api.client
+            .request(method.clone(), api.url(path))
+            .bearer_auth(token.reveal())
+    };
+    let proposes = "POST /api/v2/bundles/weather/grants";
+    let mut opened: Vec<String> = Vec::new();
+    for (method, path, open) in operations(&openapi()) {
+        let before = api.world.calls.load(SeqCst);
+        let (status, body) = answer(of_rita(&method, &path)).await;
+        let called = format!("{method} {path}");
+        if status == 403 {
+            assert_eq!(body["code"], "AL-0851", "{called}");
+            assert_eq!(
+                api.world.calls.load(SeqCst),
+                before,
+                "{called} had an effect"
+            );
+        } else if !open && called != proposes {
+            opened.push(called);
+        }
+    }
+    opened.sort();
+    assert_eq!(opened, FOR_REVIEWERS);
+
+    // Where there are reviewers, they decide: the operator proposes, and reads.
+    let grants = "/api/v2/bundles/weather/grants";
+    let (status, _) = api
+        .call(Method::POST, grants, Some(serde_json::json!({})))
+        .await;
+    assert_eq!(status, 201);
+    let yes = serde_json::json!({"state": "approved"});
+    let one = format!("{grants}/1");
+    assert_refused(
+        api.call(Method::PATCH, &one, Some(yes.clone())).await,
+        403,
+        "AL-0852",
+    );
+    let revoke = api
+        .call(Method::DELETE, "/api/v2/bundles/weather/grant", None)
+        .await;
+    assert_refused(revoke, 403, "AL-0852");
+    let (status, approved) = answer(of_rita(&Method::PATCH, &one).json(&yes)).await;
+    assert_eq!(
+        (status.as_u16(), &approved["decided_by"]),
+        (200, &"person:rita".into())
+    );
+    let told = api
+        .world
+        .audited
+        .lock()
+        .unwrap()
+        .last()
+        .unwrap()
+        .entry
+        .actor
+        .to_string();
+    assert_eq!(told, "person:rita");
 }
 
 #[tokio::test]

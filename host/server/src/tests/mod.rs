@@ -56,7 +56,10 @@ impl Api {
     }
 
     async fn start_with(guards: &Guards, headers: Duration) -> Self {
-        let world = World::new();
+        Self::start_in(World::new(), guards, headers).await
+    }
+
+    async fn start_in(world: Arc<World>, guards: &Guards, headers: Duration) -> Self {
         let state = world.state();
         let shutdown = state.shutdown.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

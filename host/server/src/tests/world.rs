@@ -33,7 +33,9 @@ use async_trait::async_trait;
 
 use crate::{
     ApiState, DagDefaults, InstancePools, Kept, PoolFigures, RequestFigures, Reviews,
-    SettingsKeeper, Team, auth::Token, review::Review,
+    SettingsKeeper, Team,
+    auth::{Keys, Reviewer, Token},
+    review::Review,
 };
 
 pub(in crate::tests) use waiting::id;
@@ -47,6 +49,8 @@ pub(super) struct World {
     pub(super) calls: AtomicU64,
     pub(super) dags: Mutex<Vec<StoredDag>>,
     pub(super) grants: Mutex<Vec<GrantRow>>,
+    /// Besides the operator; to be set before the API starts.
+    pub(super) reviewers: Mutex<Vec<Reviewer>>,
     pub(super) errors: Mutex<Vec<ImportError>>,
     pub(super) runs: Mutex<Vec<RunRow>>,
     pub(super) tasks: Mutex<Vec<TaskRow>>,
@@ -233,7 +237,7 @@ impl World {
                 max_active_tasks: 16,
             },
             heartbeat_limit: Duration::from_secs(30),
-            token: Token::new(TOKEN),
+            keys: Keys::new(&Token::new(TOKEN), &self.reviewers.lock().unwrap()),
             shutdown: tokio_util::sync::CancellationToken::new(),
             requests: RequestFigures::default(),
         }

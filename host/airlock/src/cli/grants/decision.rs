@@ -190,7 +190,11 @@ fn number(revision: &Value) -> Result<u32, CliError> {
     let number = field(revision, "revision").as_u64();
     number
         .and_then(|number| u32::try_from(number).ok())
-        .ok_or_else(|| CliError::Failed("AL-0829: the server's answer has no revision".to_owned()))
+        .ok_or_else(|| {
+            CliError::NotFound(
+                "the number of the proposal; look at `airlock grants list`".to_owned(),
+            )
+        })
 }
 
 fn told(common: &Common, revision: &Value, what: &str) -> Result<(), CliError> {

@@ -114,7 +114,7 @@ fn read(file: &Path) -> Result<Grant, CliError> {
         std::fs::read_to_string(file).map_err(|error| CliError::file("the grant", file, &error))?;
     parse(&text).map_err(|why| {
         CliError::Failed(format!(
-            "AL-0828: `{}` holds no grant: {why}",
+            "AL-0845: `{}` holds no grant: {why}",
             line(&file.to_string_lossy())
         ))
     })
@@ -145,7 +145,7 @@ fn parse(text: &str) -> Result<Grant, String> {
 pub(super) fn as_toml(grant: &Value) -> Result<String, CliError> {
     let wrong = |error: &dyn std::fmt::Display| {
         CliError::Failed(format!(
-            "AL-0829: the server's answer holds no grant that this program knows: {error}"
+            "AL-0846: the server's answer holds no grant that this program knows: {error}"
         ))
     };
     let grant: Grant = serde_json::from_value(grant.clone()).map_err(|error| wrong(&error))?;
