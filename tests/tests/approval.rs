@@ -74,8 +74,9 @@ impl Scene {
     async fn serves(&self, version: &str) {
         self.host
             .until(&format!("version {version} serves"), async || {
-                let bundles = self.host.get("/bundles/tasks/versions").await;
-                let mut all = bundles["bundles"].as_array().unwrap().iter();
+                let versions = "/bundles/tasks/versions";
+                let (_, bundles) = self.host.call(reqwest::Method::GET, versions, None).await;
+                let mut all = bundles["bundles"].as_array().into_iter().flatten();
                 let active = all.any(|one| one["version"] == version && one["is_active"] == true);
                 (active && self.grant()["waiting"].is_null()).then_some(())
             })
@@ -354,4 +355,40 @@ async fn what_the_configuration_grants_or_nobody_has_to_is_decided_there() {
         String::from_utf8(toml).unwrap(),
         "[[team.bundle.grant.variable]]\nkey = \"granted.*\"\n"
     );
+}
+
+#[tokio::test]
+async fn one_teams_variable_is_another_teams_bundles_when_both_sides_say_so() {
+    let home = TempDir::new().unwrap();
+    let manifest = "[bundle]\nname = \"rates\"\nversion = \"1.0.0\"\n\
+        [[request.variable]]\nkey = \"for_parse\"\nphases = [\"parse\", \"task\"]\n\
+        [[request.variable]]\nkey = \"for_task\"\n";
+    let source = guest_with(home.path(), "hostile_parse_variables", manifest);
+    let config = |share: &str| {
+        format!(
+            "[[variable]]\nkey = \"for_parse\"\nvalue = \"of all\"\n\
+             [[team]]\nname = \"payments\"\n[[team.variable]]\nkey = \"for_parse\"\nvalue = \"of payments\"\n{share}\
+             [[team]]\nname = \"research\"\n[[team.bundle]]\nname = \"rates\"\nsource = {source:?}\n\
+             [[team.bundle.grant.variable]]\nkey = \"for_parse\"\nfrom = \"payments\"\n\
+             [[team.bundle.grant.variable]]\nkey = \"for_task\"\n"
+        )
+    };
+    let seen = async |share: &str| {
+        let host = Host::start_in(home.path(), &config(share));
+        host.dag("variables").await;
+        let dag = host.get("/dags/variables/details").await;
+        let shares = host.cli_json(&["teams", "shares", "--team", "payments"]);
+        (dag["description"].as_str().unwrap().to_owned(), shares)
+    };
+    let (told, shares) = seen("").await;
+    assert!(told.contains("Denied"), "{told}");
+    assert_eq!(shares, json!([]));
+    let (told, shares) =
+        seen("[[team.share]]\nvariable = \"for_parse\"\nbundle = \"rates\"\n").await;
+    assert_eq!(told, "Ok(Some(\"of payments\")) denied");
+    assert_eq!(shares[0]["borrower_team_name"], "research");
+    assert_eq!(shares[0]["is_borrowed"], true);
+    // It is shared no more: what was parsed with it is parsed again.
+    let (told, _) = seen("").await;
+    assert!(told.contains("Denied"), "{told}");
 }

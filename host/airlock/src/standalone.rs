@@ -141,6 +141,7 @@ fn state(house: &House, token: &Token, shutdown: CancellationToken) -> ApiState 
             shelf: shelf.clone(),
         }),
         grants: house.store.clone(),
+        shares: config.shares.clone().into(),
         granting: Arc::new(Grants {
             shelf,
             clock: house.clock.clone(),

@@ -1,4 +1,5 @@
-//! Variables and connections of the permit's team, through the one look-up there is.
+//! Variables and connections of the permit's team, through the one look-up there is; and what another team lends,
+//! of that team alone.
 
 use std::sync::Arc;
 
@@ -34,14 +35,20 @@ impl std::fmt::Debug for Variables {
 #[async_trait]
 impl VariablesPort for Variables {
     async fn get(&self, permit: Permit<VariableKey>) -> Result<Option<Variable>, StoreError> {
-        let found = self.0.variable(permit.team(), permit.item()).await?;
+        let found = match permit.lender() {
+            Some(lender) => self.0.lent_variable(lender, permit.item()).await?,
+            None => self.0.variable(permit.team(), permit.item()).await?,
+        };
         Ok(found.map(|found| found.value))
     }
 
     async fn matching(&self, permit: Permit<VariablePattern>) -> Result<Vec<Variable>, StoreError> {
         let found = match permit.item() {
             VariablePattern::Exact(key) => {
-                let found = self.0.variable(permit.team(), key).await?;
+                let found = match permit.lender() {
+                    Some(lender) => self.0.lent_variable(lender, key).await?,
+                    None => self.0.variable(permit.team(), key).await?,
+                };
                 found.into_iter().collect()
             }
             VariablePattern::Prefix(prefix) => self.0.variables(permit.team(), prefix).await?,
@@ -75,7 +82,10 @@ impl std::fmt::Debug for Connections {
 #[async_trait]
 impl ConnectionsPort for Connections {
     async fn get(&self, permit: Permit<ConnectionId>) -> Result<Option<Connection>, StoreError> {
-        let found = self.0.connection(permit.team(), permit.item()).await?;
+        let found = match permit.lender() {
+            Some(lender) => self.0.lent_connection(lender, permit.item()).await?,
+            None => self.0.connection(permit.team(), permit.item()).await?,
+        };
         Ok(found.map(|found| found.value))
     }
 }

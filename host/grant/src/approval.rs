@@ -95,6 +95,7 @@ impl Approvals {
                 grant.connection.push(ConnectionGrant {
                     id: one.id.clone(),
                     access: one.access,
+                    from: None,
                     phases: narrowed(one.phases, false),
                     dags: None,
                     tasks: None,
@@ -109,6 +110,7 @@ impl Approvals {
             if new(alone) {
                 grant.variable.push(VariableGrant {
                     key: one.key.clone(),
+                    from: None,
                     phases: narrowed(one.phases, true),
                     dags: None,
                     tasks: None,

@@ -63,11 +63,19 @@ impl What<'_> {
                 Kind::Variable,
                 Entry::Variable {
                     key: pattern.to_string(),
+                    lender: None,
                 },
             ),
             Self::Connection(id, access) => {
                 let (id, access) = ((*id).to_owned(), *access);
-                (Kind::Connection, Entry::Connection { id, access })
+                (
+                    Kind::Connection,
+                    Entry::Connection {
+                        id,
+                        access,
+                        lender: None,
+                    },
+                )
             }
             Self::Directory(path, mode) => {
                 let (path, mode) = ((*path).to_owned(), *mode);

@@ -183,6 +183,10 @@ impl Effective {
     /// A [`Denial`], the same whether or not the variable exists.
     pub fn variable(&self, caller: &Caller, key: &str) -> Result<Permit<VariableKey>, Denial> {
         let asked = self.asked.variables.find(key, caller);
+        let lent = self.held.lent_variables.find(key, caller, |_| true);
+        if let (Some(_), Some((key, lender))) = (asked, lent) {
+            return Ok(self.permit(key.clone()).lent_by(lender));
+        }
         let held = self.held.variables.find(key, caller);
         let valid = match (asked, held) {
             (Some(ByName::Exactly(key)), Some(_)) | (Some(_), Some(ByName::Exactly(key))) => {
@@ -194,11 +198,13 @@ impl Effective {
             },
             _ => VariableKey::new(key),
         };
-        let (asked, held) = (asked.is_some(), held.is_some());
+        let (asked, held) = (asked.is_some(), held.is_some() || lent.is_some());
         let entry = Entry::Variable {
             key: key.to_owned(),
+            lender: None,
         };
-        let narrow = (self.held.variables.iter()).any(|(pattern, _)| pattern.matches(key));
+        let narrow = (self.held.variables.iter()).any(|(pattern, _)| pattern.matches(key))
+            || self.held.lent_variables.names(key);
         let why = not_held(valid.err(), asked, held, entry, narrow);
         Err(self.denial(caller, Item::Variable(key.to_owned()), why))
     }
@@ -220,10 +226,17 @@ impl Effective {
                 }
             }
         }
-        patterns
+        let mut permits: Vec<_> = patterns
             .into_iter()
             .map(|pattern| self.permit(pattern))
-            .collect()
+            .collect();
+        for (_, other, (key, lender)) in self.held.lent_variables.iter() {
+            if other.admits(&caller) && self.asked.variables.find(key.as_str(), &caller).is_some() {
+                let pattern = VariablePattern::Exact(key.clone());
+                permits.push(self.permit(pattern).lent_by(lender));
+            }
+        }
+        permits
     }
 
     /// Whether this may be done with this connection.
@@ -238,16 +251,22 @@ impl Effective {
     ) -> Result<Permit<ConnectionId>, Denial> {
         let wanted = |(_, have): &(ConnectionId, Access)| *have == access;
         let asked = self.asked.connections.find(id, caller, wanted).is_some();
+        let lent = |(_, have, _): &(ConnectionId, Access, TeamName)| *have == access;
+        let lent = self.held.lent_connections.find(id, caller, lent);
+        if let (true, Some((id, _, lender))) = (asked, lent) {
+            return Ok(self.permit(id.clone()).lent_by(lender));
+        }
         let held = self.held.connections.find(id, caller, wanted);
         if let (true, Some((id, _))) = (asked, held) {
             return Ok(self.permit(id.clone()));
         }
-        let (valid, held) = (ConnectionId::new(id), held.is_some());
+        let (valid, held) = (ConnectionId::new(id), held.is_some() || lent.is_some());
         let entry = Entry::Connection {
             id: id.to_owned(),
             access,
+            lender: None,
         };
-        let narrow = self.held.connections.names(id);
+        let narrow = self.held.connections.names(id) || self.held.lent_connections.names(id);
         let why = not_held(valid.err(), asked, held, entry, narrow);
         Err(self.denial(caller, Item::Connection(id.to_owned(), access), why))
     }

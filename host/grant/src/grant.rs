@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use airlock_model::id::{ConnectionId, DagId, TaskId};
+use airlock_model::id::{ConnectionId, DagId, TaskId, TeamName};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
@@ -27,6 +27,9 @@ pub struct ConnectionGrant {
     /// What may be done with it.
     #[serde(default)]
     pub access: Access,
+    /// This other team's, which shares it; without one, the own team's or that of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<TeamName>,
     /// In these phases only.
     #[serde(
         default,
@@ -48,6 +51,9 @@ pub struct ConnectionGrant {
 pub struct VariableGrant {
     /// One key, or a prefix such as `ledger.*`.
     pub key: VariablePattern,
+    /// This other team's, which shares it; without one, the own team's or that of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<TeamName>,
     /// In these phases only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phases: Option<Phases>,
@@ -113,11 +119,19 @@ pub struct HttpGrant {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    /// Connections.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Connections; for one caller an id means one connection.
+    #[serde(
+        default,
+        deserialize_with = "distinct_connections",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub connection: Vec<ConnectionGrant>,
-    /// Variables.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Variables; for one caller a key means one variable.
+    #[serde(
+        default,
+        deserialize_with = "distinct_variables",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub variable: Vec<VariableGrant>,
     /// Directories; for one caller a path means one directory.
     #[serde(
@@ -199,6 +213,52 @@ fn some_outside_parse<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Phases>, D::Error> {
     outside_parse(deserializer).map(Some)
+}
+
+fn distinct_connections<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<ConnectionGrant>, D::Error> {
+    let all = Vec::<ConnectionGrant>::deserialize(deserializer)?;
+    for (i, one) in all.iter().enumerate() {
+        let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+        let clashes = |other: &&ConnectionGrant| {
+            let theirs = Narrowing::new(other.phases, other.dags.as_ref(), other.tasks.as_ref());
+            other.id == one.id && other.from != one.from && theirs.meets(&narrowing)
+        };
+        if all.iter().skip(i + 1).any(|other| clashes(&other)) {
+            return Err(D::Error::custom(format_args!(
+                "connection `{}` is granted to the same tasks of two teams: keep one of the two, or narrow them so that no task is in both",
+                one.id
+            )));
+        }
+    }
+    Ok(all)
+}
+
+fn distinct_variables<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<VariableGrant>, D::Error> {
+    let all = Vec::<VariableGrant>::deserialize(deserializer)?;
+    for (i, one) in all.iter().enumerate() {
+        if one.from.is_some() && one.key.exact().is_none() {
+            return Err(D::Error::custom(format_args!(
+                "`{}` is more than one variable: another team's are borrowed one by one, by their keys",
+                one.key
+            )));
+        }
+        let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
+        let clashes = |other: &&VariableGrant| {
+            let theirs = Narrowing::new(other.phases, other.dags.as_ref(), other.tasks.as_ref());
+            other.key.and(&one.key).is_some() && other.from != one.from && theirs.meets(&narrowing)
+        };
+        if all.iter().skip(i + 1).any(|other| clashes(&other)) {
+            return Err(D::Error::custom(format_args!(
+                "variable `{}` is granted to the same tasks of two teams: keep one of the two, or narrow them so that no task is in both",
+                one.key
+            )));
+        }
+    }
+    Ok(all)
 }
 
 fn distinct_directories<'de, D: Deserializer<'de>>(

@@ -336,10 +336,12 @@ pub(crate) fn example(kind: Kind) -> Entry {
     match kind {
         Kind::Variable => Entry::Variable {
             key: "VARIABLE_KEY".to_owned(),
+            lender: None,
         },
         Kind::Connection => Entry::Connection {
             id: "CONNECTION_ID".to_owned(),
             access: crate::item::Access::Read,
+            lender: None,
         },
         Kind::Directory => Entry::Directory {
             path: "DIRECTORY".to_owned(),

@@ -38,6 +38,15 @@ pub enum VariablePattern {
 }
 
 impl VariablePattern {
+    /// The key, where it is one and no prefix.
+    #[must_use]
+    pub const fn exact(&self) -> Option<&VariableKey> {
+        match self {
+            Self::Exact(key) => Some(key),
+            Self::Prefix(_) => None,
+        }
+    }
+
     /// The pattern that `text` writes.
     ///
     /// # Errors

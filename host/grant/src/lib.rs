@@ -24,6 +24,7 @@ pub mod port;
 mod quote;
 mod request;
 mod rule;
+mod share;
 mod snippet;
 
 pub use crate::http::{Host, HttpPattern, HttpTarget, Method, Scheme, TargetError};
@@ -43,3 +44,4 @@ pub use phase::{Caller, Phase, Phases};
 pub use request::{
     ConnectionRequest, DirectoryRequest, HttpRequest, Request, RequestError, VariableRequest,
 };
+pub use share::{Share, Shared};

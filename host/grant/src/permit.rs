@@ -8,12 +8,26 @@ use airlock_model::id::{BundleName, TeamName};
 pub struct Permit<T> {
     team: TeamName,
     bundle: BundleName,
+    lender: Option<TeamName>,
     item: T,
 }
 
 impl<T> Permit<T> {
     pub(crate) const fn new(team: TeamName, bundle: BundleName, item: T) -> Self {
-        Self { team, bundle, item }
+        Self {
+            team,
+            bundle,
+            lender: None,
+            item,
+        }
+    }
+
+    /// The item is this other team's, which shares it.
+    pub(crate) fn lent_by(self, lender: &TeamName) -> Self {
+        Self {
+            lender: Some(lender.clone()),
+            ..self
+        }
     }
 
     /// Whose bundle it is.
@@ -26,6 +40,12 @@ impl<T> Permit<T> {
     #[must_use]
     pub const fn bundle(&self) -> &BundleName {
         &self.bundle
+    }
+
+    /// The other team whose the item is and that shares it; none where it is the own team's, or that of all.
+    #[must_use]
+    pub const fn lender(&self) -> Option<&TeamName> {
+        self.lender.as_ref()
     }
 
     /// What may be reached.

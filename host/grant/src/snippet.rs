@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use airlock_model::id::TeamName;
+
 use crate::{
     item::{Access, Mode},
     phase::{Caller, Phase, Phases},
@@ -11,10 +13,23 @@ use crate::{
 /// An item as both files write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    Variable { key: String },
-    Connection { id: String, access: Access },
-    Directory { path: String, mode: Mode },
-    Http { url: String, methods: Vec<String> },
+    Variable {
+        key: String,
+        lender: Option<TeamName>,
+    },
+    Connection {
+        id: String,
+        access: Access,
+        lender: Option<TeamName>,
+    },
+    Directory {
+        path: String,
+        mode: Mode,
+    },
+    Http {
+        url: String,
+        methods: Vec<String>,
+    },
 }
 
 impl Entry {
@@ -29,11 +44,14 @@ impl Entry {
 
     fn lines(&self) -> String {
         match self {
-            Self::Variable { key } => format!("key = {}\n", toml_string(key)),
-            Self::Connection { id, access } => format!(
-                "id = {}\naccess = {}\n",
+            Self::Variable { key, lender } => {
+                format!("key = {}\n{}", toml_string(key), from(lender.as_ref()))
+            }
+            Self::Connection { id, access, lender } => format!(
+                "id = {}\naccess = {}\n{}",
                 toml_string(id),
-                toml_string(access.as_str())
+                toml_string(access.as_str()),
+                from(lender.as_ref())
             ),
             Self::Directory { path, mode } => format!(
                 "path = {}\nmode = {}\n",
@@ -79,16 +97,31 @@ impl Entry {
     /// In a few words, safe to show.
     pub(crate) fn label(&self) -> String {
         match self {
-            Self::Variable { key } => format!("variable `{}`", shown(key)),
-            Self::Connection { id, access } => {
-                format!("connection `{}`, {}", shown(id), access.as_str())
+            Self::Variable { key, lender } => {
+                format!("variable `{}`{}", shown(key), of_team(lender.as_ref()))
             }
+            Self::Connection { id, access, lender } => format!(
+                "connection `{}`, {}{}",
+                shown(id),
+                access.as_str(),
+                of_team(lender.as_ref())
+            ),
             Self::Directory { path, mode } => {
                 format!("directory `{}`, {}", shown(path), mode.as_str())
             }
             Self::Http { url, methods } => format!("{} {}", shown(&methods.join(", ")), shown(url)),
         }
     }
+}
+
+fn from(lender: Option<&TeamName>) -> String {
+    lender.map_or_else(String::new, |team| {
+        format!("from = {}\n", toml_string(team.as_str()))
+    })
+}
+
+fn of_team(lender: Option<&TeamName>) -> String {
+    lender.map_or_else(String::new, |team| format!(" of team `{team}`"))
 }
 
 /// An item, and whom it counts for, where that is to be said.

@@ -24,7 +24,8 @@ use crate::{
     route::{
         asset_events, assets, audit as audit_route, backfills, bundles, callbacks, connections,
         dags, deadlines, explanation, grants, import_errors, logs, monitor, next_runs, ownership,
-        pools, queued_events, repairs, runs, task_instances, teams, triggers, variables, xcoms,
+        pools, queued_events, repairs, runs, shares, task_instances, teams, triggers, variables,
+        xcoms,
     },
     state::ApiState,
 };
@@ -139,6 +140,7 @@ fn closed() -> OpenApiRouter<ApiState> {
         .routes(routes!(bundles::review))
         .routes(routes!(explanation::explain))
         .routes(routes!(grants::list))
+        .routes(routes!(shares::list))
         .routes(routes!(grants::in_force, grants::revoke))
         .routes(routes!(grants::propose))
         .routes(routes!(grants::get, grants::decide))

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use airlock_grant::Effective;
+use airlock_grant::{Effective, Share};
 use airlock_model::{
     connection::{Connection, Variable},
     id::{BundleName, ConnectionId, DagId, PoolName, Scope, TeamName, VariableKey},
@@ -167,6 +167,8 @@ pub struct ApiState {
     pub grants: Arc<dyn GrantStore>,
     /// Grants, decided.
     pub granting: Arc<dyn Granting>,
+    /// What teams share with bundles of others.
+    pub shares: Arc<[Share]>,
     /// Who owns which DAG.
     pub ownership: Arc<dyn Ownership>,
     /// The scheduler.

@@ -13,6 +13,7 @@ mod reader;
 mod reference;
 mod reviewer;
 mod section;
+mod sharing;
 mod team;
 mod value;
 
@@ -25,6 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use airlock_grant::Share;
 use airlock_model::id::{Scope, TeamName};
 use airlock_server::auth::Reviewer;
 
@@ -80,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) compile: Compile,
     /// At least one.
     pub(crate) teams: Vec<Team>,
+    /// What teams share with bundles of others.
+    pub(crate) shares: Vec<Share>,
     /// Nobody configured a team: the only one is `default`, its bundles are the components in this folder, and
     /// each is granted what it asks for.
     pub(crate) automatic: Option<PathBuf>,
@@ -327,6 +331,7 @@ fn interpret(
         bundles: Unique::new("bundle"),
         names: Unique::new("team"),
         directories: Places::default(),
+        shares: Vec::new(),
     };
     let readers = root.list("team");
     let configured = !readers.is_empty();
@@ -334,6 +339,7 @@ fn interpret(
         .into_iter()
         .filter_map(|r| reading.team(r))
         .collect();
+    let shares = sharing::shares(reading.shares, &teams);
     if configured && folder.is_some() {
         root.mistake(
             "bundles",
@@ -376,6 +382,7 @@ fn interpret(
             log,
             compile,
             teams,
+            shares,
             global,
         },
         mistakes,

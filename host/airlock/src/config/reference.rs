@@ -39,6 +39,7 @@ pub(crate) fn sections() -> Vec<Section> {
                 .to_owned(),
         options: Limits::section().options,
     });
+    sections.push(share());
     sections.push(bundle());
     sections.push(Policy::section());
     sections.extend(grants());
@@ -91,6 +92,19 @@ fn team() -> Section {
         ),
     );
     section
+}
+
+fn share() -> Section {
+    Section {
+        header: "[[team.share]]",
+        doc: "A connection or variable of the team that a bundle of another team may have, if its grant says `from` this team. Repeat the section for each.".to_owned(),
+        options: vec![
+            OptionDoc::new("connection", "name", Given::Unset, "\"bank\"", "The connection that is shared; or, instead:"),
+            OptionDoc::new("variable", "name", Given::Unset, "\"ledger.currency\"", "the variable that is shared."),
+            OptionDoc::new("bundle", "name", Given::Required, "\"reports\"", "The bundle that it is shared with."),
+            OptionDoc::new("dags", "list of texts", Given::Unset, "[\"monthly\"]", "For these DAGs of it only."),
+        ],
+    }
 }
 
 fn bundle() -> Section {
@@ -166,6 +180,13 @@ fn grants() -> [Section; 4] {
                     "Which: the team's own, else the global one.",
                 ),
                 OptionDoc::new(
+                    "from",
+                    "name",
+                    Given::Unset,
+                    "\"payments\"",
+                    "Of this other team, which [shares](#teamshare) it; without it, the own team's, else the global one.",
+                ),
+                OptionDoc::new(
                     "access",
                     "one of `read`",
                     Given::Value("\"read\"".to_owned()),
@@ -177,13 +198,22 @@ fn grants() -> [Section; 4] {
         grant(
             "[[team.bundle.grant.variable]]",
             "Variables that the bundle may read.",
-            vec![OptionDoc::new(
-                "key",
-                "text",
-                Given::Required,
-                "\"ledger.*\"",
-                "One key, or all that begin with a prefix.",
-            )],
+            vec![
+                OptionDoc::new(
+                    "key",
+                    "text",
+                    Given::Required,
+                    "\"ledger.*\"",
+                    "One key, or all that begin with a prefix.",
+                ),
+                OptionDoc::new(
+                    "from",
+                    "name",
+                    Given::Unset,
+                    "\"payments\"",
+                    "Of this other team, which [shares](#teamshare) it, and then one key; without it, the own team's, else the global one.",
+                ),
+            ],
         ),
         grant(
             "[[team.bundle.grant.directory]]",

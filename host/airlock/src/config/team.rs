@@ -17,6 +17,7 @@ use super::{
     policy::Policy,
     reader::{Reader, Unique},
     section::section,
+    sharing::{self, Written},
     value::Setting,
 };
 
@@ -78,11 +79,13 @@ pub(super) struct Teams<'a> {
     pub(super) names: Unique,
     /// Over all teams.
     pub(super) directories: Places,
+    /// Over all teams, to be looked at when all bundles are known.
+    pub(super) shares: Vec<Written<'a>>,
 }
 
-impl Teams<'_> {
+impl<'a> Teams<'a> {
     /// Reads one `[[team]]`; none where it has no name.
-    pub(super) fn team(&mut self, mut reader: Reader<'_>) -> Option<Team> {
+    pub(super) fn team(&mut self, mut reader: Reader<'a>) -> Option<Team> {
         let name: Option<TeamName> = reader.required("name");
         if let Some(name) = &name {
             self.names.check(name.as_str(), &reader);
@@ -94,6 +97,9 @@ impl Teams<'_> {
             .into_iter()
             .filter_map(|b| self.bundle(name.as_ref(), b))
             .collect();
+        let shares = reader.list("share").into_iter();
+        self.shares
+            .extend(shares.filter_map(|share| sharing::read(name.as_ref(), share)));
         let scope = name.clone().map_or(Scope::Global, Scope::Team);
         let settings = settings(&mut reader, &scope);
         let TeamOptions { weight } = TeamOptions::read(reader, TeamOptions::default(), None);

@@ -24,12 +24,19 @@ impl Reviews for Pages {
             return Ok(None);
         };
         let decided = self.shelf.decided(&standing.owner.team(), bundle);
-        let (none, approved) = (Grant::default(), decided.approvals.current.as_ref());
+        let none = Grant::default();
+        let approved = decided.approvals.current.as_ref();
         let approved = approved.map_or(&none, |approved| &approved.grant);
-        let holding = match &standing.owner {
-            Owner::Configured { team, bundle } => {
-                Holding::Granted(team, bundle.grant.as_ref().unwrap_or(approved))
+        let shares = self.shelf.shares();
+        let granted = match &standing.owner {
+            Owner::Configured { bundle: of, .. } => {
+                let grant = of.grant.as_ref().unwrap_or(approved);
+                grant.as_shared(bundle, shares)
             }
+            Owner::Automatic { .. } => Grant::default(),
+        };
+        let holding = match &standing.owner {
+            Owner::Configured { team, .. } => Holding::Granted(team, &granted),
             Owner::Automatic { own } => Holding::Automatic(own),
         };
         let page = Review::new(&standing.inspection, holding);

@@ -57,6 +57,22 @@ impl Settings for Echo {
         self.note(team, id.as_str());
         Ok(None)
     }
+    async fn lent_variable(
+        &self,
+        lender: &TeamName,
+        key: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError> {
+        self.note(lender, &format!("lent:{key}"));
+        Ok(Some(self.note(lender, key.as_str())))
+    }
+    async fn lent_connection(
+        &self,
+        lender: &TeamName,
+        id: &ConnectionId,
+    ) -> Result<Option<Revealed<Connection>>, StoreError> {
+        self.note(lender, &format!("lent:{id}"));
+        Ok(None)
+    }
 }
 
 #[tokio::test]
@@ -76,6 +92,7 @@ async fn each_look_up_is_for_the_permits_team_and_item() {
     for one in &request.variable {
         grant.variable.push(airlock_grant::VariableGrant {
             key: one.key.clone(),
+            from: None,
             phases: None,
             dags: None,
             tasks: None,
@@ -84,6 +101,7 @@ async fn each_look_up_is_for_the_permits_team_and_item() {
     grant.connection.push(airlock_grant::ConnectionGrant {
         id: ConnectionId::new("bank").unwrap(),
         access: Access::Read,
+        from: None,
         phases: None,
         dags: None,
         tasks: None,
@@ -111,6 +129,59 @@ async fn each_look_up_is_for_the_permits_team_and_item() {
             "payments: a.x",
             "payments: b",
             "payments: bank"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_another_team_lends_is_looked_up_with_that_team_alone() {
+    let bundle = BundleLabel {
+        name: BundleName::new("ledger").unwrap(),
+        version: "1.0.0".into(),
+        hash: BundleHash::from_bytes([0; 32]),
+    };
+    let request = Request::from_bundle_toml(
+        "[[request.variable]]\nkey = \"a\"\nphases = [\"parse\", \"task\"]\n[[request.connection]]\nid = \"bank\"",
+    )
+    .unwrap();
+    let lender = Some(TeamName::new("treasury").unwrap());
+    let mut grant = Grant::default();
+    grant.variable.push(airlock_grant::VariableGrant {
+        key: airlock_grant::VariablePattern::new("a").unwrap(),
+        from: lender.clone(),
+        phases: None,
+        dags: None,
+        tasks: None,
+    });
+    grant.connection.push(airlock_grant::ConnectionGrant {
+        id: ConnectionId::new("bank").unwrap(),
+        access: Access::Read,
+        from: lender,
+        phases: None,
+        dags: None,
+        tasks: None,
+    });
+    let effective = Effective::new(TeamName::new("payments").unwrap(), bundle, &request, &grant);
+    let echo = Arc::new(Echo::default());
+    let variables = Variables::new(echo.clone());
+    let connections = Connections::new(echo.clone());
+    let caller = Caller::task(DagId::new("d").unwrap(), TaskId::new("t").unwrap());
+    let permit = effective.variable(&caller, "a").unwrap();
+    assert!(variables.get(permit).await.unwrap().is_some());
+    let permit = effective.connection(&caller, "bank", Access::Read).unwrap();
+    assert_eq!(connections.get(permit).await.unwrap(), None);
+    for permit in effective.parse_variables() {
+        assert_eq!(variables.matching(permit).await.unwrap().len(), 1);
+    }
+    let asked = echo.0.lock().unwrap().clone();
+    assert_eq!(
+        asked,
+        [
+            "treasury: lent:a",
+            "treasury: a",
+            "treasury: lent:bank",
+            "treasury: lent:a",
+            "treasury: a"
         ]
     );
 }

@@ -49,12 +49,16 @@ impl<H> Side<H> {
     fn naming(&self, item: &Item, caller: &Caller) -> Vec<String> {
         let names: Vec<bool> = match item {
             Item::Variable(key) => {
-                let all = self.variables.iter();
-                all.map(|(pattern, _)| pattern.matches(key)).collect()
+                let own = self.variables.iter();
+                let own = own.map(|(pattern, _)| pattern.matches(key));
+                let others = self.lent_variables.iter();
+                own.chain(others.map(|(name, ..)| name == key)).collect()
             }
             Item::Connection(id, access) => {
-                let all = self.connections.iter();
-                all.map(|(name, _, held)| name == id && held.1 == *access)
+                let own = self.connections.iter();
+                let own = own.map(|(name, _, held)| name == id && held.1 == *access);
+                let others = self.lent_connections.iter();
+                own.chain(others.map(|(name, _, held)| name == id && held.1 == *access))
                     .collect()
             }
             Item::Directory(path) => {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
-use airlock_model::id::ConnectionId;
+use airlock_model::id::{ConnectionId, TeamName, VariableKey};
 
 use crate::{
     grant::Grant,
@@ -28,6 +28,10 @@ pub(super) struct Place<H> {
 pub(crate) struct Side<H> {
     pub(super) variables: Variables,
     pub(super) connections: Table<(ConnectionId, Access)>,
+    /// Other teams' that are granted. For one caller a name means one thing: either here, or above.
+    pub(super) lent_variables: Table<(VariableKey, TeamName)>,
+    /// The same of connections.
+    pub(super) lent_connections: Table<(ConnectionId, Access, TeamName)>,
     pub(super) directories: Table<Place<H>>,
     pub(super) http: HttpRules,
 }
@@ -39,19 +43,34 @@ impl<H> Side<H> {
             Kind::Variable => {
                 let entry = |pattern: VariablePattern| Entry::Variable {
                     key: pattern.to_string(),
+                    lender: None,
+                };
+                let lent = |(key, lender): &(VariableKey, TeamName)| Entry::Variable {
+                    key: key.to_string(),
+                    lender: Some(lender.clone()),
                 };
                 let all = self.variables.iter();
-                all.map(|(pattern, narrowing)| (entry(pattern), narrowing))
+                let own = all.map(|(pattern, narrowing)| (entry(pattern), narrowing));
+                let others = self.lent_variables.iter();
+                own.chain(others.map(|(_, narrowing, held)| (lent(held), narrowing)))
                     .collect()
             }
             Kind::Connection => {
-                let entry = |(id, access): &(ConnectionId, Access)| Entry::Connection {
-                    id: id.to_string(),
-                    access: *access,
+                let entry = |id: &ConnectionId, access: Access, lender: Option<&TeamName>| {
+                    Entry::Connection {
+                        id: id.to_string(),
+                        access,
+                        lender: lender.cloned(),
+                    }
                 };
                 let all = self.connections.iter();
-                all.map(|(_, narrowing, held)| (entry(held), narrowing))
-                    .collect()
+                let own =
+                    all.map(|(_, narrowing, (id, access))| (entry(id, *access, None), narrowing));
+                let others = self.lent_connections.iter();
+                let others = others.map(|(_, narrowing, (id, access, lender))| {
+                    (entry(id, *access, Some(lender)), narrowing)
+                });
+                own.chain(others).collect()
             }
             Kind::Directory => {
                 let entry = |path: &str, place: &Place<H>| Entry::Directory {
@@ -87,6 +106,8 @@ impl Side<()> {
         let mut side = Side {
             variables: Variables::default(),
             connections: Table::default(),
+            lent_variables: Table::default(),
+            lent_connections: Table::default(),
             directories: Table::default(),
             http: HttpRules::default(),
         };
@@ -125,17 +146,35 @@ impl Side<HostFolder> {
         let mut held = Side {
             variables: Variables::default(),
             connections: Table::default(),
+            lent_variables: Table::default(),
+            lent_connections: Table::default(),
             directories: Table::default(),
             http: HttpRules::default(),
         };
         for one in &grant.variable {
             let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
-            held.variables.add(&one.key, narrowing);
+            match (&one.from, one.key.exact()) {
+                (None, _) => held.variables.add(&one.key, narrowing),
+                (Some(lender), Some(key)) => {
+                    let value = (key.clone(), lender.clone());
+                    held.lent_variables.add(key.as_str(), narrowing, value);
+                }
+                // Prefixes are not lent: refused where grants are read.
+                (Some(_), None) => {}
+            }
         }
         for one in &grant.connection {
             let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
-            let value = (one.id.clone(), one.access);
-            held.connections.add(one.id.as_str(), narrowing, value);
+            match &one.from {
+                None => {
+                    let value = (one.id.clone(), one.access);
+                    held.connections.add(one.id.as_str(), narrowing, value);
+                }
+                Some(lender) => {
+                    let value = (one.id.clone(), one.access, lender.clone());
+                    held.lent_connections.add(one.id.as_str(), narrowing, value);
+                }
+            }
         }
         for one in &grant.directory {
             let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
@@ -203,6 +242,8 @@ impl Side<HostFolder> {
         Self {
             variables: asked.variables,
             connections: asked.connections,
+            lent_variables: Table::default(),
+            lent_connections: Table::default(),
             directories,
             http: asked.http,
         }
@@ -226,11 +267,22 @@ pub(super) fn unasked(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> 
             Kind::Variable => {
                 let met =
                     |b: &VariablePattern| asked.variables.iter().any(|(a, _)| a.and(b).is_some());
-                held.variables.iter().map(|(b, _)| !met(&b)).collect()
+                let own = held.variables.iter().map(|(b, _)| !met(&b));
+                let others = held.lent_variables.iter();
+                let others =
+                    others.map(|(_, _, (key, _))| !met(&VariablePattern::Exact(key.clone())));
+                own.chain(others).collect()
             }
             Kind::Connection => {
-                let met = |b| asked.connections.iter().any(|(_, _, a)| a == b);
-                held.connections.iter().map(|(_, _, b)| !met(b)).collect()
+                let met = |id: &ConnectionId, access: Access| {
+                    let mut all = asked.connections.iter();
+                    all.any(|(_, _, (asked, wanted))| asked == id && *wanted == access)
+                };
+                let own = held.connections.iter();
+                let own = own.map(|(_, _, (id, access))| !met(id, *access));
+                let others = held.lent_connections.iter();
+                own.chain(others.map(|(_, _, (id, access, _))| !met(id, *access)))
+                    .collect()
             }
             Kind::Directory => {
                 let all = held.directories.iter();
@@ -261,12 +313,18 @@ pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) ->
                 for (b, other) in held.variables.iter() {
                     meet(narrowing, other, a.and(&b).is_some());
                 }
+                for (_, other, (key, _)) in held.lent_variables.iter() {
+                    meet(narrowing, other, a.matches(key.as_str()));
+                }
             }
         }
         Kind::Connection => {
             for (_, narrowing, a) in asked.connections.iter() {
                 for (_, other, b) in held.connections.iter() {
                     meet(narrowing, other, a == b);
+                }
+                for (_, other, (id, access, _)) in held.lent_connections.iter() {
+                    meet(narrowing, other, (&a.0, a.1) == (id, *access));
                 }
             }
         }

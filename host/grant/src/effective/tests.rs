@@ -398,10 +398,10 @@ prop_compose! {
     ) -> Grant {
         Grant {
             variable: variable.into_iter().map(|(key, phases)| VariableGrant {
-                key: VariablePattern::new(key).unwrap(), phases, dags: dags.clone(), tasks: tasks.clone(),
+                key: VariablePattern::new(key).unwrap(), from: None, phases, dags: dags.clone(), tasks: tasks.clone(),
             }).collect(),
             connection: connection.into_iter().map(|id| ConnectionGrant {
-                id: ConnectionId::new(id).unwrap(), access: Access::Read, phases: None,
+                id: ConnectionId::new(id).unwrap(), access: Access::Read, from: None, phases: None,
                 dags: dags.clone(), tasks: tasks.clone(),
             }).collect(),
             directory: directory.into_iter().map(|path| DirectoryGrant {

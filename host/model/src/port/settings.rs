@@ -163,4 +163,16 @@ pub trait Settings: Send + Sync {
         team: &TeamName,
         id: &ConnectionId,
     ) -> Result<Option<Revealed<Connection>>, StoreError>;
+    /// A variable of this team itself, which lends it to another: what belongs to all is not the team's to lend.
+    async fn lent_variable(
+        &self,
+        lender: &TeamName,
+        key: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError>;
+    /// The same of a connection.
+    async fn lent_connection(
+        &self,
+        lender: &TeamName,
+        id: &ConnectionId,
+    ) -> Result<Option<Revealed<Connection>>, StoreError>;
 }

@@ -106,4 +106,30 @@ impl Settings for Vault {
         }
         Ok(None)
     }
+
+    async fn lent_variable(
+        &self,
+        lender: &TeamName,
+        key: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError> {
+        let scope = Scope::Team(lender.clone());
+        let found = self.variable_of(&scope, key).await?;
+        Ok(found.map(|kept| Revealed {
+            value: kept.value,
+            scope,
+        }))
+    }
+
+    async fn lent_connection(
+        &self,
+        lender: &TeamName,
+        id: &ConnectionId,
+    ) -> Result<Option<Revealed<Connection>>, StoreError> {
+        let scope = Scope::Team(lender.clone());
+        let found = self.connection_of(&scope, id).await?;
+        Ok(found.map(|kept| Revealed {
+            value: kept.value,
+            scope,
+        }))
+    }
 }

@@ -248,6 +248,31 @@ async fn look_up_is_team_first_then_global_and_configuration_before_database() {
 }
 
 #[tokio::test]
+async fn a_team_lends_what_is_its_own_and_nothing_that_is_of_all() {
+    let world = world(Configured::default());
+    let vault = &world.vault;
+    vault
+        .set_variable(&scope("a"), &variable("k", "team's"))
+        .await
+        .unwrap();
+    vault
+        .set_variable(&Scope::Global, &variable("g", "of all"))
+        .await
+        .unwrap();
+    vault
+        .set_connection(&Scope::Global, &connection("bank", "hunter2"))
+        .await
+        .unwrap();
+    let lent = vault.lent_variable(&team("a"), &key("k")).await.unwrap();
+    assert_eq!(lent.unwrap().value.value.reveal(), "team's");
+    let none = vault.lent_variable(&team("a"), &key("g")).await.unwrap();
+    assert!(none.is_none());
+    let bank = ConnectionId::new("bank").unwrap();
+    let none = vault.lent_connection(&team("a"), &bank).await.unwrap();
+    assert!(none.is_none());
+}
+
+#[tokio::test]
 async fn another_teams_is_as_if_it_did_not_exist() {
     let world = world(Configured::default());
     world

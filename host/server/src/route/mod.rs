@@ -22,6 +22,7 @@ pub(crate) mod queued_events;
 pub(crate) mod repairs;
 pub(crate) mod runs;
 pub(crate) mod scope;
+pub(crate) mod shares;
 pub(crate) mod task_instances;
 pub(crate) mod teams;
 pub(crate) mod triggers;

@@ -106,7 +106,7 @@ async fn without_the_right_token_no_address_answers_and_nothing_happens() {
 }
 
 /// What a reviewer's token opens, besides what is open to all.
-const FOR_REVIEWERS: [&str; 12] = [
+const FOR_REVIEWERS: [&str; 13] = [
     "DELETE /api/v2/bundles/weather/grant",
     "GET /api/v2/audit",
     "GET /api/v2/bundles",
@@ -117,6 +117,7 @@ const FOR_REVIEWERS: [&str; 12] = [
     "GET /api/v2/bundles/weather/versions",
     "GET /api/v2/grants",
     "GET /api/v2/importErrors",
+    "GET /api/v2/shares",
     "GET /api/v2/teams",
     "PATCH /api/v2/bundles/weather/grants/1",
 ];

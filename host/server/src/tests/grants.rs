@@ -85,3 +85,26 @@ async fn what_is_no_grant_no_bundle_and_no_decision_is_refused_with_its_reason()
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(api.world.audited.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_shared_is_seen_by_both_sides_and_by_nobody_else_and_says_whether_it_is_borrowed() {
+    let api = Api::start().await;
+    for team in ["", "?team=payments", "?team=default"] {
+        let (_, list) = api.get(&format!("/api/v2/shares{team}")).await;
+        assert_eq!(list["total_entries"], 1, "{team}: {list}");
+        let share = &list["shares"][0];
+        assert_eq!(share["team_name"], "payments");
+        assert_eq!(share["borrower_team_name"], "default");
+        assert_eq!(share["dag_ids"], json!(["monthly"]));
+        assert_eq!(share["is_borrowed"], false);
+    }
+    let borrows = json!({"grant": {"connection": [{"id": "bank", "from": "payments"}]}});
+    api.call(Method::POST, GRANTS, Some(borrows)).await;
+    let yes = json!({"state": "approved"});
+    api.call(Method::PATCH, &format!("{GRANTS}/1"), Some(yes))
+        .await;
+    let (_, list) = api.get("/api/v2/shares").await;
+    assert_eq!(list["shares"][0]["is_borrowed"], true);
+    let (status, _) = api.get("/api/v2/shares?team=nobody").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}

@@ -37,6 +37,7 @@ use crate::{
     auth::{Keys, Reviewer, Token},
     review::Review,
 };
+use granting::share;
 
 pub(in crate::tests) use waiting::id;
 
@@ -221,6 +222,7 @@ impl World {
             reviews: self.clone(),
             grants: self.clone(),
             granting: self.clone(),
+            shares: [share()].into(),
             ownership: self.clone(),
             control: self.clone(),
             audit: self.clone(),

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use airlock_bundle::{DEFAULT_MAX_BYTES, Inspection, inspect};
 use airlock_grant::{Grant, Kind};
+use airlock_model::id::TeamName;
 use airlock_server::review::{CANNOT, Granted, Holding, Review};
 
 use super::html;
@@ -47,7 +48,11 @@ pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), 
         None => {
             let own = file.with_extension("");
             let approved = approved(common, &inspection).await;
-            let holding = holding(&config, &inspection, &own, approved.as_ref());
+            let name = &inspection.manifest.name;
+            let granted = configured(&config, &inspection).and_then(|(_, grant)| grant.cloned());
+            let granted = granted.or(approved);
+            let granted = granted.map(|grant| grant.as_shared(name, &config.shares));
+            let holding = holding(&config, &inspection, &own, granted.as_ref());
             Review::new(&inspection, holding).map_err(CliError::room)?
         }
     };
@@ -83,23 +88,32 @@ fn holding<'a>(
     config: &'a Config,
     inspection: &Inspection,
     own: &'a Path,
-    approved: Option<&'a Grant>,
+    granted: Option<&'a Grant>,
 ) -> Holding<'a> {
     if config.automatic.is_some() {
         return Holding::Automatic(own);
     }
+    match configured(config, inspection) {
+        None => Holding::Unknown,
+        Some((team, _)) => match granted {
+            Some(grant) => Holding::Granted(team, grant),
+            None => Holding::Undecided(team),
+        },
+    }
+}
+
+/// The team that has this bundle, and what the configuration grants it, where it says so.
+fn configured<'a>(
+    config: &'a Config,
+    inspection: &Inspection,
+) -> Option<(&'a TeamName, Option<&'a Grant>)> {
     let name = &inspection.manifest.name;
-    config
+    let mut bundles = config
         .teams
         .iter()
-        .flat_map(|team| team.bundles.iter().map(move |bundle| (team, bundle)))
-        .find(|(_, bundle)| bundle.name == *name)
-        .map_or(Holding::Unknown, |(team, bundle)| {
-            match bundle.grant.as_ref().or(approved) {
-                Some(grant) => Holding::Granted(&team.name, grant),
-                None => Holding::Undecided(&team.name),
-            }
-        })
+        .flat_map(|team| team.bundles.iter().map(move |bundle| (team, bundle)));
+    let found = bundles.find(|(_, bundle)| bundle.name == *name);
+    found.map(|(team, bundle)| (&team.name, bundle.grant.as_ref()))
 }
 
 /// Functions of one import that are named; of more, only how many there are. JSON has all.

@@ -88,7 +88,7 @@ impl Shelf {
         let decided = decided_of(&all, team, bundle);
         let now = |before: &Effective| {
             let label = before.bundle().clone();
-            Arc::new(owner.effective(label, before.request(), &decided.approvals))
+            Arc::new(owner.effective(label, before.request(), &decided.approvals, self.shares()))
         };
         rooms.sandbox.regrant(team, bundle, now);
         if let Some(standing) = self.lock().get_mut(bundle) {

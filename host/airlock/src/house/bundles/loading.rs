@@ -163,7 +163,7 @@ impl Shelf {
             })));
         }
         let name = label.name.clone();
-        let effective = Arc::new(owner.effective(label, &request, approvals));
+        let effective = Arc::new(owner.effective(label, &request, approvals, self.shares()));
         // What is granted to the whole bundle; a grant narrowed to a DAG is looked at when that DAG runs.
         let whole = Caller {
             phase: Phase::Task,
@@ -280,7 +280,12 @@ impl ComponentSource for Shelf {
         }
         let request = Request::from_bundle_toml(&inspection.manifest.text)?;
         let decided = self.decided(team, bundle);
-        let effective = owner.effective(label(&inspection), &request, &decided.approvals);
+        let effective = owner.effective(
+            label(&inspection),
+            &request,
+            &decided.approvals,
+            self.shares(),
+        );
         Ok(Some(Sourced {
             wasm: Bytes::from_owner(bytes),
             effective: effective.into(),

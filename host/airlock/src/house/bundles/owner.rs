@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use airlock_grant::{Approvals, BundleLabel, DirectoryGrant, Effective, Request};
+use airlock_grant::{Approvals, BundleLabel, DirectoryGrant, Effective, Request, Share};
 use airlock_model::id::{BundleName, TeamName};
 use airlock_scheduler::DagPolicy;
 
@@ -59,12 +59,17 @@ impl Owner {
         label: BundleLabel,
         request: &Request,
         approvals: &Approvals,
+        shares: &[Share],
     ) -> Effective {
         match self {
             Self::Configured { team, bundle } => match &bundle.grant {
-                Some(grant) => Effective::new(team.clone(), label, request, grant),
+                Some(grant) => {
+                    let grant = grant.as_shared(&label.name, shares);
+                    Effective::new(team.clone(), label, request, &grant)
+                }
                 None => {
                     let grant = approvals.grant(&label.hash, request).unwrap_or_default();
+                    let grant = grant.as_shared(&label.name, shares);
                     Effective::approved(team.clone(), label, request, &grant)
                 }
             },
@@ -88,6 +93,11 @@ impl Shelf {
         }
         let mut teams = self.config.teams.iter();
         teams.find_map(|team| self.owner(&team.name, bundle))
+    }
+
+    /// What teams share with bundles of others.
+    pub(in crate::house) fn shares(&self) -> &[Share] {
+        &self.config.shares
     }
 
     /// The home folder of this host.

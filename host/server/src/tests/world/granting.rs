@@ -1,6 +1,6 @@
 //! Grants, kept in memory: the team `default` has the bundle `weather`, which people decide on.
 
-use airlock_grant::{Grant, Source, Uncovered};
+use airlock_grant::{Grant, Share, Shared, Source, Uncovered};
 use airlock_model::{
     audit::{Actor, AuditAction},
     grant::{Decision, GrantRow, GrantState, NewGrant},
@@ -9,6 +9,16 @@ use airlock_model::{
 
 use super::*;
 use crate::granting::{GrantStanding, Granting, GrantingError, Proposal, WaitingVersion, Word};
+
+/// Team `payments` lends its `bank` to the bundle `weather`, for one DAG.
+pub(super) fn share() -> Share {
+    Share {
+        lender: team("payments"),
+        what: Shared::Connection(ConnectionId::new("bank").unwrap()),
+        bundle: BundleName::new("weather").unwrap(),
+        dags: Some(vec![DagId::new("monthly").unwrap()]),
+    }
+}
 
 impl World {
     async fn told(&self, row: &GrantRow, action: AuditAction, decision: &Decision) {
