@@ -206,6 +206,8 @@ impl House {
             .with(&json!({"version": env!("CARGO_PKG_VERSION")}));
         store.append_audit(&[start]).await?;
         let denials_writer = tokio::spawn(denials.clone().run());
+        // Before anybody asks for a component: what was approved is not to be denied to a run that goes on.
+        shelf.learn_decided().await?;
         shelf.open(
             importer,
             sandbox.clone(),

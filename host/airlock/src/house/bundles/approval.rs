@@ -124,7 +124,7 @@ impl Shelf {
     }
 
     /// Reads what was approved before anything is loaded.
-    pub(super) async fn learn_decided(&self) -> Result<(), StoreError> {
+    pub(in crate::house) async fn learn_decided(&self) -> Result<(), StoreError> {
         let decided = self.read_decided().await?;
         *self.all_decided() = decided;
         Ok(())

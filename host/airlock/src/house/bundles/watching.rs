@@ -22,7 +22,6 @@ impl Shelf {
     /// Files are examined as many at once as the machine has cores. Whatever two bundles could both claim
     /// is given in the order of the configuration, and of the names in a folder, however long each took.
     pub(crate) async fn fill(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.learn_decided().await?;
         let sources = self.sources();
         let files = sources.iter().flat_map(|(owner, path)| {
             components(path).into_iter().map(move |file| {
