@@ -14,6 +14,10 @@ mod contract;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod guests;
 #[cfg(test)]
 mod hostile;
