@@ -17,6 +17,6 @@ pub use inspect::{DEFAULT_MAX_BYTES, Depth, Import, Inspection, Producer, hash, 
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest, SECTION, embed, embedded};
 pub use signature::{
     MAX_SIGNATURE_BYTES, NoKey, PublicKey, SignatureError, SigningKey, canonical_manifest,
-    signature_path, signer,
+    read_signature, signature_path, signer,
 };
 pub use source::{Source, SourceError, SourceEvent, SourceOptions};

@@ -7,8 +7,11 @@
 //! relied on, against the keys that count then.
 
 use std::{
+    cmp::Ordering,
     ffi::OsString,
     fmt,
+    fs::{self, File},
+    io::Read as _,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -30,6 +33,21 @@ pub fn signature_path(component: &Path) -> PathBuf {
     let mut path = OsString::from(component);
     path.push(ENDING);
     path.into()
+}
+
+/// The signature beside a component, unchecked; none where there is none that can be read. Of one that is too large
+/// just enough is read to see that. For callers that may block for the time of a small file.
+#[must_use]
+pub fn read_signature(component: &Path) -> Option<Vec<u8>> {
+    let path = signature_path(component);
+    if !fs::metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let most = MAX_SIGNATURE_BYTES as u64 + 1;
+    let file = File::open(path).ok()?;
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// The canonical manifest of a bundle: what is signed. The same bytes give the same text, and other bytes another.
@@ -79,6 +97,12 @@ impl FromStr for PublicKey {
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl PartialOrd for PublicKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.text.cmp(&other.text))
     }
 }
 

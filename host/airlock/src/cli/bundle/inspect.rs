@@ -6,7 +6,9 @@ use airlock_bundle::{DEFAULT_MAX_BYTES, Inspection, inspect};
 use airlock_grant::Kind;
 use airlock_server::review::{CANNOT, Granted, Holding, Review};
 
-use super::html;
+use serde::Serialize;
+
+use super::{html, signature::Vouching};
 use crate::{
     api_client::path,
     cli::Common,
@@ -50,11 +52,23 @@ pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), 
             Review::new(&inspection, holding).map_err(CliError::room)?
         }
     };
+    let vouching = Vouching::of(&config, &inspection, file);
     match common.output {
-        _ if html => output::print(&html::page(&review)),
-        Format::Json => print_json(&review),
-        Format::Table => output::print(&page(&review)),
+        _ if html => output::print(&html::page(&review, &vouching.line())),
+        Format::Json => print_json(&Inspected {
+            review: &review,
+            signature: &vouching,
+        }),
+        Format::Table => output::print(&page(&review, &vouching.line())),
     }
+}
+
+/// The page as JSON.
+#[derive(Serialize)]
+struct Inspected<'a> {
+    #[serde(flatten)]
+    review: &'a Review,
+    signature: &'a Vouching,
 }
 
 /// The page as the running server has it: where no configuration is at hand, and it serves these very bytes.
@@ -99,7 +113,7 @@ pub(super) fn functions(of: &[String]) -> String {
 }
 
 /// The page, for people. Everything that the bundle wrote is escaped.
-fn page(review: &Review) -> String {
+fn page(review: &Review, vouching: &str) -> String {
     let mut page = String::new();
     let hash: String = review.hash.chars().take(8).collect();
     let mut head = vec![
@@ -116,7 +130,7 @@ fn page(review: &Review) -> String {
         (Some(team), false) => format!("team {}", line(team)),
         (None, _) => "no team's configuration names this bundle: nothing is granted".to_owned(),
     };
-    let _ = writeln!(page, "{grants}\n");
+    let _ = writeln!(page, "{grants}\n{vouching}\n");
     let mut rows: Vec<[String; 4]> = Vec::new();
     for kind in [
         Kind::Http,
@@ -250,10 +264,10 @@ mod tests {
             unasked: vec!["connection `old`, read".into()],
             refused: vec!["AL-0414: no\nsecond line".into()],
         };
-        let page = page(&review);
+        let page = page(&review, "signed by release");
         for part in [
             "ledger 2.3.0   b3:51ac09ff…   1.4 MiB   Rust 1.95\\u{1b}[2J\n",
-            "team payments\n",
+            "team payments\nsigned by release\n",
             "  CAN, IF GRANTED",
             "  call HTTP",
             "POST https://api.bank.example/v1/*  (to \\u{202e}pay)",

@@ -25,6 +25,8 @@ pub(super) struct Examined {
     hash: BundleHash,
     wasm: Bytes,
     inspection: Result<Inspection, ContentError>,
+    /// The signature beside it, unchecked.
+    signature: Option<Vec<u8>>,
 }
 
 /// Why a file gave no version: the bundle's import error.
@@ -38,10 +40,15 @@ impl Refusal {
 
 impl Shelf {
     /// Looks at a file's bytes and keeps them; none where they are those of a version that stands already.
-    pub(super) async fn examine(&self, bytes: Arc<[u8]>) -> Option<Examined> {
+    pub(super) async fn examine(
+        &self,
+        bytes: Arc<[u8]>,
+        signature: Option<Vec<u8>>,
+    ) -> Option<Examined> {
         let rooms = self.rooms.get()?;
         let hash = airlock_bundle::hash(&bytes);
         if self.stands(&hash) {
+            self.vouched_again(&hash, signature.as_deref()).await;
             return None;
         }
         let wasm = Bytes::from_owner(Arc::clone(&bytes));
@@ -50,6 +57,7 @@ impl Shelf {
             hash,
             wasm,
             inspection,
+            signature,
         })
     }
 
@@ -74,6 +82,15 @@ impl Shelf {
         let hash = examined.hash;
         // Another file with the same bytes may have come first meanwhile.
         if self.stands(&hash) {
+            return Ok(None);
+        }
+        if let Ok(inspection) = &examined.inspection
+            && let Err(error) = self
+                .vouched(owner, inspection, examined.signature.as_deref())
+                .await?
+        {
+            self.refuse_unsigned(rooms, owner, inspection, &error)
+                .await?;
             return Ok(None);
         }
         match self.load(rooms, owner, examined) {
@@ -101,6 +118,7 @@ impl Shelf {
             hash,
             wasm,
             inspection,
+            ..
         } = examined;
         let inspection = inspection.map_err(|error| Refusal::of(&error))?;
         let name = inspection.manifest.name.clone();
@@ -172,8 +190,8 @@ fn depth(rooms: &Rooms, hash: &BundleHash) -> Depth {
 
 #[async_trait]
 impl ComponentSource for Shelf {
-    /// Any version that was ever kept, under the grant that its bundle has now: a revoked grant binds old
-    /// versions too.
+    /// Any version that was ever kept, under the grant and the keys that its bundle has now: a revoked grant and a
+    /// revoked key bind old versions too.
     async fn component(
         &self,
         team: &TeamName,
@@ -187,6 +205,7 @@ impl ComponentSource for Shelf {
         if inspection.manifest.name != *bundle {
             return Ok(None);
         }
+        self.vouched(&owner, &inspection, None).await??;
         let request = Request::from_bundle_toml(&inspection.manifest.text)?;
         let effective = Arc::new(owner.effective(label(&inspection), &request));
         Ok(Some(Sourced {
