@@ -22,15 +22,15 @@ use super::{Owner, Rooms, Shelf, Standing, importing::Arrival};
 
 /// A file's bytes, kept and looked at.
 pub(super) struct Examined {
-    hash: BundleHash,
-    wasm: Bytes,
-    inspection: Result<Inspection, ContentError>,
+    pub(super) hash: BundleHash,
+    pub(super) wasm: Bytes,
+    pub(super) inspection: Result<Inspection, ContentError>,
     /// The signature beside it, unchecked.
-    signature: Option<Vec<u8>>,
+    pub(super) signature: Option<Vec<u8>>,
 }
 
 /// Why a file gave no version: the bundle's import error.
-struct Refusal(String);
+pub(super) struct Refusal(String);
 
 impl Refusal {
     fn of(error: &impl ToString) -> Self {
@@ -71,7 +71,7 @@ impl Shelf {
     /// Loads what was examined, and tells what there is to import. A file's mistakes become import errors;
     /// only the store's failures come back.
     pub(super) async fn take_in(
-        &self,
+        self: &Arc<Self>,
         owner: &Owner,
         file: &Path,
         examined: Examined,
@@ -108,7 +108,7 @@ impl Shelf {
         }
     }
 
-    fn load(
+    pub(super) fn load(
         &self,
         rooms: &Rooms,
         owner: &Owner,
@@ -180,7 +180,7 @@ fn label(inspection: &Inspection) -> BundleLabel {
 /// What was compiled before was validated then: a start with many bundles whose code is kept need not do it
 /// again. An inspection decides nothing about what runs; code is checked on its own when it is mapped, and
 /// where it does not pass, the component is compiled and so validated again.
-fn depth(rooms: &Rooms, hash: &BundleHash) -> Depth {
+pub(super) fn depth(rooms: &Rooms, hash: &BundleHash) -> Depth {
     if rooms.sandbox.has_compiled(hash) {
         Depth::Structure
     } else {

@@ -1,16 +1,22 @@
 //! Who vouches for a version: its signature is checked whenever it is taken in and whenever it is fetched to be run, so
 //! that a key that was revoked vouches for nothing, old versions included.
 
+use std::sync::Arc;
+
 use airlock_bundle::{Inspection, MAX_SIGNATURE_BYTES, SignatureError, signer};
 use airlock_model::{
     audit::{Actor, AuditAction, AuditEntry},
     id::{BundleHash, BundleName},
     port::{AuditStore, BundleStore, StoreError},
 };
+use bytes::Bytes;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::{Owner, Rooms, Shelf};
+use super::{
+    Owner, Rooms, Shelf,
+    loading::{Examined, depth},
+};
 
 impl Shelf {
     /// Whether anybody vouches for a version, by the signature `beside` its file or by the one that is kept with its
@@ -74,7 +80,7 @@ impl Shelf {
     /// Notes that a version is refused since nobody vouches for it. The version before goes on serving, if somebody
     /// vouches for that one; else the bundle's DAGs are stale.
     pub(super) async fn refuse_unsigned(
-        &self,
+        self: &Arc<Self>,
         rooms: &Rooms,
         owner: &Owner,
         inspection: &Inspection,
@@ -96,16 +102,17 @@ impl Shelf {
             .with(&detail);
         self.store.append_audit(&[entry]).await?;
         let hash = Some(inspection.hash);
-        if self.standing(bundle).is_some() || self.active_is_vouched(owner, bundle).await? {
+        if self.standing(bundle).is_some() || self.serve_active(rooms, owner, bundle).await? {
             rooms.importer.refuse(&team, bundle, hash, &message).await
         } else {
             rooms.importer.missing(&team, bundle, &message).await
         }
     }
 
-    /// Whether somebody vouches for the version that served when the host last worked.
-    async fn active_is_vouched(
-        &self,
+    /// Brings back the version that served when the host last worked, if somebody vouches for it and it loads.
+    async fn serve_active(
+        self: &Arc<Self>,
+        rooms: &Rooms,
         owner: &Owner,
         bundle: &BundleName,
     ) -> Result<bool, StoreError> {
@@ -113,10 +120,25 @@ impl Shelf {
         let Some(active) = versions.into_iter().find(|version| version.active) else {
             return Ok(false);
         };
-        let depth = airlock_bundle::Depth::Structure;
-        match self.content.fetch(&active.hash, depth).await {
-            Ok((_, inspection)) => Ok(self.vouched(owner, &inspection, None).await?.is_ok()),
-            Err(_) => Ok(false),
+        let depth = depth(rooms, &active.hash);
+        let Ok((bytes, inspection)) = self.content.fetch(&active.hash, depth).await else {
+            return Ok(false);
+        };
+        if self.vouched(owner, &inspection, None).await?.is_err() {
+            return Ok(false);
         }
+        let examined = Examined {
+            hash: active.hash,
+            wasm: Bytes::from_owner(bytes),
+            inspection: Ok(inspection),
+            signature: None,
+        };
+        if self.load(rooms, owner, examined).is_err() {
+            return Ok(false);
+        }
+        if let Some(arrival) = self.arrival(active, owner.clone()).await? {
+            self.pass(arrival).await?;
+        }
+        Ok(true)
     }
 }
