@@ -202,7 +202,8 @@ async fn keys_rotate_and_a_revoked_key_vouches_for_no_version_that_was_taken_in(
     team.sign("first");
     let host = Host::start_in(&host_home, &team.config(&[("first", false)]));
     host.dag("single").await;
-    assert_eq!(runs(&host).await, "success");
+    let pinned = host.trigger("single", json!({"logical_date": null})).await;
+    assert_eq!(host.ended("single", &pinned).await, "success");
     drop(host);
 
     // Rotation: the old key counts beside the new one, and the file's signature may be gone by then.
@@ -226,6 +227,17 @@ async fn keys_rotate_and_a_revoked_key_vouches_for_no_version_that_was_taken_in(
     );
     error(&host, "AL-0250").await;
     assert_eq!(runs(&host).await, "success", "0.2.0 goes on serving");
+    // A run that is pinned to the version by the revoked key cannot be run again.
+    let again = json!({"dag_run_id": pinned, "only_failed": false, "dry_run": false});
+    host.post("/dags/single/clearTaskInstances", again).await;
+    assert_eq!(host.ended("single", &pinned).await, "failed");
+    let log = host.cli(&["tasks", "logs", "single", &pinned, "noop"]);
+    let path = format!(
+        "/dags/single/dagRuns/{}/taskInstances",
+        airlock_tests::escape(&pinned)
+    );
+    let log = format!("{log:?} {}", host.get(&path).await);
+    assert!(log.contains("AL-0254"), "{log}");
     drop(host);
 
     // The new key is revoked: neither the version in the file nor the one that served counts any more.
