@@ -364,7 +364,8 @@ fn paths(end: &'static [&'static str]) -> impl Strategy<Value = String> {
         prop::collection::vec(part, 0..3),
         prop::sample::select(end.to_vec()),
     )
-        .prop_map(|(parts, end)| format!("/{}{end}", parts.join("/")))
+        // Two slashes in a row are refused.
+        .prop_map(|(parts, end)| format!("/{}{end}", parts.join("/")).replace("//", "/"))
 }
 
 proptest! {
@@ -379,8 +380,6 @@ proptest! {
             true => server.clone(),
             false => its_server,
         };
-        // Two slashes in a row are refused by both sides, in words of their own.
-        prop_assume!(!path.contains("//") && !its_path.contains("//"));
         let pattern = format!("{}://{server}{path}", schemes.0);
         let url = format!("{}://{its_server}{its_path}", schemes.1);
         let read = HttpPattern::new(&pattern).unwrap();
@@ -397,7 +396,8 @@ proptest! {
             prop_assert_eq!(&again, &pattern);
         }
         if let Ok(url) = target(&text) {
-            let again = target(&url.to_string().replacen("GET ", "", 1)).unwrap();
+            let spelled = [url.scheme().as_str(), "://", &url.authority(), url.path_and_query()];
+            let again = target(&spelled.concat()).unwrap();
             prop_assert_eq!(again, url);
         }
     }
