@@ -21,7 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Ok(component) = Component::new(Config::default(), &mut Unstructured::new(&random)) {
             write(folder, number, "component", &component.to_bytes())?;
         }
-        if let Ok(module) = Module::new(Config::default(), &mut Unstructured::new(&random)) {
+        // Without imports, so that it can be instantiated as it is.
+        let alone = Config {
+            max_imports: 0,
+            ..Config::default()
+        };
+        if let Ok(module) = Module::new(alone, &mut Unstructured::new(&random)) {
             write(folder, number, "module", &module.to_bytes())?;
         }
     }

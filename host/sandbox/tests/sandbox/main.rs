@@ -26,6 +26,8 @@ mod loading;
 #[cfg(test)]
 mod parsing;
 #[cfg(test)]
+mod smith;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod synthetic;
