@@ -1,6 +1,10 @@
 //! Signatures: a team that requires them runs what its keys vouch for, and nothing else, whatever served before.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to fail"
+)]
 
 use std::{
     fs,
@@ -92,7 +96,8 @@ impl Team {
 
     /// Another version takes the file's place, and is signed.
     fn replace_signed(&self, version: &str, with: &str) {
-        guest_with(self.folder.path(), "noop", &manifest(version));
+        let file = guest_with(self.folder.path(), "noop", &manifest(version));
+        assert_eq!(file, self.file);
         self.sign(with);
     }
 

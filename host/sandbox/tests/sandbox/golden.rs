@@ -141,13 +141,12 @@ async fn a_task_of_wit_0_1_reaches_every_capability() {
         schema: None,
         extra: None,
     };
-    let mut connections = stage.world.connections.lock().unwrap();
-    connections.insert(("a".into(), "granted".into()), connection);
-    drop(connections);
+    let granted = ("a".into(), "granted".into());
+    let connections = &stage.world.connections;
+    connections.lock().unwrap().insert(granted, connection);
     let earlier = ("a".to_owned(), "dag/run/earlier/-1/return_value".to_owned());
-    let mut xcoms = stage.world.xcoms.lock().unwrap();
-    xcoms.insert(earlier, "\"before\"".into());
-    drop(xcoms);
+    let xcoms = &stage.world.xcoms;
+    xcoms.lock().unwrap().insert(earlier, "\"before\"".into());
     let report = stage
         .report(stage.work(&bundle, &entry(&parsed, "sees"), &[]))
         .await;
