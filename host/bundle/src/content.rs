@@ -78,6 +78,26 @@ impl Content {
         Ok((bytes, inspection))
     }
 
+    /// Keeps a bundle's signature beside it, durably, in place of the one before.
+    ///
+    /// # Errors
+    /// When the content store fails.
+    pub async fn keep_signature(
+        &self,
+        of: &BundleHash,
+        signature: &[u8],
+    ) -> Result<(), StoreError> {
+        self.blobs.put_signature(of, signature).await
+    }
+
+    /// The signature that is kept of a bundle. It is to be checked again: the key may have been revoked since.
+    ///
+    /// # Errors
+    /// When the content store fails.
+    pub async fn signature(&self, of: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.blobs.signature(of).await
+    }
+
     async fn inspected(&self, bytes: Arc<[u8]>, depth: Depth) -> Result<Inspection, ContentError> {
         let max_bytes = self.max_bytes;
         tokio::task::spawn_blocking(move || inspect_to(depth, &bytes, max_bytes))

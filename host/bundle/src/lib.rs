@@ -8,10 +8,15 @@ mod content;
 mod error;
 mod inspect;
 mod manifest;
+mod signature;
 mod source;
 
 pub use content::{Content, ContentError};
 pub use error::InspectError;
 pub use inspect::{DEFAULT_MAX_BYTES, Depth, Import, Inspection, Producer, hash, inspect};
 pub use manifest::{MAX_MANIFEST_BYTES, Manifest, SECTION, embed, embedded};
+pub use signature::{
+    MAX_SIGNATURE_BYTES, NoKey, PublicKey, SignatureError, SigningKey, canonical_manifest,
+    read_signature, signature_path, signer,
+};
 pub use source::{Source, SourceError, SourceEvent, SourceOptions};

@@ -129,6 +129,8 @@ actions! {
     BundleActivate = "bundle.activate",
     /// A version of a bundle waits for approval, and the one before it goes on serving.
     BundleWait = "bundle.wait",
+    /// A version of a bundle was not taken in, since nobody vouches for it whose key counts.
+    BundleRefuse = "bundle.refuse",
     /// A bundle's code wanted what it may not have.
     CapabilityDenied = "capability.denied",
     /// A DAG was handed to another bundle.

@@ -1,8 +1,9 @@
 //! What a call costs: the whole life of an instance (made, called with 1 KiB, dropped) in the sandbox,
 //! beside bare wasmtime with the same component and engine configuration; what a spinning neighbour
-//! changes; and what loading costs.
+//! changes; what loading costs; and what a granted capability's call costs beside the same call into a bare function.
 //!
-//! The guest is `hostile_tasks`, whose `echo` gives its argument back; `tests/guests` must be compiled.
+//! The guest is `hostile_tasks`, whose `echo` gives its argument back, and for single calls `calls`, which makes as many
+//! as it is told; `tests/guests` must be compiled.
 
 #![expect(
     clippy::unwrap_used,
@@ -42,9 +43,10 @@ use airlock_sandbox::{
     engine_config,
 };
 use async_trait::async_trait;
+use bindings::airlock::capability::{errors::Error, variables};
 use wasmtime::{
     Engine, Store,
-    component::{Component, Linker, ResourceTable},
+    component::{Component, HasSelf, Linker, ResourceTable},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -59,13 +61,13 @@ mod bindings {
 const WARM: usize = 200;
 const CALLS: usize = 2000;
 const ROUNDS: usize = 5;
+/// Calls into the host by one instance.
+const TIMES: u32 = 10_000;
 /// The first token of a spinning team.
 const SPINNING: u64 = 1 << 32;
 
 fn main() {
-    let guest = "../../tests/guests/target/wasm32-wasip2/release/hostile_tasks.wasm";
-    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join(guest);
-    let wasm = std::fs::read(&guest).expect("compile tests/guests first");
+    let wasm = guest("hostile_tasks");
     let argument = format!("\"{}\"", "x".repeat(1022));
     let limits = TeamLimits::default();
 
@@ -102,6 +104,37 @@ fn main() {
         "loading 100 bundles that are compiled: {:.1} ms",
         ready.as_secs_f64() * 1e3
     );
+    single_calls();
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    let guest = format!("../../tests/guests/target/wasm32-wasip2/release/{name}.wasm");
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join(guest);
+    std::fs::read(&guest).expect("compile tests/guests first")
+}
+
+/// What one call costs: the difference between an instance that makes many and one that makes none.
+fn single_calls() {
+    let (wasm, limits) = (guest("calls"), TeamLimits::default());
+    let (bare, stage) = (Bare::new(&wasm, &limits), Stage::new(wasm, limits));
+    let each = |took: &mut dyn FnMut(&str) -> Duration| -> f64 {
+        let mut rounds: Vec<f64> = (0..31)
+            .map(|_| {
+                let none = took("0").as_secs_f64();
+                let many = took(&TIMES.to_string()).as_secs_f64();
+                (many - none) / f64::from(TIMES) * 1e9
+            })
+            .collect();
+        rounds.sort_by(f64::total_cmp);
+        rounds[rounds.len() / 2]
+    };
+    println!("one call into the host, median of 31 times {TIMES}");
+    let alone = each(&mut |times| bare.one("variable", times));
+    let granted = each(&mut |times| stage.one("variable", times));
+    let inert = each(&mut |times| stage.one("clock", times));
+    println!("variables.get of a bare function                    {alone:6.0} ns");
+    println!("the same in the sandbox, granted, of an empty port  {granted:6.0} ns");
+    println!("monotonic-clock.now in the sandbox                  {inert:6.0} ns");
 }
 
 fn at(sorted: &[Duration], hundredths: usize) -> Duration {
@@ -139,12 +172,20 @@ impl WasiView for Host {
     }
 }
 
+/// The bare function: takes the key, and gives nothing.
+impl variables::Host for Host {
+    fn get(&mut self, _: String) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+}
+
 impl Bare {
     fn new(wasm: &[u8], limits: &TeamLimits) -> Self {
         let engine = Engine::new(&engine_config(limits)).unwrap();
         let component = Component::new(&engine, wasm).unwrap();
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+        variables::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host).unwrap();
         linker.define_unknown_imports_as_traps(&component).unwrap();
         let pre = linker.instantiate_pre(&component).unwrap();
         let pre = bindings::TaskBundlePre::new(pre).unwrap();
@@ -160,7 +201,7 @@ impl Bare {
         }
     }
 
-    async fn call(&self, argument: &str) {
+    async fn call(&self, entry: &str, argument: &str) {
         let host = Host {
             table: ResourceTable::new(),
             wasi: WasiCtx::builder().build(),
@@ -170,7 +211,7 @@ impl Bare {
         let instance = self.pre.instantiate_async(&mut store).await.unwrap();
         let answer = instance
             .airlock_bundle_tasks()
-            .call_run(&mut store, "echo", &context(), &[argument.to_owned()])
+            .call_run(&mut store, entry, &context(), &[argument.to_owned()])
             .await;
         assert!(answer.unwrap().is_ok());
     }
@@ -181,7 +222,7 @@ impl Bare {
             let mut took = Vec::with_capacity(CALLS);
             for number in 0..WARM + CALLS {
                 let begin = Instant::now();
-                bare.call(&argument).await;
+                bare.call("echo", &argument).await;
                 if number >= WARM {
                     took.push(begin.elapsed());
                 }
@@ -189,6 +230,19 @@ impl Bare {
             took
         });
         self.runtime.block_on(calls).unwrap()
+    }
+}
+
+impl Bare {
+    /// One call of this entry.
+    fn one(&self, entry: &str, argument: &str) -> Duration {
+        let (bare, entry, argument) = (self.clone(), entry.to_owned(), argument.to_owned());
+        let call = self.runtime.spawn(async move {
+            let begin = Instant::now();
+            bare.call(&entry, &argument).await;
+            begin.elapsed()
+        });
+        self.runtime.block_on(call).unwrap()
     }
 }
 
@@ -288,6 +342,16 @@ impl Stage {
             }
         }
         (ran, took)
+    }
+
+    /// The time on the pool's thread of one try of this entry.
+    fn one(&self, entry: &str, argument: &str) -> Duration {
+        self.sandbox.dispatch(Work {
+            entry: entry.into(),
+            arguments: vec![argument.into()],
+            ..self.work.clone()
+        });
+        self.reports.lock().unwrap().recv().unwrap().ran
     }
 
     /// How long it takes to check so many bundles and to take them in.

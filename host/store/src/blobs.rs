@@ -62,6 +62,10 @@ impl BlobFiles {
         let (folder, file) = name.split_at(2);
         self.root.join(folder).join(file)
     }
+
+    fn signature_path(&self, of: &BundleHash) -> PathBuf {
+        self.path(of).with_extension("minisig")
+    }
 }
 
 fn folder(path: &Path) -> io::Result<()> {
@@ -144,6 +148,24 @@ impl Blobs for BlobFiles {
         })
         .await?
     }
+
+    async fn put_signature(&self, of: &BundleHash, signature: &[u8]) -> Result<(), StoreError> {
+        let (root, path) = (self.root.clone(), self.signature_path(of));
+        let signature = signature.to_vec();
+        blocking(move || write(&root, &path, &signature))
+            .await?
+            .map_err(from_io)
+    }
+
+    async fn signature(&self, of: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.signature_path(of);
+        blocking(move || match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(from_io(error)),
+        })
+        .await?
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +205,21 @@ mod tests {
             blobs.get(&hash).await.unwrap().as_deref(),
             Some(&b"large"[..])
         );
+    }
+
+    #[tokio::test]
+    async fn a_signature_is_kept_beside_its_content_until_another_takes_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let blobs = BlobFiles::open(home.path()).unwrap();
+        let hash = blobs.put(b"component").await.unwrap();
+        assert_eq!(blobs.signature(&hash).await.unwrap(), None);
+        for signature in [&b"first"[..], b"second"] {
+            blobs.put_signature(&hash, signature).await.unwrap();
+            let kept = blobs.signature(&hash).await.unwrap();
+            assert_eq!(kept.as_deref(), Some(signature));
+        }
+        let content = blobs.get(&hash).await.unwrap();
+        assert_eq!(content.as_deref(), Some(&b"component"[..]));
     }
 
     #[tokio::test]

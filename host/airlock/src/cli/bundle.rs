@@ -4,6 +4,7 @@ mod build;
 mod diff;
 mod html;
 mod inspect;
+mod signature;
 pub(super) mod test;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -71,6 +72,44 @@ pub(crate) enum Command {
         #[arg(long)]
         exit_code: bool,
     },
+    /// Print the text that is signed for a component: its name, its version, and the hashes of it and of its request
+    #[command(
+        after_help = "Example:\n  airlock bundle manifest target/ledger.wasm > ledger.manifest && minisign -S -m ledger.manifest -x target/ledger.wasm.minisig"
+    )]
+    Manifest {
+        /// The component
+        file: PathBuf,
+    },
+    /// Make a key pair to sign bundles with: NAME.key, which is secret, and NAME.pub
+    ///
+    /// The keys are minisign's. Asks for a password, without which the secret key is of no use.
+    Keygen {
+        /// Where, without the ending
+        name: PathBuf,
+        /// Make a secret key that needs no password: whoever reads the file can sign
+        #[arg(long)]
+        no_password: bool,
+    },
+    /// Sign a component: writes FILE.minisig beside it
+    #[command(after_help = "Example:\n  airlock bundle sign target/ledger.wasm --key release.key")]
+    Sign {
+        /// The component
+        file: PathBuf,
+        /// The file of the secret key
+        #[arg(long)]
+        key: PathBuf,
+    },
+    /// Check that the signature beside a component is by a key
+    #[command(
+        after_help = "Example:\n  airlock bundle verify target/ledger.wasm --key release.pub"
+    )]
+    Verify {
+        /// The component
+        file: PathBuf,
+        /// The public key, or its file
+        #[arg(long)]
+        key: String,
+    },
     /// Run one DAG once in the real sandbox, without a server
     ///
     /// The bundle is granted what it asks for; the directories it asks for lie in its own folder. Nothing is
@@ -94,6 +133,12 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, C
             new,
             exit_code,
         } => return diff::run(common.output, &old, &new, exit_code),
+        Command::Manifest { file } => signature::manifest(&file)?,
+        Command::Keygen { name, no_password } => {
+            signature::keygen(common.output, &name, no_password)?;
+        }
+        Command::Sign { file, key } => signature::sign(common.output, &file, &key)?,
+        Command::Verify { file, key } => signature::verify(common.output, &file, &key)?,
         Command::Test(arguments) => return test::run(common, arguments).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -355,6 +355,8 @@ fn interpret(
             weight: 1,
             limits,
             bundles: Vec::new(),
+            require_signatures: false,
+            signing_keys: Vec::new(),
             settings: Settings::default(),
         });
     }

@@ -9,7 +9,7 @@ use super::{
     },
     policy::Policy,
     section::{Given, OptionDoc, Section},
-    team::TeamOptions,
+    team::{SigningKeyOptions, TeamOptions},
 };
 
 /// Every section, in the order of the file.
@@ -39,6 +39,7 @@ pub(crate) fn sections() -> Vec<Section> {
                 .to_owned(),
         options: Limits::section().options,
     });
+    sections.push(signing_key());
     sections.push(share());
     sections.push(bundle());
     sections.push(Policy::section());
@@ -90,6 +91,30 @@ fn team() -> Section {
             "\"payments\"",
             format!("Unique: {NAME}."),
         ),
+    );
+    section
+}
+
+fn signing_key() -> Section {
+    let mut section = SigningKeyOptions::section();
+    let required =
+        |name, kind, example, doc| OptionDoc::new(name, kind, Given::Required, example, doc);
+    section.options.splice(
+        0..0,
+        [
+            required(
+                "name",
+                "text",
+                "\"release\"",
+                "For people; unique in the team.",
+            ),
+            required(
+                "key",
+                "public key",
+                "\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"",
+                "The second line of minisign's file `NAME.pub`.",
+            ),
+        ],
     );
     section
 }

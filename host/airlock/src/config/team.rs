@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use airlock_bundle::{NoKey, PublicKey, SigningKey};
 use airlock_grant::Grant;
 use airlock_model::{
     connection::{Connection, Pool, Variable},
@@ -18,7 +19,7 @@ use super::{
     reader::{Reader, Unique},
     section::section,
     sharing::{self, Written},
-    value::Setting,
+    value::{Setting, quoted},
 };
 
 /// A team as it is configured.
@@ -32,6 +33,10 @@ pub(crate) struct Team {
     pub(crate) limits: Limits,
     /// Its bundles.
     pub(crate) bundles: Vec<Bundle>,
+    /// Whether a bundle that nobody signed whose key counts is kept out.
+    pub(crate) require_signatures: bool,
+    /// Who may sign its bundles.
+    pub(crate) signing_keys: Vec<SigningKey>,
     /// What belongs to it alone.
     pub(crate) settings: Settings,
 }
@@ -66,6 +71,19 @@ section! {
         /// The team's share of `scheduler.parallelism`, against the other teams' weights, when all want more
         /// than there is.
         weight: u32 = 1, in 1..=1000;
+        /// Whether only bundles run that are signed with one of the team's keys, old versions included: see
+        /// `[[team.signing_key]]`.
+        require_signatures: bool = false;
+    }
+}
+
+section! {
+    /// A key with which the team's bundles are signed. Several may count at once: put a new one beside the old one, sign
+    /// with the new one, revoke the old one.
+    SigningKeyOptions in "[[team.signing_key]]" {
+        /// Whether nothing that was signed with it counts any more, whenever it was signed. Leave a revoked key here: one
+        /// that is not listed is unknown, which says less.
+        revoked: bool = false;
     }
 }
 
@@ -102,12 +120,18 @@ impl<'a> Teams<'a> {
             .extend(shares.filter_map(|share| sharing::read(name.as_ref(), share)));
         let scope = name.clone().map_or(Scope::Global, Scope::Team);
         let settings = settings(&mut reader, &scope);
-        let TeamOptions { weight } = TeamOptions::read(reader, TeamOptions::default(), None);
+        let signing_keys = signing_keys(&mut reader);
+        let TeamOptions {
+            weight,
+            require_signatures,
+        } = TeamOptions::read(reader, TeamOptions::default(), None);
         Some(Team {
             name: name?,
             weight,
             limits,
             bundles,
+            require_signatures,
+            signing_keys,
             settings,
         })
     }
@@ -139,6 +163,43 @@ impl<'a> Teams<'a> {
             policy,
             grant,
         })
+    }
+}
+
+/// Reads the keys of a team. Each stands once, so that a revoked one is nowhere else.
+fn signing_keys(reader: &mut Reader<'_>) -> Vec<SigningKey> {
+    let (mut names, mut keys) = (Unique::new("signing key"), Unique::new("key"));
+    let readers = reader.list("signing_key").into_iter();
+    let read = readers.filter_map(|mut reader| {
+        let name: Option<String> = reader.required("name");
+        if let Some(name) = &name {
+            names.check(name, &reader);
+        }
+        let key: Option<PublicKey> = reader.required("key");
+        if let Some(key) = &key {
+            keys.check(&key.to_string(), &reader);
+        }
+        let SigningKeyOptions { revoked } =
+            SigningKeyOptions::read(reader, SigningKeyOptions::default(), None);
+        Some(SigningKey {
+            name: name?,
+            key: key?,
+            revoked,
+        })
+    });
+    read.collect()
+}
+
+impl Setting for PublicKey {
+    const KIND: &'static str = "public key";
+    fn read(node: &Node, _: &super::value::Bases) -> Result<Self, String> {
+        match &node.value {
+            Value::Text(text) => text.parse().map_err(|error: NoKey| error.to_string()),
+            _ => Err(NoKey.to_string()),
+        }
+    }
+    fn show(&self) -> String {
+        quoted(&self.to_string())
     }
 }
 

@@ -23,6 +23,12 @@ impl Blobs for Memory {
     async fn get(&self, hash: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.0.lock().unwrap().get(hash).cloned())
     }
+    async fn put_signature(&self, _: &BundleHash, _: &[u8]) -> Result<(), StoreError> {
+        unreachable!("no bundle here has one")
+    }
+    async fn signature(&self, _: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// The smallest bundle: an instance export of the right name, with nothing in it.

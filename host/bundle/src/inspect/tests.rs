@@ -15,6 +15,25 @@ const MANIFEST: &str = "[bundle]\nname = \"ledger\"\nversion = \"2.3.0\"\n";
 const DAGS: &str = "airlock:bundle/dags@0.1.0";
 const TASKS: &str = "airlock:bundle/tasks@0.1.0";
 
+#[test]
+fn a_component_of_wit_0_1_is_read_as_it_was() {
+    let golden = include_bytes!("../../../../tests/golden/0.1/golden.wasm");
+    let inspection = inspect(golden, DEFAULT_MAX_BYTES).unwrap();
+    assert_eq!(
+        inspection.hash.to_string(),
+        "9147e26eb04f47ba5209f64535da154021aba00a4f82ab4454493ef9d6be96b0"
+    );
+    assert_eq!(inspection.manifest.name.as_str(), "golden");
+    for phase in ["dags", "tasks", "timetables", "triggers", "callbacks"] {
+        assert!(inspection.exports_phase(phase), "{phase}");
+    }
+    let imports: Vec<&str> = inspection.imports.iter().map(AsRef::as_ref).collect();
+    for own in ["log", "xcom", "variables", "connections", "directories"] {
+        let import = format!("airlock:capability/{own}@0.1.0");
+        assert!(imports.contains(&import.as_str()), "{import}");
+    }
+}
+
 /// A component that imports a bare function and an interface with two, and exports empty interfaces of
 /// these names.
 fn component(exports: &[&str]) -> Vec<u8> {

@@ -138,3 +138,52 @@ proptest! {
         let _ = embed(&wasm, TEXT);
     }
 }
+
+/// Lines of which some are what a bundle.toml has, and some almost are.
+fn lines() -> impl Strategy<Value = String> {
+    let words = [
+        "[bundle]",
+        "[[request.variable]]",
+        "[[request.http]]",
+        "[request]",
+        "[bundle.bundle]",
+        "name = \"ledger\"",
+        "name = \"../ledger\"",
+        "name = 1",
+        "version = \"1.0.0\"",
+        "version = \"1.0.0-a+b\"",
+        "version = \"99999999999999999999.0.0\"",
+        "key = \"a.*\"",
+        "key = [[[[[[",
+        "url = \"https://*.example.com/*\"",
+        "phases = [\"task\", \"never\"]",
+        "x = { y = { z = 1 } }",
+        "\u{feff}",
+        "# \u{202e}",
+        "\"\"\"",
+    ];
+    let line = prop_oneof![
+        8 => prop::sample::select(words.to_vec()).prop_map(str::to_owned),
+        1 => ".*",
+    ];
+    prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn fuzz_a_bundle_toml_is_what_it_says_or_refused_with_a_code(text in lines()) {
+        match Manifest::parse(&text) {
+            Ok(manifest) => {
+                prop_assert!(!manifest.name.as_str().contains(['/', '\n', '\0']));
+                let component = wasm_encoder::Component::new().finish();
+                let bundle = embed(&component, &text).unwrap();
+                prop_assert_eq!(embedded(&bundle).unwrap(), &text);
+                prop_assert_eq!(manifest.text, text);
+            }
+            Err(error) => {
+                prop_assert!(error.to_string().starts_with("AL-02"), "{}", error);
+                prop_assert!(embed(&wasm_encoder::Component::new().finish(), &text).is_err());
+            }
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Where bundles come from: a `.wasm` file, or all such files of a folder, watched for change.
 //!
 //! A [`Source`] tells what is there when it starts, then each change once. A file is read when it has come
-//! to rest: a half-written one would only make a false error. What cannot be read is told too, and nothing
+//! to rest: a half-written one would only make a false error. With a file comes the signature beside it, and one
+//! that comes, changes or goes later is a change of the file. What cannot be read is told too, and nothing
 //! that was found before is forgotten because of it: only a file that is known to be gone is gone.
 
 mod scan;
@@ -20,7 +21,7 @@ use crate::inspect::DEFAULT_MAX_BYTES;
 /// What a source tells.
 #[derive(Debug)]
 pub enum SourceEvent {
-    /// A file is there, or has other content than before.
+    /// A file is there, or has other content or another signature than before.
     Found {
         /// The file.
         path: PathBuf,
@@ -28,6 +29,9 @@ pub enum SourceEvent {
         bytes: Vec<u8>,
         /// The content's BLAKE3.
         hash: BundleHash,
+        /// The signature beside it, unchecked; none where there is none that can be read. Of one that is too large
+        /// just enough to see that.
+        signature: Option<Vec<u8>>,
     },
     /// A file that was told of is no longer there.
     Gone {

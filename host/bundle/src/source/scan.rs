@@ -12,7 +12,10 @@ use std::{
 use airlock_model::id::BundleHash;
 
 use super::{SourceError, SourceEvent, SourceOptions, Wanted};
-use crate::inspect::hash;
+use crate::{
+    inspect::hash,
+    signature::{MAX_SIGNATURE_BYTES, signature_path},
+};
 
 /// What tells that a file changed, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +52,28 @@ impl Stamp {
     }
 }
 
+/// What tells that a file, or the signature beside it, changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamps {
+    component: Stamp,
+    signature: Option<Stamp>,
+}
+
+impl Stamps {
+    fn rested(&self, settle: Duration) -> bool {
+        let signature = self.signature;
+        self.component.rested(settle) && signature.is_none_or(|stamp| stamp.rested(settle))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Known {
     /// The stamp at the last look.
-    stamp: Option<Stamp>,
+    stamps: Option<Stamps>,
     /// The stamp with which it was read or refused.
-    settled: Option<Stamp>,
-    /// The content that was told.
-    told: Option<BundleHash>,
+    settled: Option<Stamps>,
+    /// The content that was told, and that of its signature.
+    told: Option<(BundleHash, Option<BundleHash>)>,
     /// Why the file could not even be looked at, last time.
     complaint: Option<String>,
 }
@@ -73,7 +90,7 @@ pub(super) struct Scan {
 #[derive(Debug)]
 pub(super) struct Ready {
     path: PathBuf,
-    stamp: Stamp,
+    stamps: Stamps,
 }
 
 /// What a look gave.
@@ -132,24 +149,28 @@ impl Scan {
                 }
             };
             known.complaint = None;
-            let stamp = Stamp::of(&metadata);
-            let same = known.stamp.replace(stamp) == Some(stamp);
-            if known.settled == Some(stamp) {
+            let stamps = Stamps {
+                component: Stamp::of(&metadata),
+                signature: signature_stamp(&path),
+            };
+            let same = known.stamps.replace(stamps) == Some(stamps);
+            if known.settled == Some(stamps) {
                 continue;
             }
-            if !(stamp.rested(options.settle) || same && rechecked) {
+            if !(stamps.rested(options.settle) || same && rechecked) {
                 look.again = true;
                 continue;
             }
-            if stamp.bytes > options.max_bytes {
-                known.settled = Some(stamp);
+            let bytes = stamps.component.bytes;
+            if bytes > options.max_bytes {
+                known.settled = Some(stamps);
                 look.events.push(SourceEvent::Failed(SourceError::TooLarge {
                     path,
-                    bytes: stamp.bytes,
+                    bytes,
                     limit: options.max_bytes,
                 }));
             } else {
-                look.ready.push(Ready { path, stamp });
+                look.ready.push(Ready { path, stamps });
             }
         }
         look
@@ -160,19 +181,38 @@ impl Scan {
     pub(super) fn read(&mut self, ready: &Ready) -> Option<SourceEvent> {
         let known = self.files.get_mut(&ready.path)?;
         let path = ready.path.clone();
-        let (bytes, after) = match read(&path, ready.stamp.bytes) {
+        let (bytes, component) = match read(&path, ready.stamps.component.bytes) {
             Ok(read) => read,
             Err(source) => {
-                known.settled = Some(ready.stamp);
+                known.settled = Some(ready.stamps);
                 return Some(SourceEvent::Failed(SourceError::File { path, source }));
             }
         };
-        if after != ready.stamp {
+        let signature = ready.stamps.signature.and_then(|stamp| {
+            let most = stamp.bytes.min(MAX_SIGNATURE_BYTES as u64);
+            read(&signature_path(&path), most).ok()
+        });
+        let (signature, beside) = match signature {
+            Some((signature, stamp)) => (Some(signature), Some(stamp)),
+            // One that cannot be read is none until it changes.
+            None => (None, ready.stamps.signature),
+        };
+        let after = Stamps {
+            component,
+            signature: beside,
+        };
+        if after != ready.stamps {
             return None;
         }
         known.settled = Some(after);
         let hash = hash(&bytes);
-        (known.told.replace(hash) != Some(hash)).then_some(SourceEvent::Found { path, bytes, hash })
+        let told = (hash, signature.as_deref().map(crate::inspect::hash));
+        (known.told.replace(told) != Some(told)).then_some(SourceEvent::Found {
+            path,
+            bytes,
+            hash,
+            signature,
+        })
     }
 
     fn complain(&mut self, error: SourceError, look: &mut Look) {
@@ -212,6 +252,12 @@ fn list(folder: &Path, wanted: &Wanted) -> io::Result<Present> {
         }
     }
     Ok(present)
+}
+
+/// The stamp of the signature beside a component. What cannot be looked at is none.
+fn signature_stamp(component: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(signature_path(component)).ok()?;
+    metadata.is_file().then(|| Stamp::of(&metadata))
 }
 
 /// The content with the stamp that the open file has after it was read. Reads at most one byte more than

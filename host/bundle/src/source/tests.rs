@@ -26,6 +26,7 @@ async fn found(source: &mut Source) -> (String, Vec<u8>) {
             path,
             bytes,
             hash: told,
+            ..
         } => {
             assert_eq!(hash(&bytes), told);
             (
@@ -172,4 +173,47 @@ async fn a_file_that_cannot_be_looked_at_is_told_once_and_harms_no_other() {
     assert_eq!(found(&mut source).await.0, "z.wasm");
     put(folder.path(), "z.wasm", b"two");
     assert_eq!(found(&mut source).await.1, b"two");
+}
+
+/// The signature that comes with the next file.
+async fn signed(source: &mut Source) -> Option<Vec<u8>> {
+    match next(source).await {
+        SourceEvent::Found {
+            bytes, signature, ..
+        } => {
+            assert_eq!(bytes, b"component");
+            signature
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_comes_changes_or_goes_is_a_change_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "a.wasm", b"component");
+    let file = folder.path().join("a.wasm");
+    for alone in [false, true] {
+        let mut source = match alone {
+            false => Source::folder(folder.path(), options()),
+            true => Source::file(&file, options()),
+        };
+        assert_eq!(signed(&mut source).await, None);
+        put(folder.path(), "a.wasm.minisig", b"first");
+        assert_eq!(signed(&mut source).await.unwrap(), b"first");
+        put(folder.path(), "a.wasm.minisig", b"second");
+        assert_eq!(signed(&mut source).await.unwrap(), b"second");
+        fs::remove_file(folder.path().join("a.wasm.minisig")).unwrap();
+        assert_eq!(signed(&mut source).await, None);
+    }
+}
+
+#[tokio::test]
+async fn of_a_huge_signature_no_more_is_read_than_shows_that_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "a.wasm.minisig", &vec![b'x'; 64 << 20]);
+    put(folder.path(), "a.wasm", b"component");
+    let mut source = Source::folder(folder.path(), options());
+    let read = signed(&mut source).await.unwrap();
+    assert_eq!(read.len(), crate::MAX_SIGNATURE_BYTES + 1);
 }

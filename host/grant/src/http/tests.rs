@@ -300,3 +300,105 @@ proptest! {
         }
     }
 }
+
+/// A plain reading of the reference, by hand and with none of the code above: a server and a path that are written in
+/// the way in which people write them, lower case and without anything to be decoded.
+fn plainly_allowed(pattern: &str, url: &str) -> bool {
+    fn parts(text: &str) -> (String, String, String) {
+        let (scheme, rest) = text.split_once("://").unwrap();
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (server, path) = (&rest[..at], &rest[at..]);
+        let path = path.split('?').next().unwrap();
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let server = server.strip_suffix(port).unwrap_or(server);
+        let path = if path.is_empty() { "/" } else { path };
+        (scheme.to_owned(), server.to_owned(), path.to_owned())
+    }
+    let (scheme, server, path) = parts(pattern);
+    let (its_scheme, its_server, its_path) = parts(url);
+    let is_address = its_server.starts_with(|c: char| c.is_ascii_digit());
+    let servers = match server.strip_prefix('*') {
+        Some(below) => {
+            // The port is part of the server: what ends with `.example.com:8080` has that port.
+            !is_address && its_server.len() > below.len() && its_server.ends_with(below)
+        }
+        None => server == its_server,
+    };
+    let paths = match path.strip_suffix('*') {
+        Some(below) => its_path.starts_with(below),
+        None => path == its_path,
+    };
+    scheme == its_scheme && servers && paths
+}
+
+fn servers(wildcard: bool) -> impl Strategy<Value = String> {
+    let names = [
+        "example.com",
+        "a.example.com",
+        "b.a.example.com",
+        "xexample.com",
+        "example.com.evil.org",
+        "10.0.0.1",
+        "127.0.0.1",
+    ];
+    let star = if wildcard {
+        vec!["", "", "*."]
+    } else {
+        vec![""]
+    };
+    let ports = ["", "", ":443", ":80", ":8080"];
+    (
+        prop::sample::select(star),
+        prop::sample::select(names.to_vec()),
+        prop::sample::select(ports.to_vec()),
+    )
+        .prop_filter("no address stands after `*.`", |(star, name, _)| {
+            star.is_empty() || !name.starts_with(|c: char| c.is_ascii_digit())
+        })
+        .prop_map(|(star, name, port)| format!("{star}{name}{port}"))
+}
+
+fn paths(end: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec!["v1", "v10", "v", "V1", "a-b"]);
+    (
+        prop::collection::vec(part, 0..3),
+        prop::sample::select(end.to_vec()),
+    )
+        // Two slashes in a row are refused.
+        .prop_map(|(parts, end)| format!("/{}{end}", parts.join("/")).replace("//", "/"))
+}
+
+proptest! {
+    #[test]
+    fn fuzz_http_patterns_allow_what_a_plain_reading_of_them_allows(
+        schemes in prop::sample::select(vec![("https", "https"), ("http", "http"), ("http", "https")]),
+        server in servers(true), its_server in servers(false),
+        same in any::<bool>(),
+        path in paths(&["", "/", "/*"]), its_path in paths(&["", "/", "/x", "?q=/v1/"]),
+    ) {
+        let its_server = match same && !server.starts_with('*') {
+            true => server.clone(),
+            false => its_server,
+        };
+        let pattern = format!("{}://{server}{path}", schemes.0);
+        let url = format!("{}://{its_server}{its_path}", schemes.1);
+        let read = HttpPattern::new(&pattern).unwrap();
+        let allowed = read.matches(&target(&url).unwrap());
+        prop_assert_eq!(allowed, plainly_allowed(&pattern, &url), "{} {}", pattern, url);
+    }
+
+    #[test]
+    fn fuzz_any_text_is_a_pattern_and_a_target_that_mean_their_own_spelling_or_neither(
+        text in "(https?://)?[a-z0-9.*:@%/\\\\?#\\[\\]A-Z\\x00-\\x20-]{0,40}",
+    ) {
+        if let Ok(pattern) = HttpPattern::new(&text) {
+            let again = HttpPattern::new(&pattern.to_string()).unwrap();
+            prop_assert_eq!(&again, &pattern);
+        }
+        if let Ok(url) = target(&text) {
+            let spelled = [url.scheme().as_str(), "://", &url.authority(), url.path_and_query()];
+            let again = target(&spelled.concat()).unwrap();
+            prop_assert_eq!(again, url);
+        }
+    }
+}

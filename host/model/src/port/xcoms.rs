@@ -99,4 +99,12 @@ pub trait Blobs: Send + Sync {
     async fn put(&self, bytes: &[u8]) -> Result<crate::id::BundleHash, StoreError>;
     /// The bytes, checked against the hash.
     async fn get(&self, hash: &crate::id::BundleHash) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keeps the signature of a content beside it, durably, in place of the one before.
+    async fn put_signature(
+        &self,
+        of: &crate::id::BundleHash,
+        signature: &[u8],
+    ) -> Result<(), StoreError>;
+    /// The signature that is kept of a content. Nothing is known of it: it is checked by whoever relies on it.
+    async fn signature(&self, of: &crate::id::BundleHash) -> Result<Option<Vec<u8>>, StoreError>;
 }

@@ -34,12 +34,13 @@ fn interfaces(resolve: &Resolve, package: PackageId) -> Vec<(String, String)> {
     for (name, id) in &resolve.packages[package].interfaces {
         let mut printer = WitPrinter::default();
         printer.emit_docs(false);
-        printer.print_interface_outer(resolve, *id, name).unwrap();
+        printer.print_interface(resolve, *id).unwrap();
         let text = printer.output.to_string();
         let plain: Vec<&str> = text
             .lines()
             .map(str::trim)
-            .filter(|line| !line.is_empty())
+            // In what order names are used means nothing.
+            .filter(|line| !line.is_empty() && !line.starts_with("use "))
             .collect();
         found.push((name.clone(), plain.join("\n")));
     }

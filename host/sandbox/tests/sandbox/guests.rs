@@ -31,6 +31,21 @@ fn newest_below(folder: &Path) -> SystemTime {
     newest
 }
 
+/// Cargo for another workspace: what concerns the host's own build does not reach it.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let outer = ["CARGO", "RUST", "__CARGO"]
+            .iter()
+            .any(|start| text.starts_with(start));
+        if outer && !["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"].contains(&&*text) {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 fn compile() {
     let (root, guests) = (root(), root().join("tests/guests"));
     fs::create_dir_all(guests.join("target")).unwrap();
@@ -51,18 +66,7 @@ fn compile() {
     if built.is_ok_and(|built| built >= changed) {
         return;
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What concerns the host's own build must not reach the guests'.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let outer = ["CARGO", "RUST", "__CARGO"]
-            .iter()
-            .any(|start| text.starts_with(start));
-        if outer && !["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"].contains(&&*text) {
-            cargo.env_remove(&name);
-        }
-    }
-    let status = cargo
+    let status = cargo()
         .args(["build", "--release", "--target", "wasm32-wasip2"])
         .current_dir(&guests)
         .status()

@@ -14,6 +14,10 @@ mod contract;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod guests;
 #[cfg(test)]
 mod hostile;
@@ -23,6 +27,9 @@ mod loading;
 mod parsing;
 #[cfg(test)]
 mod regrant;
+#[cfg(test)]
+mod smith;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod synthetic;

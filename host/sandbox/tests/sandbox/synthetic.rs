@@ -4,9 +4,11 @@ use std::path::Path;
 
 use wasm_encoder::{
     BlockType, CodeSection, Component, CustomSection, ElementMode, ElementSection, Elements,
-    ExportKind, ExportSection, Function, FunctionSection, HeapType, Instruction, MemorySection,
-    MemoryType, Module, ModuleSection, RefType, TableSection, TableType, TypeSection, ValType,
+    ExportKind, ExportSection, Function, FunctionSection, HeapType, InstanceSection, Instruction,
+    MemorySection, MemoryType, Module, ModuleArg, ModuleSection, RawSection, RefType, TableSection,
+    TableType, TypeSection, ValType,
 };
+use wasmparser::Payload;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -166,5 +168,37 @@ pub(crate) fn padded(bytes: usize) -> Vec<u8> {
     let mut component = tasks(&[Instruction::Unreachable], 0);
     let padding = large(bytes);
     component.extend_from_slice(&padding[8..]);
+    component
+}
+
+/// A task beside something that somebody else made: a core module, which is instantiated before the task runs, or a
+/// component, which is only there.
+pub(crate) fn beside(made: &[u8]) -> Vec<u8> {
+    let mut component = tasks(&[Instruction::Unreachable], 0);
+    let is_module = wasmparser::Parser::is_core_wasm(made);
+    let sections = wasmparser::Parser::new(0).parse_all(&component);
+    let (mut depth, mut modules) = (0, 0);
+    for section in sections.map(Result::unwrap) {
+        match section {
+            Payload::ModuleSection { .. } => {
+                modules += u32::from(depth == 0);
+                depth += 1;
+            }
+            Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) if depth > 0 => depth -= 1,
+            _ => {}
+        }
+    }
+    let mut more = Component::new();
+    more.section(&RawSection {
+        id: if is_module { 1 } else { 4 },
+        data: made,
+    });
+    if is_module {
+        let mut instances = InstanceSection::new();
+        instances.instantiate(modules, std::iter::empty::<(&str, ModuleArg)>());
+        more.section(&instances);
+    }
+    component.extend_from_slice(&more.finish()[8..]);
     component
 }

@@ -355,4 +355,10 @@ impl Blobs for Memory {
     async fn get(&self, hash: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.blobs.lock().unwrap().get(hash).cloned())
     }
+    async fn put_signature(&self, _: &BundleHash, _: &[u8]) -> Result<(), StoreError> {
+        unreachable!("the scheduler knows no signatures")
+    }
+    async fn signature(&self, _: &BundleHash) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
 }

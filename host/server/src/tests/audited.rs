@@ -18,7 +18,7 @@ const QUEUED: &str = "/api/v2/dags/{dag_id}/assets/queuedEvents";
 const ONE_QUEUED: &str = "/api/v2/dags/{dag_id}/assets/{asset_id}/queuedEvents";
 
 /// Each address that changes something: method, address, body, what is audited, and of which team.
-fn changes() -> Vec<(Method, String, Value, &'static str, Option<&'static str>)> {
+pub(super) fn changes() -> Vec<(Method, String, Value, &'static str, Option<&'static str>)> {
     use Method as M;
     let ours = Some("default");
     let mark = json!({"new_state": "failed"});
@@ -219,7 +219,7 @@ const DRY: [&str; 3] = [
     "PATCH /api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/dry_run",
 ];
 
-fn filled(path: &str) -> String {
+pub(super) fn filled(path: &str) -> String {
     path.replace("{dag_id}", "weather")
         .replace("{dag_run_id}", RUN)
         .replace("{task_id}", "check")

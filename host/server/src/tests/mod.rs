@@ -4,6 +4,7 @@ mod access;
 mod assets;
 mod audited;
 mod backfills;
+mod fuzz;
 mod grants;
 mod hostile;
 mod ownership;

@@ -28,7 +28,7 @@ th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.75rem 0.3rem 0
 "#;
 
 /// The page.
-pub(super) fn page(review: &Review) -> String {
+pub(super) fn page(review: &Review, vouching: &str) -> String {
     let name = format!("{} {}", text(&review.name), text(&review.version));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<title>{name}</title>\n{HEAD}</head>\n<body>\n<h1>{name}</h1>\n"
@@ -47,6 +47,7 @@ pub(super) fn page(review: &Review) -> String {
         made.join(", ")
     );
     let _ = writeln!(page, "<p>{}</p>", holding(review));
+    let _ = writeln!(page, "<p>Signature: {}.</p>", text(vouching));
     let _ = writeln!(
         page,
         "<p>It has code for: {}.</p>",
@@ -201,11 +202,11 @@ mod tests {
             unasked: vec![text()],
             refused: vec![text()],
         };
-        let page = page(&review);
+        let page = page(&review, hostile);
         assert!(!page.contains("<script"), "{page}");
         assert!(!page.contains(['\u{202e}', '\u{1b}']), "{page}");
         let escaped = "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;";
-        assert_eq!(page.matches(escaped).count(), 11, "{page}");
+        assert_eq!(page.matches(escaped).count(), 12, "{page}");
         assert!(page.contains("default-src 'none'"));
         assert!(page.contains("<td class=\"no\">no</td>"));
     }

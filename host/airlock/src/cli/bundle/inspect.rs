@@ -7,7 +7,9 @@ use airlock_grant::{Grant, Kind};
 use airlock_model::id::TeamName;
 use airlock_server::review::{CANNOT, Granted, Holding, Review};
 
-use super::html;
+use serde::Serialize;
+
+use super::{html, signature::Vouching};
 use crate::{
     api_client::path,
     cli::Common,
@@ -56,11 +58,23 @@ pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), 
             Review::new(&inspection, holding).map_err(CliError::room)?
         }
     };
+    let vouching = Vouching::of(&config, &inspection, file);
     match common.output {
-        _ if html => output::print(&html::page(&review)),
-        Format::Json => print_json(&review),
-        Format::Table => output::print(&page(&review)),
+        _ if html => output::print(&html::page(&review, &vouching.line())),
+        Format::Json => print_json(&Inspected {
+            review: &review,
+            signature: &vouching,
+        }),
+        Format::Table => output::print(&page(&review, &vouching.line())),
     }
+}
+
+/// The page as JSON.
+#[derive(Serialize)]
+struct Inspected<'a> {
+    #[serde(flatten)]
+    review: &'a Review,
+    signature: &'a Vouching,
 }
 
 /// What people have approved for the bundle, as the running server has it.
@@ -130,7 +144,7 @@ pub(super) fn functions(of: &[String]) -> String {
 }
 
 /// The page, for people. Everything that the bundle wrote is escaped.
-fn page(review: &Review) -> String {
+fn page(review: &Review, vouching: &str) -> String {
     let mut page = String::new();
     let hash: String = review.hash.chars().take(8).collect();
     let mut head = vec![
@@ -151,7 +165,7 @@ fn page(review: &Review) -> String {
         (Some(team), false) => format!("team {}", line(team)),
         (None, _) => "no team's configuration names this bundle: nothing is granted".to_owned(),
     };
-    let _ = writeln!(page, "{grants}\n");
+    let _ = writeln!(page, "{grants}\n{vouching}\n");
     let mut rows: Vec<[String; 4]> = Vec::new();
     for kind in [
         Kind::Http,
@@ -286,10 +300,10 @@ mod tests {
             unasked: vec!["connection `old`, read".into()],
             refused: vec!["AL-0414: no\nsecond line".into()],
         };
-        let page = page(&review);
+        let page = page(&review, "signed by release");
         for part in [
             "ledger 2.3.0   b3:51ac09ff…   1.4 MiB   Rust 1.95\\u{1b}[2J\n",
-            "team payments\n",
+            "team payments\nsigned by release\n",
             "  CAN, IF GRANTED",
             "  call HTTP",
             "POST https://api.bank.example/v1/*  (to \\u{202e}pay)",

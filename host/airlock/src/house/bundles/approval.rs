@@ -158,7 +158,11 @@ impl Shelf {
     }
 
     /// Keeps a version waiting: says so to its team and, the first time, to the audit, and proposes what it needs.
-    pub(super) async fn wait(&self, rooms: &Rooms, waiting: Waiting) -> Result<(), StoreError> {
+    pub(super) async fn wait(
+        self: &Arc<Self>,
+        rooms: &Rooms,
+        waiting: Waiting,
+    ) -> Result<(), StoreError> {
         let (team, label) = (waiting.owner.team(), label(&waiting.inspection));
         let bundle = label.name.clone();
         let standing = {
@@ -176,9 +180,8 @@ impl Shelf {
             );
             self.standing(&bundle)
         };
-        if standing.is_none() {
-            self.stand_active(rooms, &waiting.owner, &bundle).await?;
-        }
+        let serves =
+            standing.is_some() || self.serve_active(rooms, &waiting.owner, &bundle).await?;
         let filter = GrantFilter {
             team: Some(team.clone()),
             bundle: Some(bundle.clone()),
@@ -198,10 +201,15 @@ impl Shelf {
         }
         let message = self.waits_message(&waiting, &label, rows.first());
         info!(%bundle, version = label.version, "waits for approval");
-        rooms
-            .importer
-            .refuse(&team, &bundle, Some(label.hash), &message)
-            .await
+        let importer = &rooms.importer;
+        match serves {
+            true => {
+                importer
+                    .refuse(&team, &bundle, Some(label.hash), &message)
+                    .await
+            }
+            false => importer.missing(&team, &bundle, &message).await,
+        }
     }
 
     async fn propose_what_it_needs(

@@ -29,6 +29,8 @@ pub(super) struct Examined {
     hash: BundleHash,
     wasm: Bytes,
     inspection: Result<Inspection, ContentError>,
+    /// The signature beside it, unchecked.
+    signature: Option<Vec<u8>>,
 }
 
 /// Why a file gave no version.
@@ -47,10 +49,15 @@ impl Refusal {
 
 impl Shelf {
     /// Looks at a file's bytes and keeps them; none where they are those of a version that stands already.
-    pub(super) async fn examine(&self, bytes: Arc<[u8]>) -> Option<Examined> {
+    pub(super) async fn examine(
+        &self,
+        bytes: Arc<[u8]>,
+        signature: Option<Vec<u8>>,
+    ) -> Option<Examined> {
         let rooms = self.rooms.get()?;
         let hash = airlock_bundle::hash(&bytes);
         if self.stands(&hash) {
+            self.vouched_again(&hash, signature.as_deref()).await;
             return None;
         }
         let wasm = Bytes::from_owner(Arc::clone(&bytes));
@@ -59,6 +66,7 @@ impl Shelf {
             hash,
             wasm,
             inspection,
+            signature,
         })
     }
 
@@ -72,7 +80,7 @@ impl Shelf {
     /// Loads what was examined, and tells what there is to import. A file's mistakes become import errors;
     /// only the store's failures come back.
     pub(super) async fn take_in(
-        &self,
+        self: &Arc<Self>,
         owner: &Owner,
         file: &Path,
         examined: Examined,
@@ -83,6 +91,15 @@ impl Shelf {
         let hash = examined.hash;
         // Another file with the same bytes may have come first meanwhile.
         if self.stands(&hash) {
+            return Ok(None);
+        }
+        if let Ok(inspection) = &examined.inspection
+            && let Err(error) = self
+                .vouched(owner, inspection, examined.signature.as_deref())
+                .await?
+        {
+            self.refuse_unsigned(rooms, owner, inspection, &error)
+                .await?;
             return Ok(None);
         }
         match self.load(rooms, owner, examined) {
@@ -114,6 +131,7 @@ impl Shelf {
             hash,
             wasm,
             inspection,
+            ..
         } = examined;
         let inspection = inspection.map_err(|error| Refusal::of(&error))?;
         let name = inspection.manifest.name.clone();
@@ -190,39 +208,43 @@ impl Shelf {
         Ok(())
     }
 
-    /// The version that serves stands also where its file is not there any more, because a newer one waits.
-    pub(super) async fn stand_active(
-        &self,
+    /// Brings back the version that served when the host last worked, where a newer one is kept out: if it is
+    /// covered by what is granted now, somebody vouches for it where that is required, and it loads.
+    pub(super) async fn serve_active(
+        self: &Arc<Self>,
         rooms: &Rooms,
         owner: &Owner,
         bundle: &BundleName,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let versions = self.store.versions(bundle).await?;
         let team = owner.team();
         let active = |version: &BundleVersion| version.active && version.team == team;
         let Some(active) = versions.into_iter().find(active) else {
-            return Ok(());
+            return Ok(false);
         };
-        let fetched = self
-            .content
-            .fetch(&active.hash, depth(rooms, &active.hash))
-            .await;
-        match fetched {
-            Ok((bytes, inspection)) => {
-                let stood = self.stand(rooms, owner, Bytes::from_owner(bytes), inspection);
-                match stood {
-                    Ok(()) => {}
-                    Err(Refusal::Mistake(why)) => {
-                        error!(%bundle, "the version that serves cannot be loaded: {why}")
-                    }
-                    Err(Refusal::Waits(_)) => {
-                        warn!(%bundle, "the version that serves is not approved any more, and reaches nothing")
-                    }
-                }
+        let depth = depth(rooms, &active.hash);
+        let (bytes, inspection) = match self.content.fetch(&active.hash, depth).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                error!(%bundle, %error, "the version that served cannot be read");
+                return Ok(false);
             }
-            Err(error) => error!(%bundle, %error, "the version that serves cannot be read"),
+        };
+        if self.vouched(owner, &inspection, None).await?.is_err() {
+            return Ok(false);
         }
-        Ok(())
+        match self.stand(rooms, owner, Bytes::from_owner(bytes), inspection) {
+            Ok(()) => {}
+            Err(Refusal::Mistake(why)) => {
+                error!(%bundle, "the version that served cannot be loaded: {why}");
+                return Ok(false);
+            }
+            Err(Refusal::Waits(_)) => return Ok(false),
+        }
+        if let Some(arrival) = self.arrival(active, owner.clone()).await? {
+            self.pass(arrival).await?;
+        }
+        Ok(true)
     }
 
     /// A version that is kept, looked at once more.
@@ -232,6 +254,7 @@ impl Shelf {
                 hash: *hash,
                 wasm: Bytes::from_owner(bytes),
                 inspection: Ok(inspection),
+                signature: None,
             }),
             Err(error) => {
                 error!(%error, "a version that waited cannot be read");
@@ -263,8 +286,8 @@ fn depth(rooms: &Rooms, hash: &BundleHash) -> Depth {
 
 #[async_trait]
 impl ComponentSource for Shelf {
-    /// Any version that was ever kept, under the grant that its bundle has now: a revoked grant binds old
-    /// versions too.
+    /// Any version that was ever kept, under the grant and the keys that its bundle has now: a revoked grant and a
+    /// revoked key bind old versions too.
     async fn component(
         &self,
         team: &TeamName,
@@ -278,6 +301,7 @@ impl ComponentSource for Shelf {
         if inspection.manifest.name != *bundle {
             return Ok(None);
         }
+        self.vouched(&owner, &inspection, None).await??;
         let request = Request::from_bundle_toml(&inspection.manifest.text)?;
         let decided = self.decided(team, bundle);
         let effective = owner.effective(

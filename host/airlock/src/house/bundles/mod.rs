@@ -10,6 +10,7 @@ mod importing;
 mod loading;
 mod owner;
 mod ownership;
+mod signing;
 mod watching;
 
 use std::{

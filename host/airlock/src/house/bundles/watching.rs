@@ -7,7 +7,9 @@ use std::{
     thread::available_parallelism,
 };
 
-use airlock_bundle::{DEFAULT_MAX_BYTES, Source, SourceError, SourceEvent, SourceOptions};
+use airlock_bundle::{
+    DEFAULT_MAX_BYTES, Source, SourceError, SourceEvent, SourceOptions, read_signature,
+};
 use airlock_model::port::StoreError;
 use futures::{StreamExt as _, stream};
 use tracing::{error, warn};
@@ -96,7 +98,7 @@ impl Shelf {
         let owner = Owner::Automatic {
             own: own.to_owned(),
         };
-        self.bring(&owner, own, bytes.into()).await
+        self.bring(&owner, own, bytes.into(), None).await
     }
 
     /// All the way from a file to live DAGs.
@@ -105,8 +107,9 @@ impl Shelf {
         owner: &Owner,
         file: &Path,
         bytes: Arc<[u8]>,
+        signature: Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
-        if let Some(examined) = self.examine(bytes).await
+        if let Some(examined) = self.examine(bytes, signature).await
             && let Some(arrival) = self.take_in(owner, file, examined).await?
         {
             self.pass(arrival).await?;
@@ -117,7 +120,8 @@ impl Shelf {
     /// A file that cannot be read is told of by whoever watches it.
     async fn read(&self, file: &Path) -> Option<Examined> {
         let bytes = tokio::fs::read(file).await.ok()?;
-        self.examine(bytes.into()).await
+        let signature = read_signature(file);
+        self.examine(bytes.into(), signature).await
     }
 
     /// All sources, in the order of the configuration. Those without an owner are folders of the default
@@ -150,9 +154,14 @@ impl Shelf {
         };
         while let Some(event) = source.next().await {
             let told = match event {
-                SourceEvent::Found { path, bytes, .. } => {
+                SourceEvent::Found {
+                    path,
+                    bytes,
+                    signature,
+                    ..
+                } => {
                     let owner = owner.clone().unwrap_or_else(|| Owner::of_file(&path));
-                    self.bring(&owner, &path, bytes.into()).await
+                    self.bring(&owner, &path, bytes.into(), signature).await
                 }
                 SourceEvent::Gone { path } => {
                     warn!(file = %path.display(), "the bundle's file is gone; its last version keeps serving");
