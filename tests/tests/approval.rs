@@ -192,6 +192,16 @@ async fn a_version_that_asks_for_more_waits_while_the_approved_one_serves_and_co
         "+ variable `more.*` (only for phase task)\n"
     );
 
+    let file = scene.folder.path().join("bundles/hostile_tasks.wasm");
+    let page = host
+        .cli(&["bundle", "inspect", file.to_str().unwrap()])
+        .stdout;
+    let page = String::from_utf8(page).unwrap();
+    assert!(
+        page.contains("approved it asks for more:\n    + variable `more.*`  in task\n"),
+        "{page}"
+    );
+
     // Refused, it stays out, and its author reads why.
     assert!(
         host.cli(&["grants", "deny", "tasks", "--reason", "why more?"])

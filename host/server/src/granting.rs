@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use airlock_grant::{Grant, GrantError, GuestPath, Source, Uncovered};
+use airlock_grant::{Grant, GrantError, GuestPath, Request, Source, Uncovered};
 use airlock_model::{
     audit::Actor,
     grant::GrantRow,
@@ -25,6 +25,8 @@ pub struct GrantStanding {
     pub grant: Grant,
     /// The revision that is in force, where people decide.
     pub revision: Option<u32>,
+    /// What the version asks for that it was approved for.
+    pub approved: Option<Request>,
     /// A version that waits for approval.
     pub waiting: Option<WaitingVersion>,
 }

@@ -1,5 +1,6 @@
 //! `airlock bundle`: what authors and reviewers do with bundles. Needs no server.
 
+mod approved;
 mod build;
 mod diff;
 mod html;

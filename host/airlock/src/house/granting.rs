@@ -198,12 +198,14 @@ impl Granting for Grants {
             },
         };
         let people = source == Source::Approved;
+        let approved = in_force.map(|one| one.request.clone());
         Ok(Some(GrantStanding {
             team,
             source,
             serves,
             grant,
             revision: decided.revision.filter(|_| people),
+            approved: approved.filter(|_| people),
             waiting: waiting.filter(|_| people),
         }))
     }

@@ -112,6 +112,10 @@ pub(crate) struct GrantInForce {
     bundle_hash: Option<String>,
     /// The revision that is in force.
     revision: Option<u32>,
+    /// What its version asks for, in the shape of `bundle.toml`'s `[[request.KIND]]`: whoever asks for no more is
+    /// covered. Null where nothing was approved.
+    #[schema(value_type = Option<Object>)]
+    approved_request: Option<serde_json::Value>,
     /// What is granted, in the shape of the configuration's `[[team.bundle.grant.KIND]]`.
     #[schema(value_type = Object)]
     grant: serde_json::Value,
@@ -332,14 +336,15 @@ pub(crate) async fn in_force(
         bundle_version,
         bundle_hash: bundle_hash.map(|hash| hash.to_string()),
         revision: standing.revision,
+        approved_request: standing.approved.as_ref().map(json).transpose()?,
         entries: standing.grant.entries(),
         grant: json(&standing.grant)?,
         waiting,
     }))
 }
 
-fn json(grant: &Grant) -> Result<serde_json::Value, ApiError> {
-    serde_json::to_value(grant).map_err(|error| ApiError::Internal(error.to_string()))
+fn json(what: &impl Serialize) -> Result<serde_json::Value, ApiError> {
+    serde_json::to_value(what).map_err(|error| ApiError::Internal(error.to_string()))
 }
 
 fn shown(waiting: WaitingVersion, proposal: Option<u32>) -> Waiting {

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use airlock_server::review::{CANNOT, Review, ReviewImport};
 
+use super::approved::Since;
 use super::inspect::granted;
 use crate::output::{line, lines, size};
 
@@ -28,7 +29,7 @@ th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.75rem 0.3rem 0
 "#;
 
 /// The page.
-pub(super) fn page(review: &Review, vouching: &str) -> String {
+pub(super) fn page(review: &Review, vouching: &str, since: Option<&Since>) -> String {
     let name = format!("{} {}", text(&review.name), text(&review.version));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<title>{name}</title>\n{HEAD}</head>\n<body>\n<h1>{name}</h1>\n"
@@ -64,6 +65,13 @@ pub(super) fn page(review: &Review, vouching: &str) -> String {
     }
     page.push_str("<h2>What it asks for</h2>\n");
     requests(&mut page, review);
+    if let Some(since) = since {
+        let _ = writeln!(page, "<p>{}</p>\n<ul>", text(&since.head()));
+        for one in &since.beyond {
+            let _ = writeln!(page, "<li>{}</li>", text(one));
+        }
+        page.push_str("</ul>\n");
+    }
     if !review.unasked.is_empty() {
         let unasked: Vec<String> = review.unasked.iter().map(|one| text(one)).collect();
         let _ = writeln!(
@@ -84,6 +92,10 @@ fn holding(review: &Review) -> String {
         (Some(_), true) => {
             "It is granted what it asks for, since only the default team exists.".to_owned()
         }
+        (Some(team), false) if review.undecided => format!(
+            "It is a bundle of the team <b>{}</b>. What it is granted is decided by people, and the server that knows does not run here.",
+            text(team)
+        ),
         (Some(team), false) => format!("It is a bundle of the team <b>{}</b>.", text(team)),
         (None, _) => {
             "No team's configuration names it: whether anything is granted is not known.".to_owned()
@@ -202,7 +214,7 @@ mod tests {
             unasked: vec![text()],
             refused: vec![text()],
         };
-        let page = page(&review, hostile);
+        let page = page(&review, hostile, None);
         assert!(!page.contains("<script"), "{page}");
         assert!(!page.contains(['\u{202e}', '\u{1b}']), "{page}");
         let escaped = "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;";

@@ -9,7 +9,11 @@ use airlock_server::review::{CANNOT, Granted, Holding, Review};
 
 use serde::Serialize;
 
-use super::{html, signature::Vouching};
+use super::{
+    approved::{Approved, Since},
+    html,
+    signature::Vouching,
+};
 use crate::{
     api_client::path,
     cli::Common,
@@ -45,14 +49,17 @@ pub(super) fn read(file: &Path) -> Result<Inspection, CliError> {
 pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), CliError> {
     let inspection = read(file)?;
     let config = common.config()?;
+    let approved = Approved::of(common, &inspection).await;
+    let since = approved
+        .as_ref()
+        .and_then(|approved| approved.since.as_ref());
     let review = match of_server(common, &config, &inspection).await {
         Some(review) => review,
         None => {
             let own = file.with_extension("");
-            let approved = approved(common, &inspection).await;
             let name = &inspection.manifest.name;
             let granted = configured(&config, &inspection).and_then(|(_, grant)| grant.cloned());
-            let granted = granted.or(approved);
+            let granted = granted.or_else(|| approved.as_ref().map(|one| one.grant.clone()));
             let granted = granted.map(|grant| grant.as_shared(name, &config.shares));
             let holding = holding(&config, &inspection, &own, granted.as_ref());
             Review::new(&inspection, holding).map_err(CliError::room)?
@@ -60,12 +67,13 @@ pub(super) async fn run(common: &Common, file: &Path, html: bool) -> Result<(), 
     };
     let vouching = Vouching::of(&config, &inspection, file);
     match common.output {
-        _ if html => output::print(&html::page(&review, &vouching.line())),
+        _ if html => output::print(&html::page(&review, &vouching.line(), since)),
         Format::Json => print_json(&Inspected {
             review: &review,
             signature: &vouching,
+            since_approved: since,
         }),
-        Format::Table => output::print(&page(&review, &vouching.line())),
+        Format::Table => output::print(&page(&review, &vouching.line(), since)),
     }
 }
 
@@ -75,14 +83,7 @@ struct Inspected<'a> {
     #[serde(flatten)]
     review: &'a Review,
     signature: &'a Vouching,
-}
-
-/// What people have approved for the bundle, as the running server has it.
-async fn approved(common: &Common, inspection: &Inspection) -> Option<Grant> {
-    let server = common.server().ok()?;
-    let path = path(&["bundles", inspection.manifest.name.as_str(), "grant"]);
-    let mut standing = server.get(&path, &[]).await.ok()?;
-    serde_json::from_value(standing.get_mut("grant")?.take()).ok()
+    since_approved: Option<&'a Since>,
 }
 
 /// The page as the running server has it: where no configuration is at hand, and it serves these very bytes.
@@ -144,7 +145,7 @@ pub(super) fn functions(of: &[String]) -> String {
 }
 
 /// The page, for people. Everything that the bundle wrote is escaped.
-fn page(review: &Review, vouching: &str) -> String {
+fn page(review: &Review, vouching: &str, since: Option<&Since>) -> String {
     let mut page = String::new();
     let hash: String = review.hash.chars().take(8).collect();
     let mut head = vec![
@@ -218,6 +219,12 @@ fn page(review: &Review, vouching: &str) -> String {
         );
     }
     let _ = writeln!(page, "\n  cannot: {CANNOT}");
+    if let Some(since) = since {
+        let _ = writeln!(page, "\n  {}", since.head());
+        for one in &since.beyond {
+            let _ = writeln!(page, "    + {one}");
+        }
+    }
     let foreign: Vec<String> = review
         .imports
         .iter()
@@ -300,7 +307,11 @@ mod tests {
             unasked: vec!["connection `old`, read".into()],
             refused: vec!["AL-0414: no\nsecond line".into()],
         };
-        let page = page(&review, "signed by release");
+        let since = Since {
+            revision: 3,
+            beyond: vec!["variable `ledger.*`  in task".into()],
+        };
+        let page = page(&review, "signed by release", Some(&since));
         for part in [
             "ledger 2.3.0   b3:51ac09ff…   1.4 MiB   Rust 1.95\\u{1b}[2J\n",
             "team payments\nsigned by release\n",
@@ -309,6 +320,7 @@ mod tests {
             "POST https://api.bank.example/v1/*  (to \\u{202e}pay)",
             "  granted, but not asked for: connection `old`, read\n",
             "  cannot: open sockets",
+            "\n  since revision 3 of its grant was approved it asks for more:\n    + variable `ledger.*`  in task\n",
             "evil:x/y@1.0.0\\n  unknown to this host (f)\n",
             "    AL-0414: no\n    second line\n",
         ] {

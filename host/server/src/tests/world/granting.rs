@@ -113,6 +113,7 @@ impl Granting for World {
             source: Source::Approved,
             serves: Some(("0.1.0".into(), hash())),
             revision: in_force.map(|row| row.revision),
+            approved: None,
             grant: grant.clone(),
             waiting: Some(WaitingVersion {
                 version: "0.2.0".into(),
