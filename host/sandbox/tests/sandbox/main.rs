@@ -2,6 +2,8 @@
 
 // Marked as tests, so that the lints take them for what they are.
 #[cfg(test)]
+mod authorisation;
+#[cfg(test)]
 mod callbacks;
 #[cfg(test)]
 mod calls;
@@ -11,6 +13,8 @@ mod capabilities;
 mod compiler;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod everywhere;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
