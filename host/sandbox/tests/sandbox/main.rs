@@ -2,6 +2,8 @@
 
 // Marked as tests, so that the lints take them for what they are.
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod authorisation;
 #[cfg(test)]
 mod callbacks;
@@ -17,6 +19,8 @@ mod contract;
 mod everywhere;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod forged;
 #[cfg(test)]
 mod guests;
 #[cfg(test)]

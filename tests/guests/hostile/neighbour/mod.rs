@@ -19,6 +19,9 @@ use crate::{
     victim,
 };
 
+/// Where the host listens, and this team may call.
+const API: &str = "127.0.0.1:18191";
+
 /// Tries to read, and tells the error or the text.
 fn read(path: &str) -> String {
     match fs::read(path) {
@@ -31,6 +34,18 @@ fn read(path: &str) -> String {
 /// and the other bundle's path are asked for by the names that a host on this machine has for them.
 fn files() -> String {
     let mut told = vec![format!("env {}", env::vars().count())];
+    // Where they really are, as somebody may have told.
+    let paths = ask::variable("paths");
+    if paths.lines().count() > 5 {
+        told.push("told where".to_owned());
+    }
+    for path in paths.lines() {
+        told.push(read(path));
+        told.push(read(path.trim_start_matches('/')));
+        told.push(ask::file(
+            fs::write(path, "overwritten").map(|()| "written"),
+        ));
+    }
     let homes = [
         "/home",
         "/root/.airlock",
@@ -134,7 +149,6 @@ fn names() -> String {
 fn api() -> String {
     // `{"alg":"none"}` and an administrator's claims.
     let forged = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIiwicm9sZSI6IkFkbWluIn0.";
-    let server = ask::variable("api.server");
     let mut told = Vec::new();
     for token in [None, Some(""), Some("admin"), Some(forged)] {
         for path in [
@@ -144,7 +158,7 @@ fn api() -> String {
             "/execution/variables/secret",
             "/metrics",
         ] {
-            let answer = ask::http(Scheme::Http, &server, path, token);
+            let answer = ask::http(Scheme::Http, API, path, token);
             told.push(answer.split(' ').next().unwrap_or_default().to_owned());
         }
     }

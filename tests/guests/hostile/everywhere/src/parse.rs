@@ -23,10 +23,10 @@ const TIMETABLES: &[&str] = &[
     "neighbour.xcom",
     "neighbour.daemon",
     "neighbour.kill",
+    "neighbour.exit",
     "cpu.loop",
-    "memory.grow",
+    "memory.huge",
     "stack.recurse",
-    "escapes.everywhere",
 ];
 
 pub(crate) const fn success(return_value: Option<String>) -> Outcome {
@@ -144,6 +144,7 @@ fn asset() -> Asset {
 fn victims() -> Vec<Dag> {
     let mut keeps = dag(crate::victim::DAG, vec![task("keeps", "victim")]);
     keeps.assets = vec![asset()];
+    keeps.description = variables::get("note").ok().flatten();
     let mut listens = dag("victim_listens", vec![task("nothing", "nothing")]);
     listens.assets = vec![asset()];
     listens.asset_condition = vec![ConditionNode::Of(AssetRef::Name(
@@ -172,7 +173,8 @@ pub(crate) fn parse() -> Parsed {
             };
         }
         Ok(Some(name)) => {
-            let mut told = dag("told", vec![task("nothing", "nothing")]);
+            let dag_id = format!("told_{}", name.replace('.', "_"));
+            let mut told = dag(&dag_id, vec![task("nothing", "nothing")]);
             told.description = Some(attack(Phase::Parse, &name));
             vec![told]
         }
