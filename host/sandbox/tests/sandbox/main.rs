@@ -30,6 +30,8 @@ mod loading;
 #[cfg(test)]
 mod parsing;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod synthetic;

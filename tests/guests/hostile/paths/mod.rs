@@ -107,9 +107,8 @@ pub(crate) fn attack(which: &str) -> String {
         "out" => out(),
         "links" => links(),
         "race" => race(),
-        // A pipe that nobody writes to, and one that nobody reads from.
-        "fifo_read" => ask::file(first("/in/fifo")),
-        "fifo_write" => ask::file(fs::write("/out/fifo", "x").map(|()| "written")),
+        // A pipe that nobody writes to yet.
+        "pipe" => ask::file(first("/in/fifo")),
         "device" => format!(
             "{}|{}",
             ask::file(first("/in/zero")),
