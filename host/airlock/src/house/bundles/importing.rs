@@ -107,7 +107,7 @@ impl Shelf {
                 let (count, wrong) = (dags.len(), errors.len());
                 info!(%bundle, version = version.version, dags = count, import_errors = wrong, from_cache, "imported");
                 for error in &errors {
-                    warn!(%bundle, "{}", error.message);
+                    warn!(%bundle, "{}", error.message.escape_debug());
                 }
                 let before = before.into_iter().find(|version| version.active);
                 if before
@@ -118,7 +118,7 @@ impl Shelf {
                 }
             }
             Imported::Refused { error, again } => {
-                warn!(%bundle, "{}", error.message);
+                warn!(%bundle, "{}", error.message.escape_debug());
                 if again {
                     tokio::spawn(Arc::clone(self).pass_again(arrival));
                 }

@@ -75,9 +75,13 @@ impl Phase {
     }
 }
 
-/// Tries it, and tells what came of it.
+/// Tries it, and tells what came of it. What comes after a second point only tells one run from another.
 fn attack(phase: Phase, name: &str) -> String {
-    let (kind, which) = name.split_once('.').unwrap_or((name, ""));
+    let mut parts = name.split('.');
+    let (kind, which) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
     match kind {
         "nothing" => String::from("nothing"),
         "cpu" => cpu::attack(which),
@@ -150,6 +154,11 @@ impl tasks::Guest for Everywhere {
             })),
             "victim" => Ok(victim::keep(&context)),
             "nothing" => Ok(parse::success(None)),
+            // And again, whatever came of it.
+            "retry" => Err(Failure {
+                retry: true,
+                ..failure(attack(Phase::Task, name))
+            }),
             name => match neighbour::outcome(name) {
                 Some(outcome) => Ok(outcome),
                 None => Ok(parse::success(Some(json(&attack(Phase::Task, name))))),

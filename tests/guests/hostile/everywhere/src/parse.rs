@@ -26,7 +26,7 @@ const TIMETABLES: &[&str] = &[
     "neighbour.exit",
     "cpu.loop",
     "memory.huge",
-    "stack.recurse",
+    "escapes.everywhere",
 ];
 
 pub(crate) const fn success(return_value: Option<String>) -> Outcome {
@@ -124,6 +124,9 @@ fn attacks() -> Vec<Dag> {
     told.assets = vec![asset()];
     all.push(told);
     all.push(dag("attack_trigger", vec![task("trigger", "trigger")]));
+    let mut retried = task("retry", "retry");
+    retried.retries = 1_000_000;
+    all.push(dag("attack_retry", vec![retried]));
     let mut heard = dag("attack_callback", vec![task("nothing", "nothing")]);
     heard.callbacks = vec![callback(CallbackKind::DagSuccess)];
     all.push(heard);
