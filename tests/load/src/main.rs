@@ -18,7 +18,7 @@ use figure::{Report, machine};
 
 use measure::{history, host, neighbour, tasks, waiting};
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "start",
     "idle",
     "calendar",

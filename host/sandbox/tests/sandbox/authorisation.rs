@@ -234,6 +234,13 @@ async fn every_function_answers_as_the_page_for_reviewers_says() {
     for (key, line) in stage.world.lines.lock().unwrap().iter() {
         assert_eq!(key.team.as_str(), "own", "{line:?}");
     }
+    // What was denied was looked up nowhere, so that no answer and no time depends on what there is.
+    let asked = stage.world.asked.lock().unwrap().clone();
+    for (team, name) in &asked {
+        let is_granted = name.starts_with("for-") || ["same", "attack.name"].contains(&&**name);
+        assert!(team == "own" && is_granted, "{team} {name}");
+    }
+    assert!(asked.len() > 4, "{asked:?}");
     let sent = stage.world.sent.lock().unwrap().clone();
     let sent: BTreeSet<&str> = sent.iter().map(String::as_str).collect();
     let reached = ["for-task", "for-trigger", "for-callback", "same"];
