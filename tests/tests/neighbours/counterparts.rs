@@ -48,6 +48,10 @@ async fn another_teams_xcoms_and_runs_are_neither_read_nor_heard_of_nor_set_off(
         let (told, ()) = tokio::join!(teams.tries(Phase::Task, &attack), teams.neighbour_runs());
         assert_eq!(told, "\"timed out\"", "{attack}");
     }
+    // A trigger of its own that listens to all three.
+    let attack = "neighbour.hear";
+    let (told, ()) = tokio::join!(teams.tries(Phase::Trigger, attack), teams.neighbour_runs());
+    assert_eq!(told, "\"timed out\"");
     teams.tries(Phase::Task, "neighbour.run").await;
     let events = teams.host.get("/assets/events?limit=100").await;
     let of_beta = json!("attack_task");
@@ -55,7 +59,7 @@ async fn another_teams_xcoms_and_runs_are_neither_read_nor_heard_of_nor_set_off(
         events["asset_events"][0]["source_dag_id"], of_beta,
         "{events}"
     );
-    // The own team's DAGs would have run by now: this one was made later, and has.
+    // A run of the other team's that was made later has ended.
     teams.neighbour_runs().await;
     teams.neighbour_is_untouched().await;
 }

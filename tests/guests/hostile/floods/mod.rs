@@ -29,7 +29,7 @@ pub(crate) fn attack(which: &str) -> String {
         "long_key" => ask::variable(&"k".repeat(1 << 20)),
         "id" => ask::connection(&"i".repeat(9 << 20)),
         "address" => ask::pull(&"d".repeat(9 << 20), "run", "task"),
-        "answer" => "a".repeat(70 << 20),
+        "answer" => "a".repeat(9 << 20),
         "denials" => {
             let all = (0..10_000).map(|number| ask::variable(&format!("guess{number}")));
             let denied = all.filter(|answer| answer.starts_with("denied")).count();
