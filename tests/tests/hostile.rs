@@ -52,7 +52,44 @@ fn bundle(name: &str, source: &Path) -> String {
     )
 }
 
-/// Files that are no bundles at all, each with what is said of it.
+/// What asks for everything.
+fn generous(name: &str) -> String {
+    manifest(name)
+        + "[[request.connection]]\nid = \"bank\"\n[[request.http]]\nurl = \"https://*.example.com/*\"\n"
+}
+
+/// A compiled guest without any `bundle.toml`.
+fn component_of(name: &str) -> Vec<u8> {
+    let file = format!("tests/guests/target/wasm32-wasip2/release/{name}.wasm");
+    std::fs::read(airlock_tests::checkout().join(file)).unwrap()
+}
+
+/// A section of this kind, with its length before it.
+fn sized(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![kind];
+    let mut left = bytes.len();
+    loop {
+        let low = u8::try_from(left & 0x7f).unwrap();
+        left >>= 7;
+        out.push(low | if left > 0 { 0x80 } else { 0 });
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// A `bundle.toml` as it stands in a component.
+fn section(manifest: &str) -> Vec<u8> {
+    let name = airlock_bundle::SECTION.as_bytes();
+    let mut bytes = vec![u8::try_from(name.len()).unwrap()];
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(manifest.as_bytes());
+    sized(0, &bytes)
+}
+
+/// Files that are no bundles at all, or lie about what they are, each with what is said of it.
 fn no_bundles(folder: &Path) -> Vec<(&'static str, &'static [&'static str])> {
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(folder.join(format!("{name}.wasm")), bytes).unwrap()
@@ -65,11 +102,36 @@ fn no_bundles(folder: &Path) -> Vec<(&'static str, &'static [&'static str])> {
     let mut large = b"\0asm\x0d\0\x01\0".to_vec();
     large.resize(64 << 20, 0);
     write("large", &large);
+    // A working component that says two things of what it asks for, or says it where nobody should look.
+    let component = component_of("hostile_tasks");
+    let (narrow, generous_one) = (
+        section(&manifest("two-requests")),
+        section(&generous("two-requests")),
+    );
+    write(
+        "two-requests",
+        &[&*component, &narrow, &generous_one].concat(),
+    );
+    let nested = [b"\0asm\x0d\0\x01\0", &*section(&generous("nested"))].concat();
+    write("nested", &[&*component, &sized(4, &nested)].concat());
+    let module = [b"\0asm\x01\0\0\0", &*section(&generous("inner"))].concat();
+    write("inner", &[&*component, &sized(1, &module)].concat());
+    write(
+        "renamed",
+        &[&*component, &section(&generous("tasks"))].concat(),
+    );
+    let cut = section(&generous("cut"));
+    write("cut", &[&*component, &cut[..cut.len() - 9]].concat());
     vec![
         ("text", &["AL-02", "WebAssembly"]),
         ("core", &["AL-02", "wasm32-wasip2"]),
         ("empty", &["AL-02"]),
         ("large", &["AL-0224", "at most"]),
+        ("two-requests", &["AL-0207"]),
+        ("nested", &["AL-0206"]),
+        ("inner", &["AL-0206"]),
+        ("renamed", &["AL-0241", "`tasks`"]),
+        ("cut", &["AL-02"]),
     ]
 }
 

@@ -19,6 +19,7 @@ use airlock_grant::{
     port::{Connections, Directories, Egress, Variables},
 };
 use airlock_model::{
+    audit::Denied,
     id::RunId,
     log::Level,
     port::{Clock, DenialLog, StoreError, TaskLogs, Xcoms},
@@ -29,7 +30,13 @@ pub(crate) use self::{
     http::Http,
     xcom::Pushed,
 };
-use crate::{bindings::errors, errand::Errand, log::TryLog, metrics::TeamMetrics, reach::Reach};
+use crate::{
+    bindings::errors, call::bounded, errand::Errand, log::TryLog, metrics::TeamMetrics,
+    reach::Reach,
+};
+
+/// What the audit keeps of a guest's own name for something.
+const ITEM_BYTES: usize = 200;
 
 /// What stands behind the adapters.
 #[derive(Clone)]
@@ -81,6 +88,24 @@ impl Standing {
         } else {
             errors::Error::Denied(text)
         }
+    }
+
+    /// A denial that no grant could lift, because of why the instance runs; `item` may hold a guest's words.
+    fn out_of_place(&self, code: &'static str, item: &str, text: &str) -> errors::Error {
+        let text = format!("{code}: {text}");
+        let (effective, caller) = (self.effective(), &self.caller);
+        self.metrics.denials.fetch_add(1, Relaxed);
+        self.log.host(Level::Warn, &text);
+        self.ports.denials.denied(Denied {
+            team: effective.team().clone(),
+            bundle: effective.bundle().name.clone(),
+            code,
+            item: bounded(item, ITEM_BYTES).escape_debug().to_string(),
+            phase: caller.phase.as_str(),
+            dag_id: caller.dag_id.clone(),
+            task_id: caller.task_id.clone(),
+        });
+        errors::Error::Denied(text)
     }
 
     /// A port that cannot answer now. The guest learns that much; the cause is for the log.

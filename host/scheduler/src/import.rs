@@ -20,6 +20,8 @@ use airlock_model::{
     },
 };
 
+use async_trait::async_trait;
+
 use crate::{
     Handle,
     engine::LiveDag,
@@ -60,6 +62,16 @@ pub enum Imported {
     },
 }
 
+/// What a parse depends on besides the bundle's bytes.
+#[async_trait]
+pub trait Inputs: Send + Sync {
+    /// A hash over it, as it is now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn now(&self) -> Result<BundleHash, StoreError>;
+}
+
 /// Imports bundle versions.
 #[derive(Clone)]
 pub struct Importer {
@@ -85,19 +97,20 @@ impl std::fmt::Debug for Importer {
 
 impl Importer {
     /// Imports a version that is loaded in its team's pool, and tells the scheduler of its DAGs. `inputs`
-    /// stands for the variables granted to the parse phase.
+    /// stands for the variables granted to the parse phase, as they are when it is asked. A result is kept only
+    /// if they were the same before and after the parse: which of them it saw, nobody knows otherwise.
     ///
     /// # Errors
     /// When the store fails; nothing has changed then.
     pub async fn import(
         &self,
         version: &BundleVersion,
-        inputs: BundleHash,
+        inputs: &dyn Inputs,
         policy: &ImportPolicy,
     ) -> Result<Imported, StoreError> {
         let key = ParseKey {
             hash: version.hash,
-            inputs,
+            inputs: inputs.now().await?,
         };
         let kept = self.bundles.parse_result(&key).await?;
         let from_cache = kept.is_some();
@@ -113,7 +126,9 @@ impl Importer {
                         dags: parsed.dags,
                         errors: parsed.errors,
                     };
-                    self.bundles.keep_parse_result(&key, &result).await?;
+                    if inputs.now().await? == key.inputs {
+                        self.bundles.keep_parse_result(&key, &result).await?;
+                    }
                     Ok(result)
                 }
                 Err(error) => Err(error),

@@ -18,7 +18,7 @@ use figure::{Report, machine};
 
 use measure::{history, host, neighbour, tasks, waiting};
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "start",
     "idle",
     "calendar",
@@ -28,6 +28,7 @@ const ALL: [&str; 16] = [
     "weather",
     "backfill",
     "neighbour",
+    "siege",
     "fair",
     "history",
     "waiting",
@@ -59,6 +60,7 @@ async fn main() {
             "weather" => tasks::weather(&mut report).await,
             "backfill" => tasks::backfill(&mut report).await,
             "neighbour" => neighbour::neighbour(&mut report).await,
+            "siege" => neighbour::siege(&mut report).await,
             "fair" => neighbour::fair(&mut report).await,
             "history" => history::history(&mut report).await,
             "waiting" => waiting::waiting(&mut report).await,

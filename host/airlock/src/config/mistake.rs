@@ -58,6 +58,9 @@ pub(crate) enum Problem {
     /// A file or folder that is not there now; it may come later.
     #[error("AL-0109: `{}` is not there (yet): nothing is loaded from it until it is", .0.escape_debug())]
     NotThere(String),
+    /// A share with a bundle that no other team has.
+    #[error("AL-0112: no other team has a bundle `{}`: nothing is shared with it", .0.escape_debug())]
+    NoBorrower(String),
     /// A granted directory inside of another one.
     #[error(
         "AL-0111: `{}` and `{}`{whose}, granted at {first}, lie one inside of the other: who may write in the outer one decides what the inner one's path leads to; grant directories that lie side by side, or both with mode \"read\" and to one team",
@@ -78,7 +81,7 @@ pub(crate) enum Problem {
 impl Problem {
     /// Whether the configuration can be used all the same.
     pub(crate) const fn is_warning(&self) -> bool {
-        matches!(self, Self::NotThere(_))
+        matches!(self, Self::NotThere(_) | Self::NoBorrower(_))
     }
 }
 

@@ -124,8 +124,8 @@ fn share() -> Section {
         header: "[[team.share]]",
         doc: "A connection or variable of the team that a bundle of another team may have, if its grant says `from` this team. Repeat the section for each.".to_owned(),
         options: vec![
-            OptionDoc::new("connection", "name", Given::Unset, "\"bank\"", "The connection that is shared; or, instead:"),
-            OptionDoc::new("variable", "name", Given::Unset, "\"ledger.currency\"", "the variable that is shared."),
+            OptionDoc::new("connection", "name", Given::Unset, "\"bank\"", "The connection that is shared."),
+            OptionDoc::new("variable", "name", Given::Unset, "\"ledger.currency\"", "The variable that is shared: one key."),
             OptionDoc::new("bundle", "name", Given::Required, "\"reports\"", "The bundle that it is shared with."),
             OptionDoc::new("dags", "list of texts", Given::Unset, "[\"monthly\"]", "For these DAGs of it only."),
         ],

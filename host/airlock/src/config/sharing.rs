@@ -7,7 +7,7 @@ use super::{mistake::Problem, reader::Reader, team::Team};
 
 /// A `[[team.share]]` as it is written, with where.
 pub(super) struct Written<'a> {
-    share: Share,
+    shares: Vec<Share>,
     reader: Reader<'a>,
 }
 
@@ -21,49 +21,43 @@ pub(super) fn read<'a>(lender: Option<&TeamName>, mut reader: Reader<'a>) -> Opt
     if let Some(Err(wrong)) = &dags {
         reader.mistake("dags", Problem::Value(wrong.to_string()));
     }
-    let what = match (connection, variable) {
-        (Some(id), None) => Shared::Connection(id),
-        (None, Some(key)) => Shared::Variable(key),
-        _ => {
-            let problem = "name what is shared: one of `connection` and `variable`";
-            reader.mistake("", Problem::Value(problem.to_owned()));
-            return None;
-        }
+    let mut what: Vec<Shared> = connection.into_iter().map(Shared::Connection).collect();
+    what.extend(variable.map(Shared::Variable));
+    if what.is_empty() {
+        let problem = "name what is shared: `connection`, `variable`, or both";
+        reader.mistake("", Problem::Value(problem.to_owned()));
+    }
+    let (Some(lender), Some(bundle), Ok(dags)) = (lender, bundle, dags.transpose()) else {
+        reader.finish();
+        return None;
     };
-    let share = Share {
-        lender: lender?.clone(),
+    let shares = what.into_iter().map(|what| Share {
+        lender: lender.clone(),
         what,
-        bundle: bundle?,
-        dags: dags.transpose().ok()?,
-    };
-    Some(Written { share, reader })
+        bundle: bundle.clone(),
+        dags: dags.clone(),
+    });
+    Some(Written {
+        shares: shares.collect(),
+        reader,
+    })
 }
 
-/// All that is shared. A share with a bundle that no other team has is a mistake: it would count for whoever takes
-/// that name.
+/// All that is shared. What is shared with a bundle that no other team has counts for nobody.
 pub(super) fn shares(written: Vec<Written<'_>>, teams: &[Team]) -> Vec<Share> {
-    let mut shares = Vec::with_capacity(written.len());
-    for Written { share, reader } in written {
-        let borrower = teams.iter().find(|team| {
-            let mut bundles = team.bundles.iter();
-            bundles.any(|bundle| bundle.name == share.bundle)
-        });
-        match borrower {
-            None => reader.mistake(
-                "bundle",
-                Problem::Value(format!("there is no bundle `{}`", share.bundle)),
-            ),
-            Some(team) if team.name == share.lender => reader.mistake(
-                "bundle",
-                Problem::Value(format!(
-                    "`{}` is the team's own: it needs no share",
-                    share.bundle
-                )),
-            ),
-            Some(_) => {}
+    let mut all = Vec::with_capacity(written.len());
+    for Written { shares, reader } in written {
+        for share in &shares {
+            let borrows = |team: &Team| {
+                let mut bundles = team.bundles.iter();
+                team.name != share.lender && bundles.any(|bundle| bundle.name == share.bundle)
+            };
+            if !teams.iter().any(borrows) {
+                reader.mistake("bundle", Problem::NoBorrower(share.bundle.to_string()));
+            }
         }
         reader.finish();
-        shares.push(share);
+        all.extend(shares);
     }
-    shares
+    all
 }

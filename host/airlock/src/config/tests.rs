@@ -518,3 +518,39 @@ fn reviewers_have_distinct_names_and_hashes_of_their_tokens() {
         assert_eq!(check(&wrong).len(), 1, "{wrong}");
     }
 }
+
+#[test]
+fn what_is_shared_names_a_thing_and_a_bundle_of_another_team() {
+    let file = |share: &str| {
+        format!(
+            "[[team]]\nname = \"a\"\n[[team.share]]\n{share}[[team.bundle]]\nname = \"own\"\nsource = \"x.wasm\"\n\
+             [[team]]\nname = \"b\"\n[[team.bundle]]\nname = \"reports\"\nsource = \"y.wasm\"\n"
+        )
+    };
+    let good =
+        file("connection = \"bank\"\nvariable = \"k\"\nbundle = \"reports\"\ndags = [\"d\"]\n");
+    let loaded = with_environment(&good, &[]);
+    assert_eq!(loaded.config.shares.len(), 2, "{:?}", loaded.mistakes);
+    for (wrong, code) in [
+        ("bundle = \"reports\"\n", "AL-0104"),
+        ("connection = \"bank\"\n", "AL-0105"),
+        ("connection = \"bank\"\nbundle = \"own\"\n", "AL-0112"),
+        ("connection = \"bank\"\nbundle = \"none\"\n", "AL-0112"),
+        (
+            "connection = \"bank\"\nbundle = \"reports\"\ndags = [\"a b\"]\n",
+            "AL-0104",
+        ),
+        (
+            "connection = \"bank\"\nbundle = \"reports\"\ntasks = [\"t\"]\n",
+            "AL-0103",
+        ),
+    ] {
+        let mistakes = check(&file(wrong));
+        let found = mistakes.iter().filter(|one| !one.contains("AL-0109"));
+        let found: Vec<_> = found.collect();
+        assert!(
+            found.len() == 1 && found[0].contains(code),
+            "{wrong}: {found:?}"
+        );
+    }
+}

@@ -10,8 +10,10 @@ impl variables::Host for Call {
     async fn get(&mut self, key: String) -> Result<Option<String>, Error> {
         let standing = &self.standing;
         if standing.errand == Errand::Timetable {
-            return Err(Error::Denied(
-                "AL-0526: a timetable reaches nothing, so that the same question has the same answer; put what it needs into its fields when the DAG is parsed".to_owned(),
+            return Err(standing.out_of_place(
+                "AL-0526",
+                &format!("variable `{key}`"),
+                "a timetable reaches nothing, so that the same question has the same answer; put what it needs into its fields when the DAG is parsed",
             ));
         }
         let permit = standing

@@ -75,19 +75,18 @@ fn invalid(error: &IdError) -> Error {
     Error::Invalid(error.to_string())
 }
 
-fn only_in_tasks(standing: &Standing) -> Result<(), Error> {
-    match standing.errand {
-        Errand::Task => Ok(()),
-        Errand::Parse | Errand::Timetable => Err(Error::Denied(
-            "AL-0518: there are no XComs while a bundle is parsed; leave this to a task".to_owned(),
-        )),
-        Errand::Trigger => Err(Error::Denied(
-            "AL-0518: a trigger has no XComs; give it what it needs when it is made, and leave the rest to the task that goes on".to_owned(),
-        )),
-        Errand::Callback => Err(Error::Denied(
-            "AL-0518: a callback has no XComs; leave this to a task".to_owned(),
-        )),
-    }
+fn only_in_tasks(standing: &Standing, key: &str) -> Result<(), Error> {
+    let text = match standing.errand {
+        Errand::Task => return Ok(()),
+        Errand::Parse | Errand::Timetable => {
+            "there are no XComs while a bundle is parsed; leave this to a task"
+        }
+        Errand::Trigger => {
+            "a trigger has no XComs; give it what it needs when it is made, and leave the rest to the task that goes on"
+        }
+        Errand::Callback => "a callback has no XComs; leave this to a task",
+    };
+    Err(standing.out_of_place("AL-0518", &format!("XCom `{key}`"), text))
 }
 
 fn address(standing: &Standing, wanted: Address) -> Result<XcomAddress, Error> {
@@ -130,7 +129,7 @@ fn check_key(key: &str) -> Result<(), Error> {
 impl xcom::Host for Call {
     async fn pull(&mut self, wanted: Address) -> Result<Option<String>, Error> {
         let standing = &self.standing;
-        only_in_tasks(standing)?;
+        only_in_tasks(standing, &wanted.key)?;
         let address = address(standing, wanted)?;
         let effective = standing.effective();
         let team = effective.team();
@@ -144,7 +143,7 @@ impl xcom::Host for Call {
     }
 
     fn push(&mut self, key: String, value: String) -> Result<(), Error> {
-        only_in_tasks(&self.standing)?;
+        only_in_tasks(&self.standing, &key)?;
         check_key(&key)?;
         if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&value) {
             return Err(Error::Invalid(format!("the XCom is not JSON: {error}")));

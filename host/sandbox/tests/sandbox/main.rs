@@ -2,6 +2,10 @@
 
 // Marked as tests, so that the lints take them for what they are.
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod authorisation;
+#[cfg(test)]
 mod callbacks;
 #[cfg(test)]
 mod calls;
@@ -12,7 +16,11 @@ mod compiler;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod everywhere;
+#[cfg(test)]
 mod files;
+#[cfg(test)]
+mod forged;
 #[cfg(test)]
 mod frozen;
 #[cfg(test)]
@@ -25,6 +33,8 @@ mod hostile;
 mod loading;
 #[cfg(test)]
 mod parsing;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod regrant;
 #[cfg(test)]

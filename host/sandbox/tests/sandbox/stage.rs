@@ -1,7 +1,7 @@
 //! A sandbox with two teams, and everything around it played by the test.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex,
@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) source: Mutex<HashMap<BundleHash, Sourced>>,
     pub(crate) fetched: AtomicU64,
     pub(crate) denied: Mutex<Vec<Denied>>,
+    /// What was looked up, by team and name.
+    pub(crate) asked: Mutex<BTreeSet<(String, String)>>,
     /// What happens between the check of a directory and its use.
     pub(crate) opened: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// The first variable that is asked for is given only when the test says so.
@@ -87,6 +89,7 @@ impl DenialLog for World {
 impl Variables for World {
     async fn get(&self, permit: Permit<VariableKey>) -> Result<Option<Variable>, StoreError> {
         let name = (permit.team().to_string(), permit.item().to_string());
+        self.asked.lock().unwrap().insert(name.clone());
         if name.1 == "broken" {
             return Err(StoreError::Corrupt("secret detail".into()));
         }
@@ -108,6 +111,7 @@ impl Variables for World {
 impl Connections for World {
     async fn get(&self, permit: Permit<ConnectionId>) -> Result<Option<Connection>, StoreError> {
         let name = (permit.team().to_string(), permit.item().to_string());
+        self.asked.lock().unwrap().insert(name.clone());
         Ok(self.connections.lock().unwrap().get(&name).cloned())
     }
 }

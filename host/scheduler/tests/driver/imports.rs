@@ -1,6 +1,13 @@
 //! Imports, and who hears of them when.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use airlock_model::{
     connection::Pool,
@@ -14,7 +21,10 @@ use airlock_model::{
     },
     state::RunState,
 };
-use airlock_scheduler::{DagPolicy, ImportPolicy, Importer, import::Imported};
+use airlock_scheduler::{
+    DagPolicy, ImportPolicy, Importer,
+    import::{Imported, Inputs},
+};
 use async_trait::async_trait;
 
 use crate::{Bench, chain, memory::Memory, start, value};
@@ -57,7 +67,8 @@ impl BundleStore for Memory {
     async fn parse_result(&self, _: &ParseKey) -> Result<Option<ParseResult>, StoreError> {
         Ok(None)
     }
-    async fn keep_parse_result(&self, _: &ParseKey, _: &ParseResult) -> Result<(), StoreError> {
+    async fn keep_parse_result(&self, key: &ParseKey, _: &ParseResult) -> Result<(), StoreError> {
+        self.kept.lock().unwrap().push(key.clone());
         Ok(())
     }
 }
@@ -123,13 +134,34 @@ fn policy() -> ImportPolicy {
     }
 }
 
+/// Variables that stay as they are.
+struct Same(BundleHash);
+
+#[async_trait]
+impl Inputs for Same {
+    async fn now(&self) -> Result<BundleHash, StoreError> {
+        Ok(self.0)
+    }
+}
+
+/// Variables that are others whenever somebody looks.
+struct Changing(AtomicU8);
+
+#[async_trait]
+impl Inputs for Changing {
+    async fn now(&self) -> Result<BundleHash, StoreError> {
+        let looked = self.0.fetch_add(1, Relaxed);
+        Ok(BundleHash::from_bytes([looked; 32]))
+    }
+}
+
 /// Imports a version, and tells what is wrong with it.
 async fn import(
     importer: &Importer,
     version: &BundleVersion,
     policy: &ImportPolicy,
 ) -> Vec<String> {
-    let imported = importer.import(version, version.hash, policy).await;
+    let imported = importer.import(version, &Same(version.hash), policy).await;
     match imported.unwrap() {
         Imported::Live { errors, .. } => errors.into_iter().map(|e| e.message).collect(),
         Imported::Refused { error, .. } => vec![error.message],
@@ -146,6 +178,23 @@ fn owner(bench: &Bench, dag_id: &str) -> (String, bool) {
     let dags = bench.memory.dags.lock().unwrap();
     let dag = dags.iter().find(|dag| dag.dag_id == id(dag_id)).unwrap();
     (dag.bundle.to_string(), dag.is_stale)
+}
+
+/// Otherwise it would be what the old variables gave, for ever.
+#[tokio::test]
+async fn a_parse_during_which_its_variables_changed_is_not_kept() {
+    let bench = start(1, |_| Some(value("1")));
+    let importer = importer(&bench, &[(2, &["one"])]);
+    let (version, changing) = (version("c", 2), Changing(AtomicU8::new(0)));
+    let imported = importer.import(&version, &changing, &policy()).await;
+    assert!(matches!(imported, Ok(Imported::Live { .. })));
+    assert_eq!(*bench.memory.kept.lock().unwrap(), []);
+    import(&importer, &version, &policy()).await;
+    let key = ParseKey {
+        hash: version.hash,
+        inputs: version.hash,
+    };
+    assert_eq!(*bench.memory.kept.lock().unwrap(), [key]);
 }
 
 #[tokio::test]

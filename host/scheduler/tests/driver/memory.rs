@@ -45,6 +45,8 @@ pub(crate) struct Memory {
     pub(crate) waiting: Mutex<crate::waiting::Rows>,
     /// Refuse the next batch in which a watcher has seen something, as if another host polled it by now.
     pub(crate) taken_over: AtomicBool,
+    /// The parses whose results were kept.
+    pub(crate) kept: Mutex<Vec<airlock_model::port::ParseKey>>,
 }
 
 #[async_trait]

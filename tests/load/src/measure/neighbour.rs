@@ -55,6 +55,80 @@ pub(crate) async fn neighbour(report: &mut Report) {
     report.line("median, times the quiet one", format!("{ratio:.2}"));
 }
 
+/// What is tried at once, again and again.
+const ATTACKS: [&str; 18] = [
+    "cpu.loop",
+    "cpu.regex",
+    "cpu.bulk",
+    "cpu.storm",
+    "cpu.clock_storm",
+    "memory.grow",
+    "memory.huge",
+    "memory.small",
+    "memory.fragments",
+    "stack.recurse",
+    "stack.recurse_in_memory",
+    "floods.log",
+    "floods.print",
+    "floods.message",
+    "floods.denials",
+    "escapes.everywhere",
+    "neighbour.files",
+    "neighbour.kill",
+];
+
+/// A team that tries every attack at once, each again as soon as it was stopped, beside triggers and tasks that begin
+/// anew at once; and another team's chain.
+pub(crate) async fn siege(report: &mut Report) {
+    let folder = TempDir::new().expect("a folder");
+    let manifest = "[bundle]\nname = \"hostile\"\nversion = \"0.1.0\"\n\
+        [[request.connection]]\nid = \"none\"\n[[request.variable]]\nkey = \"none\"\n\
+        [[request.directory]]\npath = \"in\"\n[[request.http]]\nurl = \"https://none.example/*\"\n";
+    let hostile = airlock_tests::guest_with(folder.path(), "hostile_everywhere", manifest);
+    let grants = format!(
+        "[[team.bundle.grant.connection]]\nid = \"none\"\n[[team.bundle.grant.variable]]\nkey = \"none\"\n\
+         [[team.bundle.grant.directory]]\npath = \"in\"\nhost = \"{}\"\n\
+         [[team.bundle.grant.http]]\nurl = \"https://none.example/*\"\n",
+        folder.path().display()
+    );
+    let host = Host::start(&format!(
+        "[scheduler]\nparallelism = 64\nmax_active_runs_per_dag = 64\nmax_active_tasks_per_dag = 64\n\
+         [limits]\ntask_cpu_time = \"2s\"\n{}{}{grants}",
+        noop(),
+        bundle("greedy", "hostile", &hostile)
+    ));
+    chain_steps(&host, 5).await;
+    let sync = disk_sync(&host.home);
+    let quiet = chain_steps(&host, 30).await;
+    host.dag("attack_retry").await;
+    let begin = async |dag: &str, run: String| {
+        let body = json!({"logical_date": null, "dag_run_id": run});
+        host.post(&format!("/dags/{dag}/dagRuns"), body).await;
+    };
+    for attack in ATTACKS {
+        for n in 0..2 {
+            begin("attack_retry", format!("{attack}.{n}")).await;
+        }
+    }
+    for n in 0..8 {
+        begin("attack_task", format!("neighbour.again.{n}")).await;
+        begin("attack_trigger", format!("neighbour.again.{n}")).await;
+    }
+    let tries = async || {
+        let path = "/dags/attack_retry/dagRuns/memory.grow.0/taskInstances";
+        let tried = host.get(path).await["task_instances"][0]["try_number"].as_u64();
+        tried.unwrap_or_default()
+    };
+    host.until("the attacks", async || (tries().await > 3).then_some(()))
+        .await;
+    let beside = chain_steps(&host, 30).await;
+    chain_lines(report, "quiet", &quiet, &sync);
+    report.line("beside a team that tries every attack: per step", &beside);
+    report.line("tries of one of them by the end", tries().await);
+    let ratio = beside.median().as_secs_f64() / quiet.median().as_secs_f64();
+    report.line("median, times the quiet one", format!("{ratio:.2}"));
+}
+
 /// One task of one team, while another has more than a hundred thousand ready.
 pub(crate) async fn fair(report: &mut Report) {
     let host = Host::start(&format!(

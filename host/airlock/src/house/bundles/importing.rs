@@ -16,7 +16,8 @@ use airlock_model::{
         AuditStore, BundleStore, BundleVersion, DagFilter, DagStore, Page, ParseKey, StoreError,
     },
 };
-use airlock_scheduler::import::Imported;
+use airlock_scheduler::import::{Imported, Inputs};
+use async_trait::async_trait;
 use serde_json::json;
 use tracing::{error, info, warn};
 
@@ -30,8 +31,22 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Arrival {
     version: BundleVersion,
     owner: Owner,
-    /// What the parse depends on besides the bytes.
+    /// What the parse depended on besides the bytes when it arrived.
     inputs: BundleHash,
+}
+
+/// The variables that are granted to the parse of a version.
+struct Granted<'a> {
+    shelf: &'a Shelf,
+    rooms: &'a Rooms,
+    version: &'a BundleVersion,
+}
+
+#[async_trait]
+impl Inputs for Granted<'_> {
+    async fn now(&self) -> Result<BundleHash, StoreError> {
+        self.shelf.parse_inputs(self.rooms, self.version).await
+    }
 }
 
 impl Shelf {
@@ -66,11 +81,7 @@ impl Shelf {
         let Some(rooms) = self.rooms.get() else {
             return Ok(());
         };
-        let Arrival {
-            version,
-            owner,
-            inputs,
-        } = &arrival;
+        let Arrival { version, owner, .. } = &arrival;
         let policy = house::policy(&self.config, self.purpose, owner.rules());
         let passing = self.passing.lock().await;
         let current = self.standing(&version.bundle);
@@ -78,7 +89,13 @@ impl Shelf {
             return Ok(());
         }
         let before = self.store.versions(&version.bundle).await?;
-        let imported = rooms.importer.import(version, *inputs, &policy).await?;
+        // As they are when it is this version's turn: they may have changed since it arrived.
+        let inputs = Granted {
+            shelf: self,
+            rooms,
+            version,
+        };
+        let imported = rooms.importer.import(version, &inputs, &policy).await?;
         drop(passing);
         let bundle = &version.bundle;
         match imported {
@@ -90,7 +107,7 @@ impl Shelf {
                 let (count, wrong) = (dags.len(), errors.len());
                 info!(%bundle, version = version.version, dags = count, import_errors = wrong, from_cache, "imported");
                 for error in &errors {
-                    warn!(%bundle, "{}", error.message);
+                    warn!(%bundle, "{}", error.message.escape_debug());
                 }
                 let before = before.into_iter().find(|version| version.active);
                 if before
@@ -101,7 +118,7 @@ impl Shelf {
                 }
             }
             Imported::Refused { error, again } => {
-                warn!(%bundle, "{}", error.message);
+                warn!(%bundle, "{}", error.message.escape_debug());
                 if again {
                     tokio::spawn(Arc::clone(self).pass_again(arrival));
                 }
@@ -192,17 +209,21 @@ impl Shelf {
         version: &BundleVersion,
     ) -> Result<BundleHash, StoreError> {
         let mut hash = blake3::Hasher::new();
-        hash.update(b"airlock parse inputs 1");
+        let mut add = |part: &str| {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        };
+        add("airlock parse inputs 2");
         let standing = self.standing(&version.bundle);
         for permit in standing
             .iter()
             .flat_map(|standing| standing.effective.parse_variables())
         {
+            // That it may be read is told apart from that there is none.
+            add(&permit.item().to_string());
             for variable in rooms.variables.matching(permit).await? {
-                for part in [variable.key.as_str(), variable.value.reveal()] {
-                    hash.update(&(part.len() as u64).to_le_bytes());
-                    hash.update(part.as_bytes());
-                }
+                add(variable.key.as_str());
+                add(variable.value.reveal());
             }
         }
         Ok(BundleHash::from_bytes(*hash.finalize().as_bytes()))

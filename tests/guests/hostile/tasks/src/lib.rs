@@ -216,7 +216,9 @@ fn attack(entry: &str, arguments: &[String]) -> Option<String> {
         }
         "variable" => told(variables::get(argument)),
         "variables" => {
-            let each = arguments.iter().map(|json| told(variables::get(plain(json))));
+            let each = arguments
+                .iter()
+                .map(|json| told(variables::get(plain(json))));
             each.collect::<Vec<_>>().join(" ")
         }
         "connection" => told(connections::get(argument).map(|found| found.map(|c| c.password))),

@@ -1,0 +1,9 @@
+//! A hostile team beside another one, in a real host.
+
+// Marked as tests, so that the lints take them for what they are.
+#[cfg(test)]
+mod counterparts;
+#[cfg(test)]
+mod teams;
+#[cfg(test)]
+mod words;
