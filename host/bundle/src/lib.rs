@@ -1,4 +1,4 @@
-//! Bundles as bytes: what a component file is and claims, and where such files come from.
+//! Bundles as bytes: what a component file is and claims, who vouches for it, and where such files come from.
 //!
 //! A bundle is one WebAssembly component with its `bundle.toml` embedded, named by the BLAKE3 of the final
 //! file. Nothing here runs guest code or decides what a bundle may reach: [`inspect`] reads the bytes, with

@@ -122,7 +122,7 @@ pub struct SigningKey {
 pub enum SignatureError {
     /// There is none.
     #[error(
-        "AL-0250: the bundle `{bundle}` (b3:{hash}) is not signed, and its team requires it; sign what `airlock bundle manifest FILE` prints with a key of the team, and put the signature beside the component as `NAME.wasm{ENDING}`, where Airlock's user can read it"
+        "AL-0250: the bundle `{bundle}` (b3:{hash}) is not signed; sign what `airlock bundle manifest FILE` prints with a key of its team, and put the signature beside the component as `NAME.wasm{ENDING}`, where Airlock's user can read it"
     )]
     Missing {
         /// The bundle.
@@ -142,7 +142,7 @@ pub enum SignatureError {
     Malformed(BundleName),
     /// By somebody whom the team does not know.
     #[error(
-        "AL-0253: the bundle `{0}` is signed with a key that its team does not have; sign it with one of the team's keys, or add the key as a [[team.signing_key]]"
+        "AL-0253: the bundle `{0}` is signed with a key that is none of those that count for it; sign it with one of its team's keys, or add the key as a [[team.signing_key]]"
     )]
     UnknownKey(BundleName),
     /// By a key that counts for nothing any more.

@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Make a key pair to sign bundles with: NAME.key, which is secret, and NAME.pub
     ///
     /// The keys are minisign's. Asks for a password, without which the secret key is of no use.
+    #[command(
+        after_help = "Example:\n  airlock bundle keygen release && airlock bundle sign target/ledger.wasm --key release.key"
+    )]
     Keygen {
         /// Where, without the ending
         name: PathBuf,

@@ -345,6 +345,37 @@ fn hardening_cannot_be_switched_off_and_required() {
 }
 
 #[test]
+fn signing_keys_are_read_and_a_key_stands_once() {
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let key = |name: &str, key: &str| {
+        format!("[[team.signing_key]]\nname = \"{name}\"\nkey = \"{key}\"\n")
+    };
+    let team = "[[team]]\nname = \"payments\"\nrequire_signatures = true\n";
+    let text = format!("{team}{}revoked = true\n", key("release", KEY));
+    let loaded = with_environment(&text, &[]);
+    assert!(loaded.mistakes.is_empty(), "{:?}", loaded.mistakes);
+    let team_read = &loaded.config.teams[0];
+    assert!(team_read.require_signatures && team_read.signing_keys[0].revoked);
+    assert_eq!(team_read.signing_keys[0].key.to_string(), KEY);
+    // A key that is revoked under one name is not to count under another.
+    let text = [
+        team,
+        &key("release", KEY),
+        &key("again", KEY),
+        &key("bad", "RWQ"),
+    ]
+    .concat();
+    let mistakes = check(&text);
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    for (mistake, part) in mistakes
+        .iter()
+        .zip(["stands twice", "no public key of minisign"])
+    {
+        assert!(mistake.contains(part), "{mistake}");
+    }
+}
+
+#[test]
 fn sizes_and_durations_are_read_as_people_write_them() {
     let read = |text: &str| {
         let loaded = with_environment(&format!("[server]\nbody_limit = {text}\n"), &[]);

@@ -30,8 +30,7 @@ fn package(resolve: &Resolve, namespace: &str, name: &str) -> Option<PackageId> 
     found.map(|(id, _)| id)
 }
 
-/// What stands in an interface, each type and function as text of its own, without documentation. What it uses of
-/// another interface is named without that one's version.
+/// What stands in an interface, each type and function as text of its own, without documentation.
 fn items(resolve: &Resolve, interface: InterfaceId) -> BTreeSet<String> {
     let mut printer = WitPrinter::default();
     printer.emit_docs(false);
@@ -40,10 +39,9 @@ fn items(resolve: &Resolve, interface: InterfaceId) -> BTreeSet<String> {
     let mut items = BTreeSet::new();
     let (mut depth, mut item) = (0_usize, String::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let line = line.replace("@0.1.0", "").replace("@0.1.1", "");
         let closed = line.matches('}').count();
         depth = (depth + line.matches('{').count()).saturating_sub(closed);
-        item += &line;
+        item += line;
         item.push('\n');
         if depth == 0 {
             let item = std::mem::take(&mut item);

@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use crate::{Bench, chain, memory::Memory, start, value};
 
 /// What each version of a bundle holds; of none anything is kept.
-struct Parsed(HashMap<BundleHash, Vec<DagSpec>>);
+pub(crate) struct Parsed(pub(crate) HashMap<BundleHash, Vec<DagSpec>>);
 
 #[async_trait]
 impl Parser for Parsed {
@@ -98,7 +98,7 @@ fn id(dag_id: &str) -> DagId {
 }
 
 /// A version of a bundle of the default team; its hash is its number.
-fn version(bundle: &str, number: u8) -> BundleVersion {
+pub(crate) fn version(bundle: &str, number: u8) -> BundleVersion {
     BundleVersion {
         bundle: BundleName::new(bundle).unwrap(),
         team: TeamName::default_team(),
@@ -110,7 +110,7 @@ fn version(bundle: &str, number: u8) -> BundleVersion {
 }
 
 /// An importer for versions by their numbers, with the DAGs that each holds.
-fn importer(bench: &Bench, versions: &[(u8, &[&str])]) -> Importer {
+pub(crate) fn importer(bench: &Bench, versions: &[(u8, &[&str])]) -> Importer {
     let dags = |ids: &[&str]| ids.iter().map(|dag| spec(dag)).collect();
     let parsed = versions
         .iter()
@@ -125,7 +125,7 @@ fn importer(bench: &Bench, versions: &[(u8, &[&str])]) -> Importer {
     }
 }
 
-fn policy() -> ImportPolicy {
+pub(crate) fn policy() -> ImportPolicy {
     ImportPolicy {
         rules: DagPolicy::default(),
         max_active_runs: 16,
@@ -174,7 +174,7 @@ async fn trigger(bench: &Bench, dag_id: &str) -> Result<RunRow, ControlError> {
 }
 
 /// Bundle and staleness of a DAG.
-fn owner(bench: &Bench, dag_id: &str) -> (String, bool) {
+pub(crate) fn owner(bench: &Bench, dag_id: &str) -> (String, bool) {
     let dags = bench.memory.dags.lock().unwrap();
     let dag = dags.iter().find(|dag| dag.dag_id == id(dag_id)).unwrap();
     (dag.bundle.to_string(), dag.is_stale)

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on is to fail"
 )]
 
+mod fuzz;
 mod imports;
 mod memory;
 mod reacting;
