@@ -186,14 +186,6 @@ impl House {
         };
         let (shutdown, asked) = watch::channel(Shutdown::No);
         let scheduler = Scheduler::new(engine, options, ports, channel);
-        let thread = std::thread::Builder::new().name(SCHEDULER_THREAD.into());
-        let (ends, alive) = watch::channel(());
-        thread
-            .spawn(move || {
-                drive(scheduler, asked);
-                drop(ends);
-            })
-            .map_err(HouseError::Thread)?;
         let importer = Importer {
             parser: sandbox.clone(),
             bundles: store.clone(),
@@ -213,6 +205,15 @@ impl House {
             sandbox.clone(),
             capability::Variables::new(vault.clone()),
         );
+        // Not before the shelf is open: runs that go on after a restart ask it for their components at once.
+        let thread = std::thread::Builder::new().name(SCHEDULER_THREAD.into());
+        let (ends, alive) = watch::channel(());
+        thread
+            .spawn(move || {
+                drive(scheduler, asked);
+                drop(ends);
+            })
+            .map_err(HouseError::Thread)?;
         Ok(Self {
             config,
             store,
