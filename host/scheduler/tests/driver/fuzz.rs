@@ -13,7 +13,7 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use crate::{
     Bench,
-    imports::{Parsed, importer, owner, policy, version},
+    imports::{Parsed, Same, importer, owner, policy, version},
     start, value,
 };
 
@@ -138,7 +138,9 @@ async fn fuzz_hostile_definitions_are_imported_or_refused_one_by_one_and_take_no
     let bench = start(1, |_| Some(value("1")));
     let first = importer(&bench, &[(2, &["owned"])]);
     let owner_of = version("first", 2);
-    let imported = first.import(&owner_of, owner_of.hash, &policy()).await;
+    let imported = first
+        .import(&owner_of, &Same(owner_of.hash), &policy())
+        .await;
     assert!(matches!(imported, Ok(Imported::Live { .. })));
     // No schedule makes runs here: what they would be is another test's.
     let policy = ImportPolicy {
@@ -152,7 +154,9 @@ async fn fuzz_hostile_definitions_are_imported_or_refused_one_by_one_and_take_no
         let told = format!("{dags:?}");
         let hostile = version("hostile", 3);
         let importer = of(&bench, dags);
-        let imported = importer.import(&hostile, hostile.hash, &policy).await;
+        let imported = importer
+            .import(&hostile, &Same(hostile.hash), &policy)
+            .await;
         let Ok(Imported::Live { errors, dags, .. }) = imported else {
             panic!("{told}")
         };

@@ -135,7 +135,7 @@ pub(crate) fn policy() -> ImportPolicy {
 }
 
 /// Variables that stay as they are.
-struct Same(BundleHash);
+pub(crate) struct Same(pub(crate) BundleHash);
 
 #[async_trait]
 impl Inputs for Same {
