@@ -1,6 +1,10 @@
 //! What people decide on grants: versions wait for it, come in by it, and lose what they had by it.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where it fails"
+)]
 
 use std::{
     fs,

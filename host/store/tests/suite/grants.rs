@@ -85,7 +85,7 @@ async fn a_proposal_is_kept_as_it_was_made_and_decided_once(fresh: Fresh) {
         .grants(&GrantFilter::default(), Page::ALL)
         .await
         .unwrap();
-    assert_eq!(kept.items, [proposed.clone()]);
+    assert_eq!(kept.items, [proposed]);
     assert!(store.approved_grants().await.unwrap().is_empty());
 
     let approved = decide(store, 1, Verdict::Approve { only: true })
