@@ -165,7 +165,7 @@ fn config(folder: &Path) -> String {
          [[team.bundle.grant.directory]]\npath = \"in\"\nhost = \"{}\"\nmode = \"read\"\n",
         folder.join("in").display()
     );
-    // The same component with nothing granted: it imports what it may not have.
+    // The same component with nothing granted, by the file's own word: it imports what it may not have.
     let ungranted = folder.join("ungranted");
     std::fs::create_dir(&ungranted).unwrap();
     let ungranted = guest_with(
@@ -173,7 +173,7 @@ fn config(folder: &Path) -> String {
         "hostile_tasks",
         &(manifest("ungranted") + TASKS_REQUEST),
     );
-    text + &bundle("ungranted", &ungranted)
+    text + &bundle("ungranted", &ungranted) + "[team.bundle.grant]\n"
 }
 
 async fn import_error(host: &Host, bundle: &str) -> String {

@@ -430,8 +430,12 @@ fn uncommented() -> String {
         .lines()
         .filter(|line| !line.starts_with("# ") && !line.starts_with("#   "))
         .map(|line| line.trim_start_matches('#'))
-        // The one folder and teams exclude each other.
-        .filter(|line| !line.starts_with("[bundles]") && !line.starts_with("folder"))
+        // The one folder and teams exclude each other, and so do a prefix and another team's variable.
+        .filter(|line| {
+            !line.starts_with("[bundles]")
+                && !line.starts_with("folder")
+                && !line.starts_with("from ")
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }
