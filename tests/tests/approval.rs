@@ -409,3 +409,59 @@ async fn one_teams_variable_is_another_teams_bundles_when_both_sides_say_so() {
     // It is shared no more: what was parsed with it is parsed again.
     seen("", "Denied").await;
 }
+
+#[tokio::test]
+async fn that_a_version_waits_is_still_said_when_the_one_that_serves_is_parsed_again() {
+    let home = TempDir::new().unwrap();
+    let manifest = |version: &str, more: &str| {
+        format!(
+            "[bundle]\nname = \"rates\"\nversion = \"{version}\"\n\
+             [[request.variable]]\nkey = \"for_parse\"\nphases = [\"parse\", \"task\"]\n{more}"
+        )
+    };
+    let source = guest_with(
+        home.path(),
+        "hostile_parse_variables",
+        &manifest("1.0.0", ""),
+    );
+    let host = Host::start_in(
+        home.path(),
+        &format!(
+            "[[team]]\nname = \"research\"\n[[team.bundle]]\nname = \"rates\"\nsource = {source:?}\n"
+        ),
+    );
+    let waits = async |version: &str| {
+        host.until(&format!("{version} waits"), async || {
+            let grant = host.cli_json(&["grants", "show", "rates"]);
+            (grant["waiting"]["version"] == version).then_some(())
+        })
+        .await;
+    };
+    waits("1.0.0").await;
+    assert!(
+        host.cli(&["grants", "approve", "rates", "--yes"])
+            .status
+            .success()
+    );
+    host.dag("variables").await;
+    let more = "[[request.variable]]\nkey = \"more\"\n";
+    guest_with(
+        home.path(),
+        "hostile_parse_variables",
+        &manifest("1.1.0", more),
+    );
+    waits("1.1.0").await;
+    let set = ["variables", "set", "for_parse", "new", "--team", "research"];
+    assert!(host.cli(&set).status.success());
+    host.until("the variable is seen", async || {
+        let dag = host.get("/dags/variables/details").await;
+        let description = dag["description"].as_str().unwrap_or_default();
+        description.contains("\"new\"").then_some(())
+    })
+    .await;
+    host.until("the import error is there", async || {
+        let errors = host.get("/importErrors").await.to_string();
+        errors.contains("AL-0260").then_some(())
+    })
+    .await;
+}

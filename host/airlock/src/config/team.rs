@@ -121,6 +121,16 @@ impl<'a> Teams<'a> {
         let scope = name.clone().map_or(Scope::Global, Scope::Team);
         let settings = settings(&mut reader, &scope);
         let signing_keys = signing_keys(&mut reader);
+        let required = reader.take("require_signatures");
+        if signing_keys.is_empty()
+            && required.is_some_and(|node| node.value == Value::Boolean(true))
+        {
+            let problem = "without any `[[team.signing_key]]` this would keep every bundle out; list the team's keys";
+            reader.mistake(
+                "require_signatures",
+                Problem::Contradiction(problem.to_owned()),
+            );
+        }
         let TeamOptions {
             weight,
             require_signatures,

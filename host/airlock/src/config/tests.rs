@@ -589,3 +589,13 @@ fn what_is_shared_names_a_thing_and_a_bundle_of_another_team() {
         );
     }
 }
+
+#[test]
+fn to_require_signatures_without_a_key_is_a_mistake() {
+    let team = "[[team]]\nname = \"payments\"\nrequire_signatures = true\n";
+    let mistakes = check(team);
+    assert!(
+        mistakes.len() == 1 && mistakes[0].contains("AL-0108"),
+        "{mistakes:?}"
+    );
+}

@@ -180,8 +180,10 @@ impl Shelf {
             );
             self.standing(&bundle)
         };
-        let serves =
-            standing.is_some() || self.serve_active(rooms, &waiting.owner, &bundle).await?;
+        // What is said of it says which version serves meanwhile.
+        if standing.is_none() {
+            self.serve_active(rooms, &waiting.owner, &bundle).await?;
+        }
         let filter = GrantFilter {
             team: Some(team.clone()),
             bundle: Some(bundle.clone()),
@@ -201,15 +203,8 @@ impl Shelf {
         }
         let message = self.waits_message(&waiting, &label, rows.first());
         info!(%bundle, version = label.version, "waits for approval");
-        let importer = &rooms.importer;
-        match serves {
-            true => {
-                importer
-                    .refuse(&team, &bundle, Some(label.hash), &message)
-                    .await
-            }
-            false => importer.missing(&team, &bundle, &message).await,
-        }
+        self.keep_out(rooms, &waiting.owner, &bundle, label.hash, message)
+            .await
     }
 
     async fn propose_what_it_needs(

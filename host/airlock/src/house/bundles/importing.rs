@@ -96,8 +96,16 @@ impl Shelf {
             version,
         };
         let imported = rooms.importer.import(version, &inputs, &policy).await?;
-        drop(passing);
         let bundle = &version.bundle;
+        // That a newer one is kept out stays true whatever is imported of the older one.
+        let kept_out = self.kept_out().get(bundle).cloned();
+        if let (Imported::Live { .. }, Some((newer, why))) = (&imported, kept_out) {
+            let importer = &rooms.importer;
+            importer
+                .refuse(&version.team, bundle, Some(newer), &why)
+                .await?;
+        }
+        drop(passing);
         match imported {
             Imported::Live {
                 dags,

@@ -111,13 +111,30 @@ impl Shelf {
             Err(Refusal::Mistake(message)) => {
                 warn!(file = %file.display(), "{message}");
                 if let Some(name) = owner.bundle(file) {
-                    rooms
-                        .importer
-                        .refuse(&owner.team(), &name, Some(hash), &message)
-                        .await?;
+                    self.keep_out(rooms, owner, &name, hash, message).await?;
                 }
                 Ok(None)
             }
+        }
+    }
+
+    /// Notes why a version is kept out, until one comes in. The one before goes on serving, if it may; else the
+    /// bundle's DAGs are stale.
+    pub(super) async fn keep_out(
+        self: &Arc<Self>,
+        rooms: &Rooms,
+        owner: &Owner,
+        bundle: &BundleName,
+        hash: BundleHash,
+        message: String,
+    ) -> Result<(), StoreError> {
+        let (team, importer) = (owner.team(), &rooms.importer);
+        self.kept_out()
+            .insert(bundle.clone(), (hash, message.clone()));
+        if self.standing(bundle).is_some() || self.serve_active(rooms, owner, bundle).await? {
+            importer.refuse(&team, bundle, Some(hash), &message).await
+        } else {
+            importer.missing(&team, bundle, &message).await
         }
     }
 
@@ -146,6 +163,7 @@ impl Shelf {
         let version = inspection.manifest.version.to_string();
         self.stand(rooms, owner, wasm, inspection)?;
         self.forget_waiting(&name);
+        self.kept_out().remove(&name);
         Ok(BundleVersion {
             bundle: name,
             team: owner.team(),

@@ -21,7 +21,7 @@ use std::{
 use airlock_bundle::{Content, Inspection};
 use airlock_capability as capability;
 use airlock_grant::Effective;
-use airlock_model::id::BundleName;
+use airlock_model::id::{BundleHash, BundleName};
 use airlock_sandbox::Sandbox;
 use airlock_scheduler::Importer;
 use airlock_store::Store;
@@ -62,6 +62,8 @@ pub(crate) struct Shelf {
     /// What people approved. Whoever loads a version holds it; it is taken before `standing`.
     decided: Mutex<AllDecided>,
     waiting: Mutex<HashMap<BundleName, Waiting>>,
+    /// Why the newest version of a bundle is kept out, where it is.
+    kept_out: Mutex<HashMap<BundleName, (BundleHash, String)>>,
     /// One decision is made at a time, and in force before the next.
     pub(super) deciding: tokio::sync::Mutex<()>,
     /// One version passes at a time, so that two cannot both find a `dag_id` free.
@@ -84,6 +86,7 @@ impl Shelf {
             standing: Mutex::default(),
             decided: Mutex::default(),
             waiting: Mutex::default(),
+            kept_out: Mutex::default(),
             deciding: tokio::sync::Mutex::default(),
             passing: tokio::sync::Mutex::default(),
         }
@@ -110,6 +113,10 @@ impl Shelf {
 
     fn all_decided(&self) -> MutexGuard<'_, AllDecided> {
         self.decided.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept_out(&self) -> MutexGuard<'_, HashMap<BundleName, (BundleHash, String)>> {
+        self.kept_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<BundleName, Standing>> {

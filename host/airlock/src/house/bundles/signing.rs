@@ -99,11 +99,7 @@ impl Shelf {
             .of_bundle(Some(bundle.clone()))
             .with(&detail);
         self.store.append_audit(&[entry]).await?;
-        let hash = Some(inspection.hash);
-        if self.standing(bundle).is_some() || self.serve_active(rooms, owner, bundle).await? {
-            rooms.importer.refuse(&team, bundle, hash, &message).await
-        } else {
-            rooms.importer.missing(&team, bundle, &message).await
-        }
+        self.keep_out(rooms, owner, bundle, inspection.hash, message)
+            .await
     }
 }
