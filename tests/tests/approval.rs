@@ -445,11 +445,12 @@ async fn that_a_version_waits_is_still_said_when_the_one_that_serves_is_parsed_a
     );
     host.dag("variables").await;
     let more = "[[request.variable]]\nkey = \"more\"\n";
-    guest_with(
+    let newer = guest_with(
         home.path(),
         "hostile_parse_variables",
         &manifest("1.1.0", more),
     );
+    assert_eq!(newer, source);
     waits("1.1.0").await;
     let set = ["variables", "set", "for_parse", "new", "--team", "research"];
     assert!(host.cli(&set).status.success());
