@@ -230,13 +230,19 @@ async fn a_version_that_asks_for_more_waits_while_the_approved_one_serves_and_co
         "granted, and not asked for any more"
     );
 
-    let rows = host.get("/audit?limit=1000").await;
-    let rows = rows["audit"].as_array().unwrap().clone();
-    let mut told: Vec<_> = (rows.iter().rev())
-        .map(|row| row["action"].as_str().unwrap().to_owned())
-        .filter(|action| action.starts_with("grant.") || action.starts_with("bundle."))
-        .collect();
-    told.dedup();
+    // The last row is written when the import is done.
+    let told = host
+        .until("three versions were told to have begun", async || {
+            let rows = host.get("/audit?limit=1000").await;
+            let rows = rows["audit"].as_array().unwrap().clone();
+            let told: Vec<_> = (rows.iter().rev())
+                .map(|row| row["action"].as_str().unwrap().to_owned())
+                .filter(|action| action.starts_with("grant.") || action.starts_with("bundle."))
+                .collect();
+            let begun = told.iter().filter(|action| *action == "bundle.activate");
+            (begun.count() == 3).then_some(told)
+        })
+        .await;
     assert_eq!(
         told,
         [
@@ -249,6 +255,7 @@ async fn a_version_that_asks_for_more_waits_while_the_approved_one_serves_and_co
             "grant.deny",
             "grant.propose",
             "grant.approve",
+            "bundle.activate",
             "bundle.activate",
         ],
     );

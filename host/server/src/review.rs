@@ -26,6 +26,8 @@ pub enum Holding<'a> {
     Automatic(&'a Path),
     /// This team grants it this.
     Granted(&'a TeamName, &'a Grant),
+    /// People approved this for a bundle of this team.
+    Approved(&'a TeamName, &'a Grant),
     /// It is this team's, and what people approved for it is not at hand.
     Undecided(&'a TeamName),
 }
@@ -140,7 +142,9 @@ impl Review {
             team_name: match holding {
                 Holding::Unknown => None,
                 Holding::Automatic(_) => Some(TeamName::default_team().to_string()),
-                Holding::Granted(team, _) | Holding::Undecided(team) => Some(team.to_string()),
+                Holding::Granted(team, _)
+                | Holding::Approved(team, _)
+                | Holding::Undecided(team) => Some(team.to_string()),
             },
             undecided: matches!(holding, Holding::Undecided(_)),
             automatic: matches!(holding, Holding::Automatic(_)),
@@ -176,6 +180,9 @@ fn effective(label: &BundleLabel, request: &Request, holding: Holding<'_>) -> Op
         Holding::Unknown | Holding::Undecided(_) => None,
         Holding::Automatic(folder) => Some(Effective::grant_all(label, request, folder)),
         Holding::Granted(team, grant) => Some(Effective::new(team.clone(), label, request, grant)),
+        Holding::Approved(team, grant) => {
+            Some(Effective::approved(team.clone(), label, request, grant))
+        }
     }
 }
 
@@ -253,7 +260,7 @@ impl Item {
             Some(phases) => {
                 // Without what is narrowed to DAGs or tasks, is it still all there?
                 let for_all = match holding {
-                    Holding::Granted(team, grant) => {
+                    Holding::Granted(team, grant) | Holding::Approved(team, grant) => {
                         in_force(Holding::Granted(team, &without_narrowed(grant)))
                     }
                     other => in_force(other),

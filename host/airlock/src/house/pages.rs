@@ -36,6 +36,9 @@ impl Reviews for Pages {
             Owner::Automatic { .. } => Grant::default(),
         };
         let holding = match &standing.owner {
+            Owner::Configured { team, .. } if standing.owner.is_decided_by_people() => {
+                Holding::Approved(team, &granted)
+            }
             Owner::Configured { team, .. } => Holding::Granted(team, &granted),
             Owner::Automatic { own } => Holding::Automatic(own),
         };

@@ -110,7 +110,8 @@ fn holding<'a>(
     }
     match configured(config, inspection) {
         None => Holding::Unknown,
-        Some((team, _)) => match granted {
+        Some((team, configured)) => match granted {
+            Some(grant) if configured.is_none() => Holding::Approved(team, grant),
             Some(grant) => Holding::Granted(team, grant),
             None => Holding::Undecided(team),
         },

@@ -196,7 +196,17 @@ fn page(grant: &Value) -> String {
     };
     if let Value::String(version) = field(grant, "bundle_version") {
         let hash: String = text(grant, "bundle_hash").chars().take(8).collect();
-        let _ = writeln!(page, "version {} (b3:{hash}…) serves", line(version));
+        let nothing = text(grant, "source") == "approved" && field(grant, "revision").is_null();
+        let without = if nothing {
+            ", and may reach nothing"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            page,
+            "version {} (b3:{hash}…) serves{without}",
+            line(version)
+        );
     }
     for entry in strings(grant, "entries") {
         let _ = writeln!(page, "  {}", line(&entry));

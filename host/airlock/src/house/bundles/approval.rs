@@ -18,7 +18,7 @@ use airlock_model::{
     audit::{Actor, AuditAction, AuditEntry},
     grant::{GrantRow, GrantState, NewGrant},
     id::{BundleHash, BundleName, TeamName},
-    port::{AuditStore, GrantFilter, GrantStore, Page, StoreError},
+    port::{AuditFilter, AuditStore, GrantFilter, GrantStore, Page, StoreError},
     time::Timestamp,
 };
 use serde_json::json;
@@ -219,17 +219,36 @@ impl Shelf {
         let subject = format!("bundle {} {}", label.name, label.version);
         let wants = wider(&waiting.uncovered).iter().map(described);
         let detail = json!({"hash": label.hash, "version": label.version, "beyond": wants.collect::<Vec<_>>()});
-        let entry = AuditEntry::new(now, Actor::Host, AuditAction::BundleWait, &subject)
-            .of_team(Some(team.clone()))
-            .of_bundle(Some(label.name.clone()))
-            .with(&detail);
-        self.store.append_audit(&[entry]).await?;
+        if !self.was_told(&team, label).await? {
+            let entry = AuditEntry::new(now, Actor::Host, AuditAction::BundleWait, &subject)
+                .of_team(Some(team.clone()))
+                .of_bundle(Some(label.name.clone()))
+                .with(&detail);
+            self.store.append_audit(&[entry]).await?;
+        }
         // A proposal that cannot be meant as it stands is a person's to make: only they know the places.
         if unplaced.is_empty() && grant.check().is_ok() {
             let new = new_grant(team, label, &waiting.request, &grant)?;
             self.store.propose_grant(&new, &Actor::Host, now).await?;
         }
         Ok(())
+    }
+
+    /// Whether the audit knows already that this version waits: it is told once, however often it is looked at.
+    async fn was_told(&self, team: &TeamName, label: &BundleLabel) -> Result<bool, StoreError> {
+        let filter = AuditFilter {
+            team: Some(team.clone()),
+            bundle: Some(label.name.clone()),
+            action: Some(AuditAction::BundleWait),
+            since: None,
+        };
+        let newest = Page {
+            offset: 0,
+            limit: 100,
+        };
+        let rows = self.store.audit(&filter, newest).await?.items;
+        let hash = label.hash.to_string();
+        Ok(rows.iter().any(|row| row.entry.detail().contains(&hash)))
     }
 
     /// The import error of a version that waits.
