@@ -6,14 +6,13 @@
 //! has nothing.
 
 use airlock_model::id::BundleHash;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     difference::Difference,
     grant::{ConnectionGrant, DirectoryGrant, Grant, HttpGrant, VariableGrant},
     item::GuestPath,
     phase::{Phase, Phases},
-    request::Request,
+    request::{HttpRequest, Request},
 };
 
 /// A grant that somebody approved.
@@ -85,51 +84,61 @@ impl Approvals {
             Some(current) => (current.grant.clone(), &current.request),
             None => (Grant::default(), &none),
         };
-        let new = |alone: Request| !alone.beyond(approved).is_empty();
+        // The phases in which it is asked for and was not approved: in the others a narrowing is to stay.
+        let new = |alone: Request| {
+            let differences = alone.beyond(approved).into_iter();
+            differences.fold(Phases::NONE, |all, one| all.or(one.phases))
+        };
         for one in &request.connection {
-            let alone = Request {
+            let phases = new(Request {
                 connection: vec![one.clone()],
                 ..Request::default()
-            };
-            if new(alone) {
+            });
+            if !phases.is_empty() {
                 grant.connection.push(ConnectionGrant {
                     id: one.id.clone(),
                     access: one.access,
                     from: None,
-                    phases: narrowed(one.phases, false),
+                    phases: narrowed(phases, false),
                     dags: None,
                     tasks: None,
                 });
             }
         }
         for one in &request.variable {
-            let alone = Request {
+            let phases = new(Request {
                 variable: vec![one.clone()],
                 ..Request::default()
-            };
-            if new(alone) {
+            });
+            if !phases.is_empty() {
                 grant.variable.push(VariableGrant {
                     key: one.key.clone(),
                     from: None,
-                    phases: narrowed(one.phases, true),
+                    phases: narrowed(phases, true),
                     dags: None,
                     tasks: None,
                 });
             }
         }
         for one in &request.http {
-            let alone = Request {
-                http: vec![one.clone()],
-                ..Request::default()
-            };
-            if new(alone) {
-                grant.http.push(HttpGrant {
-                    url: one.url.clone(),
-                    methods: one.methods.clone(),
-                    phases: narrowed(one.phases, false),
-                    dags: None,
-                    tasks: None,
+            for method in &one.methods {
+                let methods = vec![method.clone()];
+                let phases = new(Request {
+                    http: vec![HttpRequest {
+                        methods: methods.clone(),
+                        ..one.clone()
+                    }],
+                    ..Request::default()
                 });
+                if !phases.is_empty() {
+                    grant.http.push(HttpGrant {
+                        url: one.url.clone(),
+                        methods,
+                        phases: narrowed(phases, false),
+                        dags: None,
+                        tasks: None,
+                    });
+                }
             }
         }
         let mut homeless = Vec::new();
@@ -138,7 +147,7 @@ impl Approvals {
                 directory: vec![one.clone()],
                 ..Request::default()
             };
-            if !new(alone) {
+            if new(alone).is_empty() {
                 continue;
             }
             // A directory that is there already is widened where it lies.
@@ -173,7 +182,7 @@ fn narrowed(phases: Phases, parse: bool) -> Option<Phases> {
 }
 
 /// How one grant differs from another, entry by entry; each safe to show.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GrantDifference {
     /// What it has and the other has not.
     pub added: Vec<String>,

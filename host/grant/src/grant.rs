@@ -159,6 +159,9 @@ pub enum GrantError {
         /// How large it is.
         bytes: usize,
     },
+    /// Two entries that cannot both be meant.
+    #[error("AL-0451: this grant contradicts itself: {0}")]
+    Contradictory(String),
     /// A directory without a place.
     #[error(
         "AL-0441: the grant of the directory `{path}` names `{}` on the host, which is not an absolute path; name where it lies from `/` on", shown(&host.to_string_lossy())
@@ -178,9 +181,13 @@ impl Grant {
     /// # Errors
     /// A [`GrantError`].
     pub fn check(&self) -> Result<(), GrantError> {
-        let bytes = serde_json::to_vec(self).map_or(usize::MAX, |json| json.len());
-        if bytes > MAX_GRANT_BYTES {
-            return Err(GrantError::TooLarge { bytes });
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        if json.len() > MAX_GRANT_BYTES {
+            return Err(GrantError::TooLarge { bytes: json.len() });
+        }
+        // What was put together is held against the same rules as what is read.
+        if let Err(wrong) = serde_json::from_slice::<Self>(&json) {
+            return Err(GrantError::Contradictory(wrong.to_string()));
         }
         let mut directories = self.directory.iter();
         match directories.find(|one| !one.host.is_absolute()) {

@@ -161,3 +161,37 @@ fn a_grant_that_nobody_could_read_or_place_is_refused() {
     ));
     assert_eq!(grant(BANK).check(), Ok(()));
 }
+
+#[test]
+fn a_proposal_for_more_phases_or_methods_leaves_the_narrowing_of_the_others() {
+    let mut approvals = approved("", None);
+    let current = approvals.current.as_mut().unwrap();
+    current.request =
+        request("[[connection]]\nid = \"bank\"\n[[http]]\nurl = \"https://api.example/*\"\n");
+    let narrowed = "[[connection]]\nid = \"bank\"\ntasks = [\"pay\"]\n[[http]]\nurl = \"https://api.example/*\"\ntasks = [\"pay\"]\n";
+    current.grant = grant(narrowed);
+    let wants = request(
+        "[[connection]]\nid = \"bank\"\nphases = [\"task\", \"trigger\"]\n\
+         [[http]]\nurl = \"https://api.example/*\"\nmethods = [\"GET\", \"POST\"]\n",
+    );
+    let (proposed, _) = approvals.proposal(&wants);
+    let expected = format!(
+        "{narrowed}[[connection]]\nid = \"bank\"\nphases = [\"trigger\"]\n\
+         [[http]]\nurl = \"https://api.example/*\"\nmethods = [\"POST\"]\nphases = [\"task\"]\n"
+    );
+    assert_eq!(proposed, grant(&expected));
+}
+
+#[test]
+fn a_grant_that_could_not_be_read_again_is_refused() {
+    let mut held = grant("[[connection]]\nid = \"bank\"\nfrom = \"payments\"\n");
+    held.connection.push(ConnectionGrant {
+        from: None,
+        ..held.connection[0].clone()
+    });
+    let refused = held.check().unwrap_err();
+    assert!(
+        refused.to_string().starts_with("AL-0451") && refused.to_string().contains("`bank`"),
+        "{refused}"
+    );
+}

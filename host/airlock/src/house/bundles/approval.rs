@@ -299,7 +299,7 @@ impl Shelf {
         )
     }
 
-    /// This bundle's version has come in: none waits.
+    /// The version that waited has come in, or is not there any more: none waits.
     pub(super) fn forget_waiting(&self, bundle: &BundleName) {
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(bundle);

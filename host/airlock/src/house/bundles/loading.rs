@@ -129,6 +129,10 @@ impl Shelf {
         message: String,
     ) -> Result<(), StoreError> {
         let (team, importer) = (owner.team(), &rooms.importer);
+        if (self.waiting(bundle)).is_some_and(|waiting| waiting.inspection.hash != hash) {
+            // Its file is gone from its place: what nobody has put there is not to come in by an approval.
+            self.forget_waiting(bundle);
+        }
         self.kept_out()
             .insert(bundle.clone(), (hash, message.clone()));
         if self.standing(bundle).is_some() || self.serve_active(rooms, owner, bundle).await? {
