@@ -78,7 +78,26 @@ pub fn examples(team: &str, folder: &Path) -> String {
         )
         .expect("a string takes it");
     }
-    config
+    config + &examples_assets()
+}
+
+/// The grant of all assets of the examples' bundle.
+#[must_use]
+pub fn examples_assets() -> String {
+    let texts = [
+        "prices",
+        "s3://market/*",
+        "rates",
+        "report*",
+        "inbox",
+        "releases",
+        "http://127.0.0.1:18181/*",
+    ];
+    let grant = |name: &str, access: &str| {
+        format!("[[team.bundle.grant.asset]]\nname = \"{name}\"\naccess = \"{access}\"\n")
+    };
+    let both = |name: &&str| grant(name, "consume") + &grant(name, "produce");
+    texts.iter().map(both).collect()
 }
 
 /// A built test guest, with its `bundle.toml` embedded.

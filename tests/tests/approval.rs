@@ -141,7 +141,7 @@ async fn a_version_that_asks_for_more_waits_while_the_approved_one_serves_and_co
     let error = scene.import_error("AL-0260").await;
     for part in [
         "no version serves yet",
-        "connection `granted`, read (task)",
+        "connection `granted`, read in task",
         "airlock grants approve tasks",
     ] {
         assert!(error.contains(part), "{error}");

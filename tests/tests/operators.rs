@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use airlock_tests::{Host, escape, example, guest_with};
+use airlock_tests::{Host, escape, example, examples_assets, guest_with};
 use serde_json::{Value, json};
 
 /// The examples, with the directories that they ask for in this folder, and leave to call an address for which none
@@ -20,10 +20,11 @@ fn configuration(folder: &Path) -> String {
     };
     format!(
         "[callbacks]\ntries = 1\n[[team]]\nname = \"research\"\n[[team.bundle]]\nname = \"examples\"\n\
-         source = \"{}\"\n{}{}[[team.bundle.grant.http]]\nurl = \"http://127.0.0.1:18181/nothing/*\"\nmethods = [\"GET\"]\n",
+         source = \"{}\"\n{}{}[[team.bundle.grant.http]]\nurl = \"http://127.0.0.1:18181/nothing/*\"\nmethods = [\"GET\"]\n{}",
         example("examples").display(),
         directory("inbox", "read"),
         directory("outbox", "read-write"),
+        examples_assets(),
     )
 }
 

@@ -260,6 +260,8 @@ fn work(
         is_latest: true,
         triggering_events: Vec::new(),
         inlet_events: Vec::new(),
+        inlets: Vec::new(),
+        outlets: Vec::new(),
         resume: None,
     })
 }

@@ -9,7 +9,7 @@ use airlock_model::id::BundleHash;
 
 use crate::{
     difference::Difference,
-    grant::{ConnectionGrant, DirectoryGrant, Grant, HttpGrant, VariableGrant},
+    grant::{AssetGrant, ConnectionGrant, DirectoryGrant, Grant, HttpGrant, VariableGrant},
     item::GuestPath,
     phase::{Phase, Phases},
     request::{HttpRequest, Request},
@@ -139,6 +139,20 @@ impl Approvals {
                         tasks: None,
                     });
                 }
+            }
+        }
+        for one in &request.asset {
+            let alone = Request {
+                asset: vec![one.clone()],
+                ..Request::default()
+            };
+            if !new(alone).is_empty() {
+                grant.asset.push(AssetGrant {
+                    name: one.name.clone(),
+                    access: one.access,
+                    dags: None,
+                    tasks: None,
+                });
             }
         }
         let mut homeless = Vec::new();

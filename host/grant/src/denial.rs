@@ -8,7 +8,7 @@ use crate::{
     effective::{BundleLabel, Source},
     http::HttpTarget,
     interface::Kind,
-    item::Access,
+    item::{Access, AssetAccess},
     phase::{Caller, Phase, Phases},
     quote::shown,
     snippet::{self, Entry, Listed},
@@ -25,6 +25,8 @@ pub enum Item {
     Directory(String),
     /// An HTTP call.
     Http(HttpTarget),
+    /// An asset's name or URI or an alias's name, and what was to be done with it.
+    Asset(String, AssetAccess),
 }
 
 impl Item {
@@ -36,6 +38,7 @@ impl Item {
             Self::Connection(..) => Kind::Connection,
             Self::Directory(_) => Kind::Directory,
             Self::Http(_) => Kind::Http,
+            Self::Asset(..) => Kind::Asset,
         }
     }
 }
@@ -50,6 +53,9 @@ impl fmt::Display for Item {
             }
             Self::Directory(path) => write!(f, "directory `{}`", shown(path)),
             Self::Http(target) => f.write_str(&shown(&target.to_string())),
+            Self::Asset(name, access) => {
+                write!(f, "asset `{}`, {}", shown(name), access.as_str())
+            }
         }
     }
 }
@@ -103,6 +109,7 @@ impl Denial {
             (_, Kind::Connection) => "AL-0412",
             (_, Kind::Directory) => "AL-0413",
             (_, Kind::Http) => "AL-0414",
+            (_, Kind::Asset) => "AL-0417",
         }
     }
 
@@ -221,6 +228,10 @@ impl fmt::Display for Denial {
         write!(f, "\n  bundle   {bundle}, team {team}\n  phase    ")?;
         match (caller.phase, &caller.task_id, &caller.dag_id) {
             (Phase::Task, Some(task), Some(dag)) => write!(f, "task `{task}` of DAG `{dag}`")?,
+            (Phase::Parse, Some(task), Some(dag)) => {
+                write!(f, "parse, of task `{task}` of DAG `{dag}`")?;
+            }
+            (Phase::Parse, None, Some(dag)) => write!(f, "parse, of DAG `{dag}`")?,
             (phase @ (Phase::Trigger | Phase::Callback), Some(task), Some(dag)) => {
                 write!(f, "{}, for task `{task}` of DAG `{dag}`", phase.as_str())?;
             }

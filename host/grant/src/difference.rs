@@ -3,26 +3,48 @@
 //! Both are taken apart into single things, each in one phase, and a thing of the one is covered when something
 //! of the other allows all of it. So a request that is written differently and means the same shows no difference.
 
+use std::fmt;
+
 use crate::{
     http::HttpPattern,
     interface::Kind,
-    item::{Access, Mode, VariablePattern},
-    phase::Phases,
+    item::{Access, AssetAccess, Mode},
+    pattern::{AssetPattern, VariablePattern},
+    phase::{Phase, Phases},
     request::Request,
     snippet::Entry,
 };
 
-/// Something that one request asks for and another does not.
+/// Something that one request asks for and another does not; shown, with its phases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// What kind of thing.
     pub kind: Kind,
     /// What exactly, safe to show: ``connection `bank`, read``.
     pub what: String,
-    /// In which phases.
+    /// In which phases; of what [has none](Kind::has_phases), all.
     pub phases: Phases,
     /// Why, in the author's words. Not safe to show as it is.
     pub reason: Option<String>,
+}
+
+impl Difference {
+    /// The words for its phases; none of what [has none](Kind::has_phases).
+    #[must_use]
+    pub fn phase_names(&self) -> Vec<&'static str> {
+        let named = self.phases.iter().filter(|_| self.kind.has_phases());
+        named.map(Phase::as_str).collect()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match self.phase_names().as_slice() {
+            [] => Ok(()),
+            names => write!(f, " in {}", names.join(", ")),
+        }
+    }
 }
 
 /// One thing that is asked for.
@@ -37,6 +59,7 @@ enum What<'a> {
     Connection(&'a str, Access),
     Directory(&'a str, Mode),
     Http(&'a str, &'a HttpPattern),
+    Asset(&'a AssetPattern, AssetAccess),
 }
 
 impl What<'_> {
@@ -52,6 +75,9 @@ impl What<'_> {
             }
             (What::Http(method, own), What::Http(same, other)) => {
                 method == same && other.covers(own)
+            }
+            (What::Asset(own, access), What::Asset(other, same)) => {
+                access == same && other.covers(own)
             }
             _ => false,
         }
@@ -85,6 +111,10 @@ impl What<'_> {
                 let (url, methods) = (url.to_string(), vec![(*method).to_owned()]);
                 (Kind::Http, Entry::Http { url, methods })
             }
+            Self::Asset(name, access) => {
+                let (name, access) = (name.to_string(), *access);
+                (Kind::Asset, Entry::Asset { name, access })
+            }
         }
     }
 }
@@ -117,9 +147,14 @@ fn things(request: &Request) -> Vec<Thing<'_>> {
         let what = What::Directory(one.path.as_str(), one.mode);
         thing(what, one.phases, &one.reason)
     });
+    let assets = request.asset.iter().map(|one| {
+        let what = What::Asset(&one.name, one.access);
+        thing(what, Phases::ALL, &one.reason)
+    });
     http.chain(connections)
         .chain(variables)
         .chain(directories)
+        .chain(assets)
         .collect()
 }
 

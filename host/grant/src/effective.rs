@@ -1,5 +1,6 @@
 //! What a bundle may reach in the end: what it asks for and what it is granted, both of them.
 
+mod assets;
 mod explain;
 mod side;
 
@@ -15,7 +16,8 @@ use crate::{
     grant::Grant,
     http::HttpTarget,
     interface::{self, InForce, Interface, Kind, LinkedInterface, Standing, UngrantedImport},
-    item::{Access, Directory, GuestPath, VariablePattern},
+    item::{Access, Directory, GuestPath},
+    pattern::VariablePattern,
     permit::Permit,
     phase::{Caller, Phase, Phases},
     quote::shown,
@@ -76,7 +78,7 @@ pub struct Effective {
     asked: Side<()>,
     held: Side<HostFolder>,
     source: Source,
-    force: [(Kind, Phases); 4],
+    force: [(Kind, Phases); 5],
 }
 
 impl Effective {
@@ -171,6 +173,12 @@ impl Effective {
         let of = |kind| side::unasked(kind, &self.asked, &self.held);
         let entries = Kind::ALL.into_iter().flat_map(of);
         entries.map(|entry| entry.label()).collect()
+    }
+
+    /// What is granted of a kind, a line each, with for whom it counts where that is not everybody; each safe to show.
+    #[must_use]
+    pub fn granted(&self, kind: Kind) -> Vec<String> {
+        self.held.lines_of(kind)
     }
 
     fn permit<T>(&self, item: T) -> Permit<T> {
@@ -352,7 +360,10 @@ impl Effective {
     fn denial(&self, caller: &Caller, item: Item, why: Why) -> Denial {
         let kind = item.kind();
         let why = match why {
-            Why::NotHeld { .. } if caller.phase == Phase::Parse && kind != Kind::Variable => {
+            Why::NotHeld { .. }
+                if caller.phase == Phase::Parse
+                    && !matches!(kind, Kind::Variable | Kind::Asset) =>
+            {
                 Why::WhileParsing
             }
             why => why,

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use crate::{
     effective::Side,
     http::{HttpPattern, Method},
-    item::{Access, GuestPath, Mode, VariablePattern},
+    item::{Access, AssetAccess, GuestPath, Mode},
+    pattern::{AssetPattern, VariablePattern},
     phase::Phases,
     quote::shown,
     request::{get, outside_parse, twice},
@@ -115,6 +116,22 @@ pub struct HttpGrant {
     pub tasks: Option<Vec<TaskId>>,
 }
 
+/// Assets that are granted. They are settled where DAGs are defined, so that there is no phase to narrow them to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssetGrant {
+    /// One name or URI, or a prefix such as `reports/*`.
+    pub name: AssetPattern,
+    /// What may be done with them.
+    pub access: AssetAccess,
+    /// For these DAGs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dags: Option<Vec<DagId>>,
+    /// For these tasks only, and not for what is a DAG's own: its schedule and its watchers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Vec<TaskId>>,
+}
+
 /// All that one bundle is granted. By default nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +160,9 @@ pub struct Grant {
     /// HTTP calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpGrant>,
+    /// Assets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asset: Vec<AssetGrant>,
 }
 
 /// The largest grant, in bytes of JSON.

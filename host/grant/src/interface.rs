@@ -31,15 +31,18 @@ pub enum Kind {
     Directory,
     /// Outgoing HTTP.
     Http,
+    /// Changes of data that make runs. No interface is imported for them: DAGs name them in their definitions.
+    Asset,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Variable,
         Self::Connection,
         Self::Directory,
         Self::Http,
+        Self::Asset,
     ];
 
     /// The word for it in `[[request.KIND]]` and `[[team.bundle.grant.KIND]]`.
@@ -50,6 +53,7 @@ impl Kind {
             Self::Connection => "connection",
             Self::Directory => "directory",
             Self::Http => "http",
+            Self::Asset => "asset",
         }
     }
 
@@ -61,7 +65,14 @@ impl Kind {
             Self::Connection => "read a connection, its password included",
             Self::Directory => "read and write files",
             Self::Http => "call HTTP",
+            Self::Asset => "change and follow assets",
         }
+    }
+
+    /// Whether it is asked for and granted by phases. Assets are not: they are settled where DAGs are defined.
+    #[must_use]
+    pub const fn has_phases(self) -> bool {
+        !matches!(self, Self::Asset)
     }
 
     pub(crate) const fn noun(self) -> &'static str {
@@ -70,6 +81,7 @@ impl Kind {
             Self::Connection => "a connection",
             Self::Directory => "a directory",
             Self::Http => "an HTTP call",
+            Self::Asset => "an asset",
         }
     }
 
@@ -79,6 +91,7 @@ impl Kind {
             Self::Connection => "connections",
             Self::Directory => "directories",
             Self::Http => "HTTP calls",
+            Self::Asset => "assets",
         }
     }
 }
@@ -350,6 +363,10 @@ pub(crate) fn example(kind: Kind) -> Entry {
         Kind::Http => Entry::Http {
             url: "https://api.example.com/*".to_owned(),
             methods: vec!["GET".to_owned()],
+        },
+        Kind::Asset => Entry::Asset {
+            name: "ASSET_NAME".to_owned(),
+            access: crate::item::AssetAccess::Consume,
         },
     }
 }

@@ -1,8 +1,8 @@
-//! What can be asked for, besides HTTP targets: patterns of variables, access to connections, directories.
+//! What can be asked for, besides HTTP targets and what [patterns](crate::pattern) name: access to connections and
+//! assets, directories.
 
 use std::{fmt, path::Path, sync::Arc};
 
-use airlock_model::id::VariableKey;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::quote::shown;
@@ -19,100 +19,18 @@ pub enum ItemError {
         shown(.0)
     )]
     Variable(String),
+    /// Not an asset's name or URI, nor a prefix.
+    #[error(
+        "`{}` is neither the name or URI of an asset nor a prefix such as `reports/*`: use 1 to 1,500 bytes without control characters and without spaces around them, with a `*` at the end only and something before it",
+        shown(.0)
+    )]
+    Asset(String),
     /// Not a path inside the sandbox.
     #[error(
         "`{}` is not a directory that a guest could see: use a path such as `archive` or `data/in`, without `..`, of at most {MAX_PATH_BYTES} bytes",
         shown(.0)
     )]
     Path(String),
-}
-
-/// Which variables: one key, or all that begin with a prefix (`ledger.*`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum VariablePattern {
-    /// This one.
-    Exact(VariableKey),
-    /// Every one whose key begins with this text, which is not empty.
-    Prefix(String),
-}
-
-impl VariablePattern {
-    /// The key, where it is one and no prefix.
-    #[must_use]
-    pub const fn exact(&self) -> Option<&VariableKey> {
-        match self {
-            Self::Exact(key) => Some(key),
-            Self::Prefix(_) => None,
-        }
-    }
-
-    /// The pattern that `text` writes.
-    ///
-    /// # Errors
-    /// [`ItemError::Variable`].
-    pub fn new(text: &str) -> Result<Self, ItemError> {
-        let wrong = || ItemError::Variable(text.to_owned());
-        match text.strip_suffix('*') {
-            None => VariableKey::new(text).map(Self::Exact).map_err(|_| wrong()),
-            // A prefix is the beginning of a key: it has a key's characters, though it may be `.` or `..`.
-            Some(prefix) => VariableKey::new(format!("{prefix}x"))
-                .ok()
-                .filter(|_| !prefix.is_empty())
-                .map(|_| Self::Prefix(prefix.to_owned()))
-                .ok_or_else(wrong),
-        }
-    }
-
-    /// Whether it names this variable.
-    #[must_use]
-    pub fn matches(&self, key: &str) -> bool {
-        match self {
-            Self::Exact(exact) => exact.as_str() == key,
-            Self::Prefix(prefix) => key.starts_with(prefix.as_str()),
-        }
-    }
-
-    /// Whether it names all that `other` names.
-    pub(crate) fn covers(&self, other: &Self) -> bool {
-        self.and(other).as_ref() == Some(other)
-    }
-
-    /// What both name.
-    pub(crate) fn and(&self, other: &Self) -> Option<Self> {
-        match (self, other) {
-            (Self::Prefix(a), Self::Prefix(b)) => {
-                match (a.starts_with(&**b), b.starts_with(&**a)) {
-                    (true, _) => Some(self.clone()),
-                    (_, true) => Some(other.clone()),
-                    _ => None,
-                }
-            }
-            (Self::Exact(key), pattern) | (pattern, Self::Exact(key)) => pattern
-                .matches(key.as_str())
-                .then(|| Self::Exact(key.clone())),
-        }
-    }
-}
-
-impl fmt::Display for VariablePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(key) => f.write_str(key.as_str()),
-            Self::Prefix(prefix) => write!(f, "{prefix}*"),
-        }
-    }
-}
-impl TryFrom<String> for VariablePattern {
-    type Error = ItemError;
-    fn try_from(text: String) -> Result<Self, ItemError> {
-        Self::new(&text)
-    }
-}
-impl From<VariablePattern> for String {
-    fn from(pattern: VariablePattern) -> Self {
-        pattern.to_string()
-    }
 }
 
 /// What may be done with a connection.
@@ -145,6 +63,27 @@ impl<'de> Deserialize<'de> for Access {
                 "`{}` is no access to a connection: write `read`",
                 shown(other)
             ))),
+        }
+    }
+}
+
+/// What may be done with an asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AssetAccess {
+    /// Its changes make runs, end waits and are seen by tasks.
+    Consume,
+    /// It is changed: by the success of tasks, and by watchers.
+    Produce,
+}
+
+impl AssetAccess {
+    /// The word for it in `bundle.toml` and `airlock.toml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consume => "consume",
+            Self::Produce => "produce",
         }
     }
 }

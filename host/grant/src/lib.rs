@@ -18,6 +18,7 @@ pub mod http;
 mod index;
 mod interface;
 mod item;
+mod pattern;
 mod permit;
 mod phase;
 pub mod port;
@@ -33,15 +34,18 @@ pub use denial::{Denial, Item};
 pub use difference::Difference;
 pub use effective::{BundleLabel, Effective, Explanation, Source};
 pub use grant::{
-    ConnectionGrant, DirectoryGrant, Grant, GrantError, HttpGrant, MAX_GRANT_BYTES, VariableGrant,
+    AssetGrant, ConnectionGrant, DirectoryGrant, Grant, GrantError, HttpGrant, MAX_GRANT_BYTES,
+    VariableGrant,
 };
 pub use interface::{
     ImportName, Interface, Kind, LinkedInterface, Standing, UngrantedImport, interface, interfaces,
 };
-pub use item::{Access, Directory, GuestPath, ItemError, Mode, VariablePattern};
+pub use item::{Access, AssetAccess, Directory, GuestPath, ItemError, Mode};
+pub use pattern::{AssetName, AssetPattern, Name, Pattern, VariablePattern};
 pub use permit::Permit;
 pub use phase::{Caller, Phase, Phases};
 pub use request::{
-    ConnectionRequest, DirectoryRequest, HttpRequest, Request, RequestError, VariableRequest,
+    AssetRequest, ConnectionRequest, DirectoryRequest, HttpRequest, Request, RequestError,
+    VariableRequest,
 };
 pub use share::{Share, Shared};

@@ -12,9 +12,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::{
-    effective::Effective,
-    http::HttpTarget,
-    item::{Directory, VariablePattern},
+    effective::Effective, http::HttpTarget, item::Directory, pattern::VariablePattern,
     permit::Permit,
 };
 

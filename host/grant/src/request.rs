@@ -5,7 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     http::{HttpPattern, Method},
-    item::{Access, GuestPath, Mode, VariablePattern},
+    item::{Access, AssetAccess, GuestPath, Mode},
+    pattern::{AssetPattern, VariablePattern},
     phase::{Phase, Phases},
     rule::Narrowing,
 };
@@ -80,6 +81,19 @@ pub struct HttpRequest {
     pub phases: Phases,
 }
 
+/// Assets that are asked for. They are settled where DAGs are defined, so that there is no phase to narrow them to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssetRequest {
+    /// One name or URI, or a prefix such as `reports/*`.
+    pub name: AssetPattern,
+    /// What is to be done with them.
+    pub access: AssetAccess,
+    /// Why, for the reviewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// All that a bundle asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +114,9 @@ pub struct Request {
     /// HTTP calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpRequest>,
+    /// Assets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asset: Vec<AssetRequest>,
 }
 
 impl Request {

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 
-use airlock_model::id::{DagId, TaskId, VariableKey};
+use airlock_model::id::{DagId, TaskId};
 
 use crate::{
     http::{HttpIndex, HttpPattern, HttpTarget, Method},
     index::{Prefixes, Scoped},
-    item::VariablePattern,
+    item::AssetAccess,
+    pattern::{AssetName, AssetPattern, Name, Pattern},
     phase::{Caller, Phase, Phases},
 };
 
@@ -41,6 +42,15 @@ impl Narrowing {
         }
         Self {
             phases,
+            dags: dags.cloned(),
+            tasks: tasks.cloned(),
+        }
+    }
+
+    /// Of what is settled where DAGs are defined, and so counts whatever the phase.
+    pub(crate) fn of_definitions(dags: Option<&Vec<DagId>>, tasks: Option<&Vec<TaskId>>) -> Self {
+        Self {
+            phases: Phases::ALL,
             dags: dags.cloned(),
             tasks: tasks.cloned(),
         }
@@ -94,7 +104,7 @@ impl Narrowing {
             true => Phases::ALL,
             false => Phases::ALL.without(Phase::Parse),
         };
-        if self.phases != whole {
+        if !whole.except(self.phases).is_empty() {
             let phases: Vec<&str> = self.phases.iter().map(Phase::as_str).collect();
             parts.push(format!("phase {}", phases.join(", ")));
         }
@@ -182,53 +192,94 @@ impl<V> Table<V> {
     }
 }
 
-/// Variables: looked up by key, then by the prefixes that it has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Variables {
-    exact: Table<VariableKey>,
+/// Patterns: looked up by name, then by the prefixes that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Patterns<T> {
+    exact: Table<T>,
     prefixes: Vec<(String, Narrowing)>,
     found: Prefixes<Scoped<()>>,
 }
 
-/// How a variable is allowed.
+impl<T> Default for Patterns<T> {
+    fn default() -> Self {
+        Self {
+            exact: Table::default(),
+            prefixes: Vec::new(),
+            found: Prefixes::default(),
+        }
+    }
+}
+
+/// How something is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ByName<'a> {
-    /// By its key.
-    Exactly(&'a VariableKey),
-    /// By the beginning of its key.
+pub(crate) enum ByName<N> {
+    /// By its name.
+    Exactly(N),
+    /// By the beginning of its name.
     Prefix,
 }
 
-impl Variables {
-    pub(crate) fn add(&mut self, pattern: &VariablePattern, narrowing: Narrowing) {
+impl<T: Name> Patterns<T> {
+    pub(crate) fn add(&mut self, pattern: &Pattern<T>, narrowing: Narrowing) {
         match pattern {
-            VariablePattern::Exact(key) => self.exact.add(key.as_str(), narrowing, key.clone()),
-            VariablePattern::Prefix(prefix) => {
+            Pattern::Exact(name) => self.exact.add(name.as_ref(), narrowing, name.clone()),
+            Pattern::Prefix(prefix) => {
                 self.found.at(prefix).add(&narrowing, ());
                 self.prefixes.push((prefix.clone(), narrowing));
             }
         }
     }
 
-    pub(crate) fn find(&self, key: &str, caller: &Caller) -> Option<ByName<'_>> {
-        if let Some(key) = self.exact.find(key, caller, |_| true) {
-            return Some(ByName::Exactly(key));
+    pub(crate) fn find(&self, name: &str, caller: &Caller) -> Option<ByName<&T>> {
+        if let Some(name) = self.exact.find(name, caller, |_| true) {
+            return Some(ByName::Exactly(name));
         }
-        let mut prefixes = self.found.of(key);
+        let mut prefixes = self.found.of(name);
         prefixes
             .any(|scoped| scoped.find(caller, |()| true).is_some())
             .then_some(ByName::Prefix)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (VariablePattern, &Narrowing)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Pattern<T>, &Narrowing)> {
         let exact = self.exact.iter();
-        let exact =
-            exact.map(|(_, narrowing, key)| (VariablePattern::Exact(key.clone()), narrowing));
+        let exact = exact.map(|(_, narrowing, name)| (Pattern::Exact(name.clone()), narrowing));
         let prefixes = self
             .prefixes
             .iter()
-            .map(|(prefix, narrowing)| (VariablePattern::Prefix(prefix.clone()), narrowing));
+            .map(|(prefix, narrowing)| (Pattern::Prefix(prefix.clone()), narrowing));
         exact.chain(prefixes)
+    }
+}
+
+/// Assets, by what may be done with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Assets {
+    consumed: Patterns<AssetName>,
+    produced: Patterns<AssetName>,
+}
+
+impl Assets {
+    pub(crate) fn add(&mut self, pattern: &AssetPattern, access: AssetAccess, to: Narrowing) {
+        match access {
+            AssetAccess::Consume => self.consumed.add(pattern, to),
+            AssetAccess::Produce => self.produced.add(pattern, to),
+        }
+    }
+
+    pub(crate) const fn of(&self, access: AssetAccess) -> &Patterns<AssetName> {
+        match access {
+            AssetAccess::Consume => &self.consumed,
+            AssetAccess::Produce => &self.produced,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AssetPattern, AssetAccess, &Narrowing)> {
+        [AssetAccess::Consume, AssetAccess::Produce]
+            .into_iter()
+            .flat_map(|access| {
+                let patterns = self.of(access).iter();
+                patterns.map(move |(pattern, narrowing)| (pattern, access, narrowing))
+            })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use airlock_model::id::TeamName;
 
 use crate::{
-    item::{Access, Mode},
+    item::{Access, AssetAccess, Mode},
     phase::{Caller, Phase, Phases},
     quote::{shown, toml_array, toml_string},
 };
@@ -30,6 +30,10 @@ pub(crate) enum Entry {
         url: String,
         methods: Vec<String>,
     },
+    Asset {
+        name: String,
+        access: AssetAccess,
+    },
 }
 
 impl Entry {
@@ -39,6 +43,7 @@ impl Entry {
             Self::Connection { .. } => "connection",
             Self::Directory { .. } => "directory",
             Self::Http { .. } => "http",
+            Self::Asset { .. } => "asset",
         }
     }
 
@@ -63,13 +68,23 @@ impl Entry {
                 toml_string(url),
                 toml_array(methods.iter().map(String::as_str))
             ),
+            Self::Asset { name, access } => format!(
+                "name = {}\naccess = {}\n",
+                toml_string(name),
+                toml_string(access.as_str())
+            ),
         }
+    }
+
+    /// Whether both files narrow it to phases.
+    const fn has_phases(&self) -> bool {
+        !matches!(self, Self::Asset { .. })
     }
 
     /// The table for `bundle.toml`.
     pub(crate) fn request(&self, phases: Phases) -> String {
         let mut text = format!("[[request.{}]]\n{}", self.kind(), self.lines());
-        if phases != Phases::only(Phase::Task) {
+        if self.has_phases() && phases != Phases::only(Phase::Task) {
             let phases = toml_array(phases.iter().map(Phase::as_str));
             let _ = writeln!(text, "phases = {phases}");
         }
@@ -83,7 +98,9 @@ impl Entry {
             text.push_str("host = \"/path/on/this/host\"\n");
         }
         if let Some(caller) = narrowed_to {
-            let _ = writeln!(text, "phases = {}", toml_array([caller.phase.as_str()]));
+            if self.has_phases() {
+                let _ = writeln!(text, "phases = {}", toml_array([caller.phase.as_str()]));
+            }
             if let Some(dag_id) = &caller.dag_id {
                 let _ = writeln!(text, "dags = {}", toml_array([dag_id.as_str()]));
             }
@@ -110,6 +127,7 @@ impl Entry {
                 format!("directory `{}`, {}", shown(path), mode.as_str())
             }
             Self::Http { url, methods } => format!("{} {}", shown(&methods.join(", ")), shown(url)),
+            Self::Asset { name, access } => format!("asset `{}`, {}", shown(name), access.as_str()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{alloc::System, path::Path};
 
-use airlock_grant::{Access, BundleLabel, Caller, Effective, HttpTarget, Request};
+use airlock_grant::{Access, AssetAccess, BundleLabel, Caller, Effective, HttpTarget, Request};
 use airlock_model::id::{BundleHash, BundleName, DagId, TaskId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -30,6 +30,9 @@ fn what_is_granted_is_allowed_without_an_allocation() {
         path = "archive/in"
         [[request.http]]
         url = "https://*.example.com/v1/*"
+        [[request.asset]]
+        name = "reports/*"
+        access = "produce"
     "#;
     let request = Request::from_bundle_toml(asks).unwrap();
     let label = BundleLabel {
@@ -56,6 +59,15 @@ fn what_is_granted_is_allowed_without_an_allocation() {
         (
             "an HTTP call",
             allocations(|| effective.http(&caller, target).unwrap()),
+        ),
+        (
+            "an asset",
+            allocations(|| {
+                let name = "reports/2024";
+                effective
+                    .asset(&caller, name, AssetAccess::Produce)
+                    .unwrap();
+            }),
         ),
     ] {
         assert_eq!(count, 0, "{what}");

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use airlock_grant::{BundleLabel, Caller, Effective, Grant, Phase, Request};
+use airlock_grant::{AssetAccess, BundleLabel, Caller, Effective, Grant, Phase, Request};
 use airlock_model::id::{BundleHash, BundleName, TeamName};
 use proptest::prelude::*;
 
@@ -16,6 +16,7 @@ fn table() -> impl Strategy<Value = String> {
         "connection",
         "directory",
         "http",
+        "asset",
         "variables",
         "grant",
         "",
@@ -30,6 +31,10 @@ fn table() -> impl Strategy<Value = String> {
         "id = \"../bank\"",
         "access = \"read\"",
         "access = \"write\"",
+        "access = \"produce\"",
+        "name = \"reports/*\"",
+        "name = \" a\"",
+        "name = \"*\"",
         "path = \"in\"",
         "path = \"../in\"",
         "path = \"/\"",
@@ -94,6 +99,11 @@ fn allowed(effective: &Effective) -> Vec<String> {
     for path in ["in", "../in", "/", "in/", ""] {
         if effective.directory(&caller, path).is_ok() {
             allowed.push(format!("directory {path}"));
+        }
+    }
+    for name in ["reports/daily", "other", ""] {
+        if effective.asset(&caller, name, AssetAccess::Produce).is_ok() {
+            allowed.push(format!("asset {name}"));
         }
     }
     allowed

@@ -469,6 +469,8 @@ fn work(effective: &Effective) -> Work {
         is_latest: true,
         triggering_events: Vec::new(),
         inlet_events: Vec::new(),
+        inlets: Vec::new(),
+        outlets: Vec::new(),
         resume: None,
     }
 }

@@ -78,7 +78,7 @@ impl Standing {
     }
 
     /// A denial, told to the guest, the log, the audit and the figures.
-    fn denied(&self, denial: &Denial) -> errors::Error {
+    pub(crate) fn denied(&self, denial: &Denial) -> errors::Error {
         let text = denial.to_string();
         self.metrics.denials.fetch_add(1, Relaxed);
         self.log.host(Level::Warn, &text);

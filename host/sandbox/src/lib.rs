@@ -10,6 +10,7 @@
 //! [`airlock_model::port::CallbackRunner`].
 
 mod adapter;
+mod assets;
 mod bindings;
 mod budget;
 mod cache;

@@ -1,6 +1,6 @@
 //! The parse phase: DAG definitions, turned from the border's records into the model's.
 //!
-//! Nothing is judged here but how much it is. Whether a definition makes sense is for the model to say,
+//! Nothing is judged here but how much it is, and whether its [assets](crate::assets) are granted. Whether a definition makes sense is for the model to say,
 //! which reports all mistakes of all DAGs at once. What the model has no room for becomes an error of its
 //! DAG: a time that no calendar can show, an asset condition that is no tree, and a watcher that waits for what
 //! cannot be.
@@ -56,7 +56,10 @@ pub(crate) async fn run(
         let dag_id = definition.dag_id.clone();
         let place = definition.location.clone().map(location);
         match dag(definition) {
-            Ok(dag) => dags.push(dag),
+            Ok(dag) => match standing.defined(dag) {
+                Ok(dag) => dags.push(dag),
+                Err(denied) => errors.extend(denied),
+            },
             Err(error) => errors.push(SpecError {
                 dag_id: Some(dag_id),
                 message: error.to_string(),

@@ -42,6 +42,9 @@ pub(crate) async fn run(
     files: bool,
     work: &Work,
 ) -> Outcome {
+    if let Err(denied) = standing.inlets_and_outlets(work) {
+        return Outcome::Failed(denied);
+    }
     let timeout: Option<Duration> = work.execution_timeout;
     let answer = call::run(room, standing, files, timeout, async |store| {
         let instance = bundle.instantiate_async(&mut *store).await?;
@@ -59,7 +62,7 @@ pub(crate) async fn run(
     match answer {
         Ok((Ok(task_phase::Outcome::Success(success)), pushed)) => {
             let most = room.limits.xcom_bytes;
-            succeeded(standing, success, pushed, most).unwrap_or_else(Outcome::Failed)
+            succeeded(standing, work, success, pushed, most).unwrap_or_else(Outcome::Failed)
         }
         Ok((Ok(task_phase::Outcome::Rescheduled(at)), _)) => match Timestamp::from_micros(at) {
             Ok(at) => Outcome::Rescheduled { at },
@@ -152,6 +155,7 @@ const fn wrong(message: String) -> Failure {
 
 fn succeeded(
     standing: &Standing,
+    work: &Work,
     success: task_phase::Success,
     pushed: Pushed,
     most: usize,
@@ -185,7 +189,7 @@ fn succeeded(
     if told > most || success.outlet_events.len() > EVENTS {
         return Err(reached(Reached::outlet_events(most, EVENTS)));
     }
-    let events = success
+    let events: Vec<OutletEvent> = success
         .outlet_events
         .into_iter()
         .map(|event| {
@@ -198,6 +202,7 @@ fn succeeded(
             })
         })
         .collect::<Result<_, Failure>>()?;
+    standing.changes(work, &events)?;
     let downstream = match success.downstream {
         task_phase::Downstream::Free => Downstream::Free,
         task_phase::Downstream::Follow(ids) => Downstream::Follow(
@@ -233,6 +238,7 @@ fn deferred(
             ..wrong(reached.message)
         });
     }
+    standing.deferred_until(&trigger)?;
     // What a try has learned in confidence is kept no more than what it returns.
     let masked = |json: &str, what| {
         let masked = standing.log.mask_json(json);

@@ -90,7 +90,10 @@ pub(crate) async fn run(
                 standing,
                 state_bytes: room.limits.trigger_state_bytes,
                 event_bytes: room.limits.xcom_bytes,
-                watches: matches!(row.owner, TriggerOwner::Watcher { .. }),
+                watches: match &row.owner {
+                    TriggerOwner::Watcher { asset, .. } => Some(asset),
+                    TriggerOwner::Task { .. } => None,
+                },
             };
             answer.understood(told)
         }
@@ -150,7 +153,8 @@ struct Answer<'a> {
     standing: &'a Standing,
     state_bytes: usize,
     event_bytes: usize,
-    watches: bool,
+    /// The asset, of a watcher.
+    watches: Option<&'a str>,
 }
 
 impl Answer<'_> {
@@ -160,17 +164,26 @@ impl Answer<'_> {
                 Err(limit(Reached::fired(self.event_bytes)))
             }
             wit::Polled::Fired(value) => {
+                self.may_change()?;
                 Ok(Polled::Fired(self.json(&value, "what the trigger fired with")?))
             }
             wit::Polled::Waiting(pause) => Ok(Polled::Waiting(self.pause(pause)?)),
-            wit::Polled::Seen(_) if !self.watches => Err(over(
+            wit::Polled::Seen(_) if self.watches.is_none() => Err(over(
                 "AL-0562: the trigger of a task tells of changes and goes on, which only a watcher may; fire instead".to_owned(),
             )),
             wit::Polled::Seen(seen) => {
+                self.may_change()?;
                 let events = self.sightings(seen.events)?;
                 Ok(Polled::Seen(events, self.pause(seen.next)?))
             }
         }
+    }
+
+    /// Of a watcher: what it tells changes its asset.
+    fn may_change(&self) -> Result<(), Failure> {
+        let asset = self.watches.iter();
+        let mut decisions = asset.map(|asset| self.standing.watched(asset));
+        decisions.try_for_each(|decision| decision.map_err(over))
     }
 
     fn json(&self, json: &str, what: &str) -> Result<String, Failure> {
@@ -191,6 +204,9 @@ impl Answer<'_> {
             .map(waits::host_event)
             .collect::<Result<Vec<_>, _>>()
             .map_err(unfit)?;
+        on.iter()
+            .try_for_each(|event| self.standing.awaited(event))
+            .map_err(over)?;
         let kept = pause.state.len() + on.iter().map(waits::event_bytes).sum::<usize>();
         if kept > self.state_bytes {
             return Err(limit(Reached::wait(self.state_bytes)));

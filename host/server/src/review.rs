@@ -246,6 +246,18 @@ fn items(request: &Request) -> Vec<Item> {
             },
         });
     }
+    for one in &request.asset {
+        items.push(Item {
+            kind: Kind::Asset,
+            asks_for: format!("{} ({})", one.name, one.access.as_str()),
+            reason: one.reason.clone(),
+            phases: Phases::ALL,
+            alone: Request {
+                asset: vec![one.clone()],
+                ..Request::default()
+            },
+        });
+    }
     items
 }
 
@@ -278,7 +290,10 @@ impl Item {
             asks_for: self.asks_for,
             reason: self.reason,
             granted,
-            phases: phases.iter().map(|p| p.as_str().to_owned()).collect(),
+            phases: match self.kind.has_phases() {
+                true => phases.iter().map(|p| p.as_str().to_owned()).collect(),
+                false => Vec::new(),
+            },
         }
     }
 }
@@ -297,6 +312,9 @@ fn without_narrowed(grant: &Grant) -> Grant {
         .retain(|one| one.dags.is_none() && one.tasks.is_none());
     grant
         .http
+        .retain(|one| one.dags.is_none() && one.tasks.is_none());
+    grant
+        .asset
         .retain(|one| one.dags.is_none() && one.tasks.is_none());
     grant
 }

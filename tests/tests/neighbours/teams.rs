@@ -41,6 +41,9 @@ pub(crate) struct Teams {
     runs: std::cell::Cell<u32>,
 }
 
+const CONSUMED: &str = "asset]]\nname = \"ledger\"\naccess = \"consume\"";
+const PRODUCED: &str = "asset]]\nname = \"ledger\"\naccess = \"produce\"";
+
 fn manifest(name: &str) -> String {
     let all = "phases = [\"parse\", \"task\", \"trigger\", \"callback\"]";
     let some = "phases = [\"task\", \"trigger\", \"callback\"]";
@@ -53,7 +56,9 @@ fn manifest(name: &str) -> String {
          [[request.connection]]\nid = \"bank\"\n{some}\n\
          [[request.connection]]\nid = \"own\"\n{some}\n\
          [[request.directory]]\npath = \"own\"\nmode = \"read-write\"\n{some}\n\
-         [[request.http]]\nurl = \"http://{LISTEN}/*\"\nmethods = [\"GET\"]\n{some}\n"
+         [[request.http]]\nurl = \"http://{LISTEN}/*\"\nmethods = [\"GET\"]\n{some}\n\
+         [[request.asset]]\nname = \"ledger\"\naccess = \"consume\"\n\
+         [[request.asset]]\nname = \"ledger\"\naccess = \"produce\"\n"
     )
 }
 
@@ -96,6 +101,8 @@ impl Teams {
                 "connection]]\nid = \"bank\"",
                 &directory(&kept),
                 &http,
+                CONSUMED,
+                PRODUCED,
             ],
         ) + &format!(
             "[[team.connection]]\nid = \"bank\"\nconn_type = \"http\"\npassword = \"{PASSWORD}\"\n\
@@ -112,6 +119,9 @@ impl Teams {
                 "connection]]\nid = \"own\"",
                 &directory(&own),
                 &http,
+                // By the other's name: what it gets is an asset of its own team's.
+                CONSUMED,
+                PRODUCED,
             ],
         );
         let host = Host::start_in(

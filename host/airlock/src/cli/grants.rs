@@ -60,7 +60,7 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  airlock grants explain ledger --dag payments_daily --task pay --http https://evil.example\n  airlock grants explain ledger --variable ledger.currency --phase parse\n  airlock grants explain ledger --http https://api.bank.example/v1/pay --method POST"
     )]
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
 }
 
 pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, CliError> {
@@ -72,7 +72,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode, C
         Command::Approve(command) => decision::approve(common, command).await?,
         Command::Deny(command) => decision::deny(common, command).await?,
         Command::Revoke(command) => decision::revoke(common, command).await?,
-        Command::Explain(command) => return explain::run(common, command).await,
+        Command::Explain(command) => return explain::run(common, *command).await,
     }
     Ok(ExitCode::SUCCESS)
 }

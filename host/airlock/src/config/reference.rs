@@ -183,15 +183,16 @@ fn narrowing() -> [OptionDoc; 3] {
     ]
 }
 
-fn grants() -> [Section; 4] {
-    let grant = |header, doc: &str, mut options: Vec<OptionDoc>| {
-        options.extend(narrowing());
-        Section {
-            header,
-            doc: doc.to_owned(),
-            options,
-        }
-    };
+fn grant(header: &'static str, doc: &str, mut options: Vec<OptionDoc>) -> Section {
+    options.extend(narrowing());
+    Section {
+        header,
+        doc: doc.to_owned(),
+        options,
+    }
+}
+
+fn grants() -> [Section; 5] {
     [
         grant(
             "[[team.bundle.grant.connection]]",
@@ -287,7 +288,36 @@ fn grants() -> [Section; 4] {
                 ),
             ],
         ),
+        assets(),
     ]
+}
+
+fn assets() -> Section {
+    let grant = grant(
+        "[[team.bundle.grant.asset]]",
+        "Assets of the team that the bundle may follow or change.",
+        vec![
+            OptionDoc::new(
+                "name",
+                "text",
+                Given::Required,
+                "\"reports/*\"",
+                "One name or URI, the name of an alias, or all that begin with a prefix.",
+            ),
+            OptionDoc::new(
+                "access",
+                "one of `consume`, `produce`",
+                Given::Required,
+                "\"produce\"",
+                "Whether changes of it make runs, end waits and are seen by tasks, or whether tasks and watchers change it. For both, write two tables.",
+            ),
+        ],
+    );
+    let has_phases = |option: &OptionDoc| option.name != "phases";
+    Section {
+        options: grant.options.into_iter().filter(has_phases).collect(),
+        ..grant
+    }
 }
 
 fn settings(headers: [&'static str; 3], seen_by: &'static str) -> [Section; 3] {

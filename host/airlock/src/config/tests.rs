@@ -482,6 +482,7 @@ fn everything_that_is_accepted_is_in_the_reference() {
             Some((_, "variable")) => fields::<airlock_grant::VariableGrant>(),
             Some((_, "directory")) => fields::<airlock_grant::DirectoryGrant>(),
             Some((_, "http")) => fields::<airlock_grant::HttpGrant>(),
+            Some((_, "asset")) => fields::<airlock_grant::AssetGrant>(),
             _ => continue,
         };
         let mut documented: Vec<_> = section.options.iter().map(|o| o.name.to_owned()).collect();

@@ -9,11 +9,7 @@ fn request(text: &str) -> Request {
 /// What the second asks for beyond the first, a line each.
 fn beyond(old: &str, new: &str) -> Vec<String> {
     let differences = request(new).beyond(&request(old));
-    let line = |one: Difference| {
-        let phases: Vec<_> = one.phases.iter().map(crate::Phase::as_str).collect();
-        format!("{} in {}", one.what, phases.join(", "))
-    };
-    differences.into_iter().map(line).collect()
+    differences.iter().map(ToString::to_string).collect()
 }
 
 const OLD: &str = r#"
@@ -28,6 +24,9 @@ const OLD: &str = r#"
     [[request.directory]]
     path = "archive"
     mode = "read-write"
+    [[request.asset]]
+    name = "reports/*"
+    access = "produce"
 "#;
 
 #[test]
@@ -47,6 +46,9 @@ fn the_same_said_otherwise_or_less_of_it_is_nothing_new() {
         phases = ["parse"]
         [[request.directory]]
         path = "./archive/"
+        [[request.asset]]
+        name = "reports/daily"
+        access = "produce"
     "#;
     assert!(beyond(OLD, narrower).is_empty());
 }
@@ -54,6 +56,14 @@ fn the_same_said_otherwise_or_less_of_it_is_nothing_new() {
 #[test]
 fn whatever_allows_one_call_more_is_told_with_its_phases() {
     for (new, expected) in [
+        (
+            "[[request.asset]]\nname = \"reports/daily\"\naccess = \"consume\"",
+            "asset `reports/daily`, consume",
+        ),
+        (
+            "[[request.asset]]\nname = \"repo*\"\naccess = \"produce\"",
+            "asset `repo*`, produce",
+        ),
         (
             "[[request.http]]\nurl = \"https://*.example.com/*\"",
             "GET https://*.example.com/* in task",

@@ -5,6 +5,7 @@ use crate::{
     denial::{Denial, Item},
     interface::Kind,
     item::GuestPath,
+    pattern::AssetPattern,
     phase::Caller,
     rule::Narrowing,
     snippet::Entry,
@@ -33,6 +34,7 @@ impl Effective {
             Item::Connection(id, access) => self.connection(caller, id, *access).map(drop),
             Item::Directory(path) => self.directory(caller, path).map(drop),
             Item::Http(target) => self.http(caller, target.clone()).map(drop),
+            Item::Asset(name, access) => self.asset(caller, name, *access),
         };
         match decision {
             Ok(()) => Explanation::Allowed {
@@ -70,6 +72,12 @@ impl<H> Side<H> {
                     .collect()
             }
             Item::Http(target) => self.http.iter().map(|rule| rule.names(target)).collect(),
+            Item::Asset(name, access) => {
+                let named = |pattern: &AssetPattern, held| held == *access && pattern.matches(name);
+                let all = self.assets.iter();
+                all.map(|(pattern, held, _)| named(&pattern, held))
+                    .collect()
+            }
         };
         let shown = |(entry, narrowing): (Entry, &Narrowing)| match narrowing.label() {
             Some(label) => format!("{} ({label})", entry.label()),

@@ -7,11 +7,12 @@ use airlock_model::id::{ConnectionId, TeamName, VariableKey};
 use crate::{
     grant::Grant,
     interface::Kind,
-    item::{Access, Directory, GuestPath, Mode, VariablePattern},
+    item::{Access, AssetAccess, Directory, GuestPath, Mode},
+    pattern::{AssetPattern, VariablePattern},
     phase::Phases,
     quote::shown,
     request::Request,
-    rule::{HttpRule, HttpRules, Narrowing, Table, Variables},
+    rule::{Assets, HttpRule, HttpRules, Narrowing, Patterns, Table},
     snippet::Entry,
 };
 
@@ -26,7 +27,7 @@ pub(super) struct Place<H> {
 /// One side: what is asked for, or what is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Side<H> {
-    pub(super) variables: Variables,
+    pub(super) variables: Patterns<VariableKey>,
     pub(super) connections: Table<(ConnectionId, Access)>,
     /// Other teams' that are granted. For one caller a name means one thing: either here, or above.
     pub(super) lent_variables: Table<(VariableKey, TeamName)>,
@@ -34,6 +35,7 @@ pub(crate) struct Side<H> {
     pub(super) lent_connections: Table<(ConnectionId, Access, TeamName)>,
     pub(super) directories: Table<Place<H>>,
     pub(super) http: HttpRules,
+    pub(super) assets: Assets,
 }
 
 impl<H> Side<H> {
@@ -89,6 +91,15 @@ impl<H> Side<H> {
                 let all = self.http.iter();
                 all.map(|rule| (entry(rule), &rule.narrowing)).collect()
             }
+            Kind::Asset => {
+                let entry = |name: AssetPattern, access: AssetAccess| Entry::Asset {
+                    name: name.to_string(),
+                    access,
+                };
+                let all = self.assets.iter();
+                all.map(|(name, access, narrowing)| (entry(name, access), narrowing))
+                    .collect()
+            }
         }
     }
 }
@@ -104,12 +115,13 @@ impl Side<()> {
     /// What `request` asks for.
     pub(super) fn asked(request: &Request) -> Self {
         let mut side = Side {
-            variables: Variables::default(),
+            variables: Patterns::default(),
             connections: Table::default(),
             lent_variables: Table::default(),
             lent_connections: Table::default(),
             directories: Table::default(),
             http: HttpRules::default(),
+            assets: Assets::default(),
         };
         for one in &request.variable {
             let narrowing = Narrowing::phases_only(one.phases);
@@ -136,6 +148,10 @@ impl Side<()> {
                 narrowing: Narrowing::phases_only(one.phases),
             });
         }
+        for one in &request.asset {
+            let narrowing = Narrowing::of_definitions(None, None);
+            side.assets.add(&one.name, one.access, narrowing);
+        }
         side
     }
 }
@@ -144,12 +160,13 @@ impl Side<HostFolder> {
     /// What `grant` holds.
     pub(crate) fn granted(grant: &Grant) -> Self {
         let mut held = Side {
-            variables: Variables::default(),
+            variables: Patterns::default(),
             connections: Table::default(),
             lent_variables: Table::default(),
             lent_connections: Table::default(),
             directories: Table::default(),
             http: HttpRules::default(),
+            assets: Assets::default(),
         };
         for one in &grant.variable {
             let narrowing = Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref());
@@ -195,31 +212,34 @@ impl Side<HostFolder> {
                 narrowing: Narrowing::new(one.phases, one.dags.as_ref(), one.tasks.as_ref()),
             });
         }
+        for one in &grant.asset {
+            let narrowing = Narrowing::of_definitions(one.dags.as_ref(), one.tasks.as_ref());
+            held.assets.add(&one.name, one.access, narrowing);
+        }
         held
     }
 
     /// Each entry with its place on the host and for whom it counts, where that is not everybody; safe to show.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let line = |(entry, narrowing): (Entry, &Narrowing), place: Option<&HostFolder>| {
+        let of = |kind| self.lines_of(kind);
+        Kind::ALL.into_iter().flat_map(of).collect()
+    }
+
+    /// The same of one kind.
+    pub(super) fn lines_of(&self, kind: Kind) -> Vec<String> {
+        let mut places = self.directories.iter().map(|(_, _, place)| &place.host);
+        let entries = self.entries(kind).into_iter();
+        let lines = entries.map(|(entry, narrowing)| {
             let mut line = entry.label();
-            if let Some(place) = place {
+            if let Some(place) = places.next().filter(|_| kind == Kind::Directory) {
                 let _ = write!(line, " at `{}`", shown(&place.path.to_string_lossy()));
             }
             if let Some(label) = narrowing.label() {
                 let _ = write!(line, " ({label})");
             }
             line
-        };
-        let mut lines = Vec::new();
-        for kind in Kind::ALL {
-            let mut places = self.directories.iter().map(|(_, _, place)| &place.host);
-            let entries = self.entries(kind).into_iter();
-            lines.extend(entries.map(|rule| {
-                let place = places.next().filter(|_| kind == Kind::Directory);
-                line(rule, place)
-            }));
-        }
-        lines
+        });
+        lines.collect()
     }
 
     /// All that `request` asks for; directories lie below `folder`.
@@ -246,6 +266,7 @@ impl Side<HostFolder> {
             lent_connections: Table::default(),
             directories,
             http: asked.http,
+            assets: asked.assets,
         }
     }
 }
@@ -291,6 +312,14 @@ pub(super) fn unasked(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> 
             Kind::Http => {
                 let met = |b| asked.http.iter().any(|a| a.meets(b));
                 held.http.iter().map(|b| !met(b)).collect()
+            }
+            Kind::Asset => {
+                let met = |name: &AssetPattern, access: AssetAccess| {
+                    let mut all = asked.assets.of(access).iter();
+                    all.any(|(asked, _)| asked.and(name).is_some())
+                };
+                let all = held.assets.iter();
+                all.map(|(name, access, _)| !met(&name, access)).collect()
             }
         }
     };
@@ -339,6 +368,13 @@ pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) ->
             for a in asked.http.iter() {
                 for b in held.http.iter() {
                     meet(&a.narrowing, &b.narrowing, a.meets(b));
+                }
+            }
+        }
+        Kind::Asset => {
+            for (a, access, narrowing) in asked.assets.iter() {
+                for (b, other) in held.assets.of(access).iter() {
+                    meet(narrowing, other, a.and(&b).is_some());
                 }
             }
         }

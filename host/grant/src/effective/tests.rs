@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::grant::{ConnectionGrant, DirectoryGrant, HttpGrant, VariableGrant};
-use crate::item::Mode;
+use crate::grant::{AssetGrant, ConnectionGrant, DirectoryGrant, HttpGrant, VariableGrant};
+use crate::item::{AssetAccess, GuestPath, Mode};
+use crate::pattern::AssetPattern;
 use airlock_model::id::{DagId, TaskId};
 
 fn label() -> BundleLabel {
@@ -335,6 +336,7 @@ fn a_denial_is_the_same_whether_or_not_the_thing_exists() {
 
 const KEYS: [&str; 5] = ["a", "a.b", "a.b.c", "b", "ab"];
 const PATTERNS: [&str; 6] = ["a", "a.b", "a.*", "a*", "b", "a.b.*"];
+const ACCESS: [AssetAccess; 2] = [AssetAccess::Consume, AssetAccess::Produce];
 const URLS: [&str; 5] = [
     "https://h.example.com/a",
     "https://h.example.com/a/*",
@@ -366,8 +368,9 @@ prop_compose! {
         connection in subsequence(KEYS.to_vec(), 0..3),
         directory in subsequence(KEYS.to_vec(), 0..3),
         http in subsequence(URLS.to_vec(), 0..3),
+        asset in proptest::collection::vec((select(&PATTERNS[..]), select(&ACCESS[..])), 0..4),
     ) -> Request {
-        use crate::request::{ConnectionRequest, DirectoryRequest, HttpRequest, VariableRequest};
+        use crate::request::{AssetRequest, ConnectionRequest, DirectoryRequest, HttpRequest, VariableRequest};
         let (reason, phases) = (None, Phases::default());
         Request {
             variable: variable.into_iter().map(|(key, phases)| VariableRequest {
@@ -383,6 +386,9 @@ prop_compose! {
                 url: crate::http::HttpPattern::new(url).unwrap(), methods: crate::request::get(),
                 reason: reason.clone(), phases,
             }).collect(),
+            asset: asset.into_iter().map(|(name, access)| AssetRequest {
+                name: AssetPattern::new(name).unwrap(), access, reason: None,
+            }).collect(),
         }
     }
 }
@@ -393,6 +399,7 @@ prop_compose! {
         connection in subsequence(KEYS.to_vec(), 0..3),
         directory in subsequence(KEYS.to_vec(), 0..3),
         http in subsequence(URLS.to_vec(), 0..3),
+        asset in proptest::collection::vec((select(&PATTERNS[..]), select(&ACCESS[..])), 0..4),
         dags in ids(|id| DagId::new(id).unwrap()),
         tasks in ids(|id| TaskId::new(id).unwrap()),
     ) -> Grant {
@@ -412,6 +419,9 @@ prop_compose! {
                 url: crate::http::HttpPattern::new(url).unwrap(), methods: crate::request::get(),
                 phases: None, dags: dags.clone(), tasks: tasks.clone(),
             }).collect(),
+            asset: asset.into_iter().map(|(name, access)| AssetGrant {
+                name: AssetPattern::new(name).unwrap(), access, dags: dags.clone(), tasks: tasks.clone(),
+            }).collect(),
         }
     }
 }
@@ -422,6 +432,144 @@ fn callers() -> Vec<Caller> {
         callers.extend(["a", "b"].map(|id| task(dag, id)));
     }
     callers
+}
+
+#[test]
+fn a_definition_may_do_with_assets_what_is_granted_to_it_and_each_denial_says_what_would_allow_it()
+{
+    use airlock_model::{
+        dag::{AssetCondition, AssetRef, AssetSpec, DagSpec, TaskSpec, WatcherSpec},
+        time::Timestamp,
+        trigger::{HostEvent, Trigger},
+    };
+    let name = |name: &str| AssetRef::Name(name.to_owned());
+    let dag = DagSpec {
+        dag_id: "load".into(),
+        asset_condition: Some(AssetCondition::Any(vec![
+            AssetCondition::Of(name("prices")),
+            AssetCondition::All(vec![AssetCondition::Of(AssetRef::Uri(
+                "s3://fx/eur".into(),
+            ))]),
+        ])),
+        tasks: vec![TaskSpec {
+            task_id: "write".into(),
+            inlets: vec![name("rates")],
+            outlets: vec![name("reports"), AssetRef::Alias("late".into())],
+            ..TaskSpec::default()
+        }],
+        assets: vec![
+            AssetSpec {
+                name: "prices".into(),
+                uri: Some("s3://market/prices".into()),
+                ..AssetSpec::default()
+            },
+            AssetSpec {
+                name: "inbox".into(),
+                watchers: vec![
+                    WatcherSpec {
+                        name: "other".into(),
+                        trigger: Trigger::Host(HostEvent::Asset(name("outbox"))),
+                    },
+                    WatcherSpec {
+                        name: "clock".into(),
+                        trigger: Trigger::Time(Timestamp::from_micros(0).unwrap()),
+                    },
+                ],
+                ..AssetSpec::default()
+            },
+        ],
+        ..DagSpec::default()
+    };
+    let denied = |effective: &Effective| -> Vec<(String, Option<String>)> {
+        let denials = effective.denied_assets(&dag).into_iter();
+        denials
+            .map(|denial| {
+                assert_eq!(denial.code(), "AL-0417");
+                let task = denial.caller().task_id.as_ref().map(ToString::to_string);
+                (denial.item().to_string(), task)
+            })
+            .collect()
+    };
+    let wanted = [
+        ("prices", "consume", None),
+        ("s3://fx/eur", "consume", None),
+        ("rates", "consume", Some("write")),
+        ("reports", "produce", Some("write")),
+        ("late", "produce", Some("write")),
+        ("inbox", "produce", None),
+        ("outbox", "consume", None),
+        // Whoever describes an asset says what its URI means.
+        ("s3://market/prices", "consume", None),
+    ];
+    let told = wanted.map(|(name, access, task)| {
+        let item = format!("asset `{name}`, {access}");
+        (item, task.map(str::to_owned))
+    });
+    assert_eq!(denied(&effective("", "")), told);
+
+    // What the denials print is what it takes.
+    let (mut asks, mut grants) = (String::new(), String::new());
+    for denial in effective("", "").denied_assets(&dag) {
+        asks += &denial.request_snippet().unwrap();
+        grants += &denial.grant_snippet().unwrap();
+    }
+    assert!(
+        !asks.contains("phases") && !grants.contains("phases"),
+        "{asks}{grants}"
+    );
+    assert_eq!(denied(&effective(&asks, &grants)), []);
+    assert_eq!(denied(&effective(&asks, "")), told);
+    assert_eq!(denied(&effective("", &grants)), told);
+
+    // A grant for a task is for its inlets and outlets; what is the DAG's own is not the task's.
+    let narrowed = grants.replace("access =", "tasks = [\"write\"]\naccess =");
+    let own: Vec<_> = told
+        .iter()
+        .filter(|(_, task)| task.is_none())
+        .cloned()
+        .collect();
+    assert_eq!(denied(&effective(&asks, &narrowed)), own);
+    let other = grants.replace("access =", "dags = [\"other\"]\naccess =");
+    assert_eq!(denied(&effective(&asks, &other)), told);
+
+    // Of a flood the first are told, and no work is done for the rest.
+    let outlets = (0..100_000).map(|i| name(&i.to_string())).collect();
+    let flood = DagSpec {
+        tasks: vec![TaskSpec {
+            outlets,
+            ..TaskSpec::default()
+        }],
+        ..dag.clone()
+    };
+    assert_eq!(effective("", "").denied_assets(&flood).len(), 32);
+}
+
+#[test]
+fn a_denied_asset_reads_as_the_manual_shows() {
+    let caller = task("ledger", "write");
+    let asks = "[[request.asset]]\nname = \"reports/*\"\naccess = \"produce\"\n";
+    let grants = "[[team.bundle.grant.asset]]\nname = \"reports/daily\"\naccess = \"produce\"\ndags = [\"other\"]\n";
+    let denial = effective(asks, grants)
+        .asset(&caller, "reports/daily", AssetAccess::Produce)
+        .unwrap_err();
+    assert_eq!(
+        denial.to_string(),
+        "AL-0417: this bundle asks for an asset that its grant does not hold
+  bundle   weather 0.1.0 (b3:9f9f9f9f…), team default
+  phase    task `write` of DAG `ledger`
+  wanted   asset `reports/daily`, produce
+  asks for asset `reports/*`, produce
+  granted  asset `reports/daily`, produce (only for DAG `other`)
+  help     grant it in airlock.toml, below the [[team.bundle]] named \"weather\" of team \"default\":
+             [[team.bundle.grant.asset]]
+             name = \"reports/daily\"
+             access = \"produce\"
+             dags = [\"ledger\"]
+             tasks = [\"write\"]"
+    );
+    for wrong in ["", " a", "a*b", "*", "a\u{1b}*"] {
+        assert!(AssetPattern::new(wrong).is_err(), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -442,6 +590,9 @@ fn what_is_granted_and_not_asked_for_is_told() {
         [[team.bundle.grant.directory]]
         path = "archive"
         host = "/srv"
+        [[team.bundle.grant.asset]]
+        name = "reports"
+        access = "produce"
     "#;
     assert_eq!(
         effective(asks, grants).unasked(),
@@ -449,7 +600,8 @@ fn what_is_granted_and_not_asked_for_is_told() {
             "variable `other`",
             "connection `bank`, read",
             "directory `archive`, read",
-            "POST https://h.example.com/a"
+            "POST https://h.example.com/a",
+            "asset `reports`, produce"
         ]
     );
 }
@@ -487,6 +639,7 @@ fn items() -> Vec<Item> {
         items.push(Item::Variable(key.to_owned()));
         items.push(Item::Connection(key.to_owned(), Access::Read));
         items.push(Item::Directory(key.to_owned()));
+        items.extend(ACCESS.map(|access| Item::Asset(key.to_owned(), access)));
     }
     for url in TARGETS {
         for method in ["GET", "POST"] {
@@ -502,6 +655,7 @@ fn decide(effective: &Effective, caller: &Caller, item: &Item) -> Result<(), Den
         Item::Connection(id, access) => effective.connection(caller, id, *access).map(drop),
         Item::Directory(path) => effective.directory(caller, path).map(drop),
         Item::Http(target) => effective.http(caller, target.clone()).map(drop),
+        Item::Asset(name, access) => effective.asset(caller, name, *access),
     }
 }
 
@@ -535,6 +689,9 @@ fn named(item: &Item, caller: &Caller, request: &Request) -> bool {
                 && one.methods.contains(target.method())
                 && one.phases.contains(caller.phase)
         }),
+        Item::Asset(name, access) => {
+            (request.asset.iter()).any(|one| one.name.matches(name) && one.access == *access)
+        }
     }
 }
 
@@ -562,6 +719,9 @@ fn granted(item: &Item, caller: &Caller, grant: &Grant) -> bool {
                 && one.methods.contains(target.method())
                 && admits(one.phases, &one.dags, &one.tasks)
         }),
+        Item::Asset(name, access) => grant.asset.iter().any(|one| {
+            one.name.matches(name) && one.access == *access && admits(None, &one.dags, &one.tasks)
+        }),
     }
 }
 
@@ -576,6 +736,7 @@ proptest! {
         grant.variable.extend(more.variable);
         grant.connection.extend(more.connection);
         grant.http.extend(more.http);
+        grant.asset.extend(more.asset);
         for (caller, item, yes) in decisions(&with(&request, &grant)) {
             let plain = named(&item, &caller, &request) && granted(&item, &caller, &grant);
             prop_assert_eq!(yes, plain, "{:?} {:?}", caller, item);
@@ -627,6 +788,7 @@ proptest! {
         narrowed.connection.iter_mut().for_each(|one| meet(&mut one.dags));
         narrowed.directory.iter_mut().for_each(|one| meet(&mut one.dags));
         narrowed.http.iter_mut().for_each(|one| meet(&mut one.dags));
+        narrowed.asset.iter_mut().for_each(|one| meet(&mut one.dags));
         for ((caller, item, was), (.., is)) in before.iter().zip(decisions(&with(&request, &narrowed))) {
             prop_assert!(!is || *was, "{:?} {:?}", caller, item);
             prop_assert!(!is || caller.dag_id == Some(DagId::new(dag).unwrap()));
@@ -640,8 +802,8 @@ proptest! {
     ) {
         let before = with(&request, &grant);
         let Err(denial) = decide(&before, &caller, &item) else { return Ok(()) };
-        // Parsing may have variables only; there nothing is to be pasted for the others.
-        if caller.phase == Phase::Parse && !matches!(item, Item::Variable(_)) {
+        // Parsing may have variables and define assets; there nothing is to be pasted for the others.
+        if caller.phase == Phase::Parse && !matches!(item, Item::Variable(_) | Item::Asset(..)) {
             return Ok(());
         }
         let (request_text, grant_text) = (denial.request_snippet(), denial.grant_snippet());

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::AssetEvent;
 use crate::{
+    dag::AssetRef,
     id::{BundleHash, BundleName, TaskInstanceKey, TeamName, Token},
     log::TryKey,
     outcome::Report,
@@ -51,6 +52,10 @@ pub struct Work {
     pub triggering_events: Vec<SeenEvent>,
     /// The latest events of the task's inlets, oldest first.
     pub inlet_events: Vec<SeenEvent>,
+    /// The assets and aliases whose events it wants to see.
+    pub inlets: Vec<AssetRef>,
+    /// The assets and aliases that its success changes.
+    pub outlets: Vec<AssetRef>,
     /// Where it goes on and with what, if it was deferred.
     pub resume: Option<Arc<Deferred>>,
 }

@@ -133,7 +133,11 @@ async fn whatever_a_grant_allows_can_be_linked() {
     prepared.await.unwrap();
     let (request, grant) = usual(stage.folder());
     let effective = effective(&bundle.team, b"", &request, &grant);
-    for kind in Kind::ALL {
+    let imported = |kind: &Kind| {
+        let mut all = airlock_grant::interfaces().iter();
+        all.any(|interface| interface.standing == Standing::Capability(*kind))
+    };
+    for kind in Kind::ALL.into_iter().filter(imported) {
         assert!(!effective.phases(kind).is_empty(), "{kind:?}");
     }
     let never = |i: &&airlock_grant::Interface| i.standing == Standing::Never;

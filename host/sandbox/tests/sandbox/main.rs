@@ -2,6 +2,8 @@
 
 // Marked as tests, so that the lints take them for what they are.
 #[cfg(test)]
+mod assets;
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod authorisation;

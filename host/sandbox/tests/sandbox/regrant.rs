@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::stage::{Bundle, Stage, assert_failure, failed, grant, small, usual};
 
 /// From now on the bundle is granted this.
-fn regrant(stage: &Stage, bundle: &Bundle, grant: &Grant) {
+pub(crate) fn regrant(stage: &Stage, bundle: &Bundle, grant: &Grant) {
     let now = |before: &Effective| {
         let (team, label) = (before.team().clone(), before.bundle().clone());
         Arc::new(Effective::approved(team, label, before.request(), grant))

@@ -457,6 +457,8 @@ impl Stage {
             is_latest: true,
             triggering_events: Vec::new(),
             inlet_events: Vec::new(),
+            inlets: Vec::new(),
+            outlets: Vec::new(),
             resume: None,
         }
     }

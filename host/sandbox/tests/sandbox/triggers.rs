@@ -21,7 +21,8 @@ use airlock_sandbox::TeamLimits;
 
 use crate::{
     guests::guest,
-    stage::{Bundle, Stage, assert_failure, failed, grant, small},
+    regrant::regrant,
+    stage::{Bundle, Stage, assert_failure, failed, grant, request, small},
 };
 
 fn limits() -> TeamLimits {
@@ -37,6 +38,10 @@ fn limits() -> TeamLimits {
     }
 }
 
+/// What the guest's DAGs do with assets.
+const FLOODED: &str = "[[request.asset]]\nname = \"flooded\"\naccess = \"produce\"\n\
+    [[request.asset]]\nname = \"flooded\"\naccess = \"consume\"\n";
+
 /// The hostile triggers of one team.
 struct Troubles {
     bundle: Bundle,
@@ -49,8 +54,9 @@ struct Troubles {
 async fn troubles(stage: &Stage, team: &str, limits: TeamLimits) -> Troubles {
     let team = stage.add_team(team, limits);
     let variable = "[[request.variable]]\nkey = \"granted.*\"\nphases = [\"trigger\"]";
-    let request = Request::from_bundle_toml(variable).unwrap();
-    let grant = grant("[[variable]]\nkey = \"granted.*\"");
+    let request = Request::from_bundle_toml(&format!("{variable}\n{FLOODED}")).unwrap();
+    let held = FLOODED.replace("request.", "");
+    let grant = grant(&format!("[[variable]]\nkey = \"granted.*\"\n{held}"));
     let bundle = stage.load(&team, guest("hostile_triggers"), &request, &grant);
     let bundle = bundle.unwrap();
     let parsed = stage.parse(&bundle).await.unwrap();
@@ -343,7 +349,10 @@ async fn only_a_watcher_tells_of_changes_and_goes_on() {
 /// Has the row's trigger polled in the guest whose answers make no sense.
 fn border(stage: &Stage, row: &mut TriggerRow) {
     let team = stage.add_team("border", limits());
-    let guest = stage.plain(&team, "hostile_border");
+    let (asks, held) = (request(FLOODED), grant(&FLOODED.replace("request.", "")));
+    let guest = stage
+        .load(&team, guest("hostile_border"), &asks, &held)
+        .unwrap();
     (row.team, row.bundle, row.hash) = (team, guest.name, guest.hash);
 }
 
@@ -424,6 +433,25 @@ async fn a_trigger_reaches_what_is_granted_to_its_phase_and_its_task_does_not() 
         FailureKind::Final,
         &["AL-0411", "trigger, for task `task` of DAG"],
     );
+}
+
+#[tokio::test]
+async fn a_watcher_whose_asset_is_taken_back_tells_of_no_more_changes() {
+    let stage = Stage::new();
+    let troubles = troubles(&stage, "a", limits()).await;
+    let row = troubles.flood();
+    let told = poll(&stage, &row).await.unwrap_err();
+    assert!(matches!(told.kind, FailureKind::Limit(_)), "{told:?}");
+    let consumed = "[[asset]]\nname = \"flooded\"\naccess = \"consume\"";
+    let held = grant(&format!("[[variable]]\nkey = \"granted.*\"\n{consumed}"));
+    regrant(&stage, &troubles.bundle, &held);
+    let failure = poll(&stage, &row).await.unwrap_err();
+    let wanted = [
+        "AL-0417",
+        "asset `flooded`, produce",
+        "phase    trigger, for DAG `trouble`",
+    ];
+    assert_failure(&failure, FailureKind::Final, &wanted);
 }
 
 #[tokio::test]

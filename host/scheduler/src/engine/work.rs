@@ -91,6 +91,8 @@ impl Engine {
                 .is_none_or(|state| is_latest(row, state, now)),
             triggering_events: Vec::new(),
             inlet_events: Vec::new(),
+            inlets: spec.inlets.clone(),
+            outlets: spec.outlets.clone(),
         };
         let inlets = spec
             .inlets

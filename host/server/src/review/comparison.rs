@@ -1,7 +1,7 @@
 //! Two versions of a bundle beside each other: what the second asks for beyond the first, and what it lacks.
 
 use airlock_bundle::{Import, Inspection};
-use airlock_grant::{Difference, Phase, Request, RequestError, interface};
+use airlock_grant::{Difference, Request, RequestError, interface};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -117,13 +117,8 @@ impl From<Difference> for Change {
     fn from(one: Difference) -> Self {
         Self {
             kind: one.kind.as_str().to_owned(),
+            phases: one.phase_names().into_iter().map(str::to_owned).collect(),
             asks_for: one.what,
-            phases: one
-                .phases
-                .iter()
-                .map(Phase::as_str)
-                .map(str::to_owned)
-                .collect(),
             reason: one.reason,
         }
     }

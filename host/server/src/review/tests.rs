@@ -20,6 +20,9 @@ fn ledger() -> Inspection {
         phases = ["parse", "task"]
         [[request.directory]]
         path = "archive"
+        [[request.asset]]
+        name = "reports/*"
+        access = "produce"
     "#;
     let import = |name: &str| Import {
         name: name.to_owned(),
@@ -77,7 +80,8 @@ fn a_page_shows_each_request_and_whether_it_is_granted_wholly_in_part_or_not() {
         r#"{
             "connection": [{"id": "bank", "dags": ["payments_daily"]}],
             "variable": [{"key": "ledger.*", "phases": ["task"]}],
-            "http": [{"url": "https://api.bank.example/v1/*", "methods": ["POST"]}]
+            "http": [{"url": "https://api.bank.example/v1/*", "methods": ["POST"]}],
+            "asset": [{"name": "reports/daily", "access": "produce", "tasks": ["book"]}]
         }"#,
     );
     let review = Review::new(&ledger(), Holding::Granted(&team, &some)).unwrap();
@@ -88,6 +92,7 @@ fn a_page_shows_each_request_and_whether_it_is_granted_wholly_in_part_or_not() {
             ("connection", Granted::Partly, vec!["task"]),
             ("variable", Granted::Partly, vec!["task"]),
             ("directory", Granted::No, vec![]),
+            ("asset", Granted::Partly, vec![]),
         ]
     );
     assert_eq!(review.team_name.as_deref(), Some("payments"));

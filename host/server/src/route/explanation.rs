@@ -1,6 +1,6 @@
 //! Why a bundle's task may reach something, or may not: the decision that a call of it would meet.
 
-use airlock_grant::{Access, Caller, Explanation as Decided, HttpTarget, Item, Phase};
+use airlock_grant::{Access, AssetAccess, Caller, Explanation as Decided, HttpTarget, Item, Phase};
 use airlock_model::id::{BundleName, DagId, TaskId, TeamName};
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,8 @@ use crate::{
     state::ApiState,
 };
 
-/// Who would reach what. Exactly one of `variable`, `connection`, `directory` and `url` is to be given.
+/// Who would reach what. Exactly one of `variable`, `connection`, `directory`, `url`, `consume` and
+/// `produce` is to be given.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -41,6 +42,10 @@ pub(crate) struct ExplainQuery {
     url: Option<String>,
     /// With this method; where nothing is said, `GET`.
     method: Option<String>,
+    /// To follow the asset of this name or URI, or those behind the alias of this name.
+    consume: Option<String>,
+    /// To change it.
+    produce: Option<String>,
 }
 
 /// The decision, and why.
@@ -75,15 +80,22 @@ impl ExplainQuery {
 
     fn item(&self) -> Result<Item, ApiError> {
         let method = self.method.as_deref().unwrap_or("GET");
-        match (&self.variable, &self.connection, &self.directory, &self.url) {
-            (Some(key), None, None, None) => Ok(Item::Variable(key.clone())),
-            (None, Some(id), None, None) => Ok(Item::Connection(id.clone(), Access::Read)),
-            (None, None, Some(path), None) => Ok(Item::Directory(path.clone())),
-            (None, None, None, Some(url)) => HttpTarget::parse(method, url)
-                .map(Item::Http)
-                .map_err(ApiError::invalid),
+        let url = self.url.as_ref();
+        let url = url.map(|url| HttpTarget::parse(method, url).map(Item::Http));
+        let asset = |name: &String, access| Item::Asset(name.clone(), access);
+        let named = [
+            self.variable.clone().map(Item::Variable),
+            (self.connection.clone()).map(|id| Item::Connection(id, Access::Read)),
+            self.directory.clone().map(Item::Directory),
+            url.transpose().map_err(ApiError::invalid)?,
+            (self.consume.as_ref()).map(|name| asset(name, AssetAccess::Consume)),
+            (self.produce.as_ref()).map(|name| asset(name, AssetAccess::Produce)),
+        ];
+        let mut named = named.into_iter().flatten();
+        match (named.next(), named.next()) {
+            (Some(item), None) => Ok(item),
             _ => Err(ApiError::invalid(
-                "say what is to be reached: exactly one of `variable`, `connection`, `directory` and `url`",
+                "say what is to be reached: exactly one of `variable`, `connection`, `directory`, `url`, `consume` and `produce`",
             )),
         }
     }

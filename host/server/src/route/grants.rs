@@ -239,8 +239,8 @@ impl From<Difference> for Wider {
     fn from(one: Difference) -> Self {
         Self {
             kind: one.kind.as_str().to_owned(),
+            phases: one.phase_names().into_iter().map(str::to_owned).collect(),
             what: one.what,
-            phases: one.phases.iter().map(|p| p.as_str().to_owned()).collect(),
             reason: one.reason,
         }
     }

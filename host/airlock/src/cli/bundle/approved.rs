@@ -2,7 +2,7 @@
 //! for beyond what was read before.
 
 use airlock_bundle::Inspection;
-use airlock_grant::{Grant, Phase, Request};
+use airlock_grant::{Grant, Request};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -49,11 +49,8 @@ impl Approved {
         let revision = standing.get("revision").and_then(Value::as_u64);
         let asked = Request::from_bundle_toml(&inspection.manifest.text).ok()?;
         let since = revision.zip(approved).map(|(revision, approved)| {
-            let beyond = asked.beyond(&approved).into_iter().map(|one| {
-                let phases: Vec<&str> = one.phases.iter().map(Phase::as_str).collect();
-                format!("{}  in {}", one.what, phases.join(", "))
-            });
-            let beyond = beyond.collect();
+            let beyond = asked.beyond(&approved);
+            let beyond = beyond.iter().map(ToString::to_string).collect();
             Since { revision, beyond }
         });
         Some(Self { grant, since })

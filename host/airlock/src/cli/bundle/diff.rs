@@ -83,10 +83,13 @@ fn both<T>(
 fn change(change: &Change) -> String {
     let reason = change.reason.as_ref();
     let reason = reason.map(|reason| format!("  ({})", line(reason)));
+    let phases = match change.phases.as_slice() {
+        [] => String::new(),
+        phases => format!("  in {}", phases.join(", ")),
+    };
     format!(
-        "{}  in {}{}",
+        "{}{phases}{}",
         line(&change.asks_for),
-        change.phases.join(", "),
         reason.unwrap_or_default()
     )
 }

@@ -174,6 +174,7 @@ fn page(review: &Review, vouching: &str, since: Option<&Since>) -> String {
         Kind::Connection,
         Kind::Variable,
         Kind::Directory,
+        Kind::Asset,
     ] {
         let asked: Vec<_> = review
             .rows

@@ -48,6 +48,12 @@ struct Thing {
     /// This URL
     #[arg(long, value_name = "URL")]
     http: Option<String>,
+    /// To follow the asset of this name or URI, or those behind the alias of this name
+    #[arg(long, value_name = "ASSET")]
+    consume: Option<String>,
+    /// To change it
+    #[arg(long, value_name = "ASSET")]
+    produce: Option<String>,
 }
 
 pub(super) async fn run(common: &Common, asked: Explain) -> Result<ExitCode, CliError> {
@@ -59,7 +65,11 @@ pub(super) async fn run(common: &Common, asked: Explain) -> Result<ExitCode, Cli
         connection,
         directory,
         http,
+        consume,
+        produce,
     } = asked.thing;
+    query.extend(consume.map(|asset| ("consume", asset)));
+    query.extend(produce.map(|asset| ("produce", asset)));
     query.extend(variable.map(|key| ("variable", key)));
     query.extend(connection.map(|id| ("connection", id)));
     query.extend(directory.map(|path| ("directory", path)));

@@ -232,11 +232,11 @@ fn page(grant: &Value) -> String {
             _ => String::new(),
         };
         let phases = strings(one, "phases").join(", ");
-        let _ = writeln!(
-            page,
-            "  + {}  in {phases}{reason}",
-            line(&text(one, "what"))
-        );
+        let phases = match phases.is_empty() {
+            true => phases,
+            false => format!("  in {phases}"),
+        };
+        let _ = writeln!(page, "  + {}{phases}{reason}", line(&text(one, "what")));
     }
     if !any {
         let _ = writeln!(

@@ -12,7 +12,7 @@ use std::{
 
 use airlock_bundle::Inspection;
 use airlock_grant::{
-    Approval, Approvals, BundleLabel, Difference, Effective, Grant, Phase, Request, Uncovered,
+    Approval, Approvals, BundleLabel, Difference, Effective, Grant, Request, Uncovered,
 };
 use airlock_model::{
     audit::{Actor, AuditAction, AuditEntry},
@@ -217,7 +217,7 @@ impl Shelf {
         let decided = self.decided(&team, &label.name);
         let (grant, unplaced) = decided.approvals.proposal(&waiting.request);
         let subject = format!("bundle {} {}", label.name, label.version);
-        let wants = wider(&waiting.uncovered).iter().map(described);
+        let wants = wider(&waiting.uncovered).iter().map(ToString::to_string);
         let detail = json!({"hash": label.hash, "version": label.version, "beyond": wants.collect::<Vec<_>>()});
         if !self.was_told(&team, label).await? {
             let entry = AuditEntry::new(now, Actor::Host, AuditAction::BundleWait, &subject)
@@ -287,7 +287,8 @@ impl Shelf {
         let why = match &waiting.uncovered {
             Uncovered::OtherBytes(_) => "other bytes were approved, and those alone".to_owned(),
             Uncovered::Wider(wider) => {
-                let mut named: Vec<String> = wider.iter().take(NAMED).map(described).collect();
+                let mut named: Vec<String> =
+                    wider.iter().take(NAMED).map(ToString::to_string).collect();
                 if wider.len() > NAMED {
                     named.push(format!("and {} more", wider.len() - NAMED));
                 }
@@ -352,12 +353,6 @@ fn wider(uncovered: &Uncovered) -> &[Difference] {
         Uncovered::Wider(wider) => wider,
         Uncovered::OtherBytes(_) => &[],
     }
-}
-
-/// In a few words.
-fn described(one: &Difference) -> String {
-    let phases: Vec<&str> = one.phases.iter().map(Phase::as_str).collect();
-    format!("{} ({})", one.what, phases.join(", "))
 }
 
 /// What a person or a bundle wrote, on one line.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use airlock_grant::port::Variables as _;
+use airlock_grant::{Kind, port::Variables as _};
 use airlock_model::{
     audit::{Actor, AuditAction, AuditEntry},
     id::{BundleHash, BundleName, TeamName},
@@ -210,7 +210,8 @@ impl Shelf {
         Ok(())
     }
 
-    /// A hash over the variables granted to the parse phase.
+    /// A hash over what a parse depends on besides the bytes: the variables granted to it, and the assets that its
+    /// definitions may name.
     async fn parse_inputs(
         &self,
         rooms: &Rooms,
@@ -221,8 +222,15 @@ impl Shelf {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         };
-        add("airlock parse inputs 2");
+        add("airlock parse inputs 3");
         let standing = self.standing(&version.bundle);
+        // Which definitions are believed depends on the assets that are granted.
+        for rule in standing
+            .iter()
+            .flat_map(|standing| standing.effective.granted(Kind::Asset))
+        {
+            add(&rule);
+        }
         for permit in standing
             .iter()
             .flat_map(|standing| standing.effective.parse_variables())
