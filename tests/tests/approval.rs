@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// What the guest's imports need at least.
-const LEAST: &str = "[[request.connection]]\nid = \"granted\"\n\
+const LEAST: &str = "[[request.connection]]\nid = \"granted\"\naccess = \"read\"\n\
     [[request.variable]]\nkey = \"granted.*\"\n\
     [[request.directory]]\npath = \"in\"\n";
 

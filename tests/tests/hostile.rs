@@ -55,7 +55,7 @@ fn bundle(name: &str, source: &Path) -> String {
 /// What asks for everything.
 fn generous(name: &str) -> String {
     manifest(name)
-        + "[[request.connection]]\nid = \"bank\"\n[[request.http]]\nurl = \"https://*.example.com/*\"\n"
+        + "[[request.connection]]\nid = \"bank\"\naccess = \"read\"\n[[request.http]]\nurl = \"https://*.example.com/*\"\n"
 }
 
 /// A compiled guest without any `bundle.toml`.

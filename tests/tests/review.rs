@@ -119,7 +119,7 @@ async fn a_bundle_is_inspected_with_the_grants_of_the_server_where_no_configurat
         &format!(
             "[[team]]\nname = \"busy\"\n[[team.bundle]]\nname = \"tasks\"\nsource = \"{}\"\n\
              [[team.bundle.grant.connection]]\nid = \"granted\"\naccess = \"read\"\n\
-             [[team.bundle.grant.connection]]\nid = \"forgotten\"\n\
+             [[team.bundle.grant.connection]]\nid = \"forgotten\"\naccess = \"read\"\n\
              [[team.bundle.grant.variable]]\nkey = \"granted.*\"\n\
              [[team.bundle.grant.directory]]\npath = \"in\"\nhost = \"{}\"\nmode = \"read\"\n",
             source.display(),

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use airlock_grant::{Access, BundleLabel, Caller, Effective, HttpTarget, Request};
+use airlock_grant::{BundleLabel, Caller, Effective, HttpTarget, Request};
 use airlock_model::id::{BundleHash, BundleName, DagId, TaskId};
 
 const ROUNDS: u32 = 30;
@@ -26,7 +26,7 @@ fn effective(count: usize) -> Effective {
         let _ = write!(
             asks,
             "[[request.variable]]\nkey = \"ledger.{i:06}\"\n[[request.variable]]\nkey = \"rates.{i:06}.*\"\n\
-             [[request.connection]]\nid = \"bank-{i:06}\"\n[[request.directory]]\npath = \"archive/{i:06}\"\n\
+             [[request.connection]]\nid = \"bank-{i:06}\"\naccess = \"read\"\n[[request.directory]]\npath = \"archive/{i:06}\"\n\
              [[request.http]]\nurl = \"https://api.example.com/v1/{i:06}/*\"\n"
         );
     }
@@ -70,7 +70,7 @@ fn main() {
         let times = [
             each(|| drop(black_box(effective.variable(&caller, &key)).unwrap())),
             each(|| drop(black_box(effective.variable(&caller, &below)).unwrap())),
-            each(|| drop(black_box(effective.connection(&caller, &id, Access::Read)).unwrap())),
+            each(|| drop(black_box(effective.read_connection(&caller, &id)).unwrap())),
             each(|| drop(black_box(effective.directory(&caller, &path)).unwrap())),
             // With the copy of the target that the permit takes.
             each(|| drop(black_box(effective.http(&caller, target.clone())).unwrap())),

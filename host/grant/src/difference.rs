@@ -68,7 +68,7 @@ impl What<'_> {
         match (self, other) {
             (What::Variable(own), What::Variable(other)) => other.covers(own),
             (What::Connection(own, access), What::Connection(other, most)) => {
-                own == other && access == most
+                own == other && access <= most
             }
             (What::Directory(own, mode), What::Directory(other, most)) => {
                 own == other && mode <= most

@@ -16,7 +16,7 @@ use crate::{
     grant::Grant,
     http::HttpTarget,
     interface::{self, InForce, Interface, Kind, LinkedInterface, Standing, UngrantedImport},
-    item::{Access, Directory, GuestPath},
+    item::{Access, Directory, GuestPath, UsedConnection},
     pattern::VariablePattern,
     permit::Permit,
     phase::{Caller, Phase, Phases},
@@ -79,6 +79,8 @@ pub struct Effective {
     held: Side<HostFolder>,
     source: Source,
     force: [(Kind, Phases); 5],
+    /// Where some connection may be read.
+    readable: Phases,
 }
 
 impl Effective {
@@ -123,6 +125,7 @@ impl Effective {
     ) -> Self {
         let asked = Side::asked(request);
         let force = Kind::ALL.map(|kind| (kind, side::in_force(kind, &asked, &held)));
+        let readable = side::readable(&asked, &held);
         Self {
             team,
             bundle,
@@ -131,6 +134,7 @@ impl Effective {
             held,
             source,
             force,
+            readable,
         }
     }
 
@@ -247,19 +251,40 @@ impl Effective {
         permits
     }
 
-    /// Whether this may be done with this connection.
+    /// Whether this connection may be shown to the bundle's code, its password included.
     ///
     /// # Errors
     /// A [`Denial`], the same whether or not the connection exists.
-    pub fn connection(
+    pub fn read_connection(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Permit<ConnectionId>, Denial> {
+        self.connection(caller, id, Access::Read)
+    }
+
+    /// Whether the host may use this connection for the bundle.
+    ///
+    /// # Errors
+    /// A [`Denial`], the same whether or not the connection exists.
+    pub fn use_connection(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Permit<UsedConnection>, Denial> {
+        let permit = self.connection(caller, id, Access::Use);
+        permit.map(|permit| permit.map(UsedConnection))
+    }
+
+    fn connection(
         &self,
         caller: &Caller,
         id: &str,
         access: Access,
     ) -> Result<Permit<ConnectionId>, Denial> {
-        let wanted = |(_, have): &(ConnectionId, Access)| *have == access;
+        let wanted = |(_, have): &(ConnectionId, Access)| *have >= access;
         let asked = self.asked.connections.find(id, caller, wanted).is_some();
-        let lent = |(_, have, _): &(ConnectionId, Access, TeamName)| *have == access;
+        let lent = |(_, have, _): &(ConnectionId, Access, TeamName)| *have >= access;
         let lent = self.held.lent_connections.find(id, caller, lent);
         if let (true, Some((id, _, lender))) = (asked, lent) {
             return Ok(self.permit(id.clone()).lent_by(lender));
@@ -400,6 +425,7 @@ impl Effective {
             .filter(|interface| match interface.standing {
                 Standing::Inert => true,
                 Standing::Capability(kind) => !self.phases(kind).is_empty(),
+                Standing::Reading => !self.readable.is_empty(),
                 Standing::Never => false,
             })
     }
@@ -435,22 +461,31 @@ impl Effective {
 }
 
 impl InForce for Effective {
-    fn phases(&self, kind: Kind) -> Phases {
-        Self::phases(self, kind)
+    fn phases(&self, standing: Standing) -> Phases {
+        match standing {
+            Standing::Reading => self.readable,
+            Standing::Capability(kind) => Self::phases(self, kind),
+            Standing::Inert | Standing::Never => Phases::NONE,
+        }
     }
 
-    fn missing(&self, kind: Kind) -> (Option<String>, Option<String>) {
-        let plain = |all: Vec<(Entry, &Narrowing)>| -> Vec<Entry> {
-            all.into_iter().map(|(entry, _)| entry).collect()
+    fn missing(&self, standing: Standing) -> (Option<String>, Option<String>) {
+        let Some(kind) = standing.kind() else {
+            return (None, None);
         };
-        let mut asked = plain(self.asked.entries(kind));
-        let held = plain(self.held.entries(kind));
+        let wanted = |all: Vec<(Entry, &Narrowing)>| -> Vec<Entry> {
+            let all = all.into_iter().map(|(entry, _)| entry);
+            all.filter(|entry| standing.wants(entry)).collect()
+        };
+        let mut asked = wanted(self.asked.entries(kind));
+        let held = wanted(self.held.entries(kind));
         let request = asked.is_empty().then(|| {
-            asked.push(
-                held.first()
-                    .cloned()
-                    .unwrap_or_else(|| interface::example(kind)),
-            );
+            let access = match standing {
+                Standing::Reading => Access::Read,
+                _ => Access::Use,
+            };
+            let example = || interface::example(kind, access);
+            asked.push(held.first().cloned().unwrap_or_else(example));
             asked.first().map(|entry| entry.request(Phases::default()))
         });
         // What is held and yet not in force is held for others than those it is asked for.

@@ -15,6 +15,7 @@ use semver::Version;
 use self::table::TABLE;
 use crate::{
     effective::{BundleLabel, Source},
+    item::Access,
     phase::Phases,
     quote::shown,
     snippet::{self, Entry},
@@ -62,7 +63,7 @@ impl Kind {
     pub const fn can(self) -> &'static str {
         match self {
             Self::Variable => "read variables",
-            Self::Connection => "read a connection, its password included",
+            Self::Connection => "reach what a connection names",
             Self::Directory => "read and write files",
             Self::Http => "call HTTP",
             Self::Asset => "change and follow assets",
@@ -103,6 +104,8 @@ pub enum Standing {
     Inert,
     /// Linked for whom something of this kind is granted.
     Capability(Kind),
+    /// Linked for whom some connection may be read: what shows passwords is not there for those who use them only.
+    Reading,
     /// Not linked for anybody.
     Never,
 }
@@ -316,8 +319,8 @@ impl std::error::Error for UngrantedImport {}
 
 /// What is in force of each kind, and the tables to paste for a kind that is not.
 pub(crate) trait InForce {
-    fn phases(&self, kind: Kind) -> Phases;
-    fn missing(&self, kind: Kind) -> (Option<String>, Option<String>);
+    fn phases(&self, standing: Standing) -> Phases;
+    fn missing(&self, standing: Standing) -> (Option<String>, Option<String>);
 }
 
 /// Whether one import may be linked.
@@ -329,23 +332,45 @@ pub(crate) fn link(import: &str, force: &impl InForce) -> Result<LinkedInterface
     };
     match interface.standing {
         Standing::Never => Err(Unlinked::Never(interface)),
-        Standing::Capability(kind) if force.phases(kind).is_empty() => {
-            let (request, grant) = force.missing(kind);
+        standing @ (Standing::Capability(_) | Standing::Reading)
+            if force.phases(standing).is_empty() =>
+        {
+            let (request, grant) = force.missing(standing);
             Err(Unlinked::Ungranted {
                 interface,
                 request,
                 grant,
             })
         }
-        Standing::Inert | Standing::Capability(_) => Ok(LinkedInterface {
+        Standing::Inert | Standing::Capability(_) | Standing::Reading => Ok(LinkedInterface {
             import: import.to_owned(),
             interface,
         }),
     }
 }
 
+impl Standing {
+    /// The kind of what is granted for it, where it is granted at all.
+    #[must_use]
+    pub const fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Capability(kind) => Some(kind),
+            Self::Reading => Some(Kind::Connection),
+            Self::Inert | Self::Never => None,
+        }
+    }
+
+    /// Whether this entry is one for it.
+    pub(crate) fn wants(self, entry: &Entry) -> bool {
+        match (self, entry) {
+            (Self::Reading, Entry::Connection { access, .. }) => *access == Access::Read,
+            _ => true,
+        }
+    }
+}
+
 /// What to write where nothing of a kind is asked for or granted yet: names that a person replaces.
-pub(crate) fn example(kind: Kind) -> Entry {
+pub(crate) fn example(kind: Kind, access: Access) -> Entry {
     match kind {
         Kind::Variable => Entry::Variable {
             key: "VARIABLE_KEY".to_owned(),
@@ -353,7 +378,7 @@ pub(crate) fn example(kind: Kind) -> Entry {
         },
         Kind::Connection => Entry::Connection {
             id: "CONNECTION_ID".to_owned(),
-            access: crate::item::Access::Read,
+            access,
             lender: None,
         },
         Kind::Directory => Entry::Directory {

@@ -3,7 +3,8 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use airlock_model::id::ConnectionId;
+use serde::{Deserialize, Serialize};
 
 use crate::quote::shown;
 
@@ -33,12 +34,16 @@ pub enum ItemError {
     Path(String),
 }
 
-/// What may be done with a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+/// What may be done with a connection. Ordered: the smaller allows less, and the larger all of it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
-    /// The bundle's code sees the connection, its password included.
+    /// The host reaches the system for the bundle, and logs in; the bundle's code never sees how.
     #[default]
+    Use,
+    /// The bundle's code sees the connection, its password included.
     Read,
 }
 
@@ -47,23 +52,22 @@ impl Access {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Use => "use",
             Self::Read => "read",
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Access {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "read" => Ok(Self::Read),
-            "use" => Err(D::Error::custom(
-                "access `use` (the secret stays with the host) is not available yet: ask for `read`, with which the bundle sees the secret",
-            )),
-            other => Err(D::Error::custom(format_args!(
-                "`{}` is no access to a connection: write `read`",
-                shown(other)
-            ))),
-        }
+/// A connection that the host may use for a bundle. A permit for it shows nobody what it holds: who is to show the
+/// connection itself takes one for its id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UsedConnection(pub(crate) ConnectionId);
+
+impl UsedConnection {
+    /// Which.
+    #[must_use]
+    pub const fn id(&self) -> &ConnectionId {
+        &self.0
     }
 }
 

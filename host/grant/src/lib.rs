@@ -40,7 +40,7 @@ pub use grant::{
 pub use interface::{
     ImportName, Interface, Kind, LinkedInterface, Standing, UngrantedImport, interface, interfaces,
 };
-pub use item::{Access, AssetAccess, Directory, GuestPath, ItemError, Mode};
+pub use item::{Access, AssetAccess, Directory, GuestPath, ItemError, Mode, UsedConnection};
 pub use pattern::{AssetName, AssetPattern, Name, Pattern, VariablePattern};
 pub use permit::Permit;
 pub use phase::{Caller, Phase, Phases};

@@ -54,6 +54,16 @@ impl<T> Permit<T> {
         &self.item
     }
 
+    /// The same decision about the same thing, said otherwise.
+    pub(crate) fn map<U>(self, say: impl FnOnce(T) -> U) -> Permit<U> {
+        Permit {
+            team: self.team,
+            bundle: self.bundle,
+            lender: self.lender,
+            item: say(self.item),
+        }
+    }
+
     /// What may be reached, the permit being used up.
     #[must_use]
     pub fn into_item(self) -> T {

@@ -119,7 +119,7 @@ fn keep(dags: &mut Option<Vec<DagId>>, lent: Lent) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, BundleLabel, Caller, Effective, Request};
+    use crate::{BundleLabel, Caller, Effective, Request};
     use airlock_model::id::{BundleHash, TaskId};
 
     fn share(what: Shared, dags: Option<&[&str]>) -> Share {
@@ -141,9 +141,10 @@ mod tests {
             version: "1.0.0".into(),
             hash: BundleHash::from_bytes([1; 32]),
         };
-        let request: Request =
-            toml::from_str("[[connection]]\nid = \"bank\"\n[[variable]]\nkey = \"fx.*\"\n")
-                .unwrap();
+        let request: Request = toml::from_str(
+            "[[connection]]\nid = \"bank\"\naccess = \"read\"\n[[variable]]\nkey = \"fx.*\"\n",
+        )
+        .unwrap();
         let grant: Grant = toml::from_str(grant).unwrap();
         let grant = grant.as_shared(&label.name, shares);
         Effective::new(TeamName::new("research").unwrap(), label, &request, &grant)
@@ -153,14 +154,12 @@ mod tests {
         Caller::task(DagId::new(dag).unwrap(), TaskId::new("t").unwrap())
     }
 
-    const BORROWS: &str = "[[connection]]\nid = \"bank\"\nfrom = \"payments\"\n";
+    const BORROWS: &str = "[[connection]]\nid = \"bank\"\naccess = \"read\"\nfrom = \"payments\"\n";
 
     #[test]
     fn what_is_shared_and_borrowed_is_its_lenders_and_permitted() {
         let effective = effective(BORROWS, &[share(bank(), None)]);
-        let permit = effective
-            .connection(&in_dag("any"), "bank", Access::Read)
-            .unwrap();
+        let permit = effective.read_connection(&in_dag("any"), "bank").unwrap();
         assert_eq!(permit.team().as_str(), "research");
         assert_eq!(permit.lender().map(TeamName::as_str), Some("payments"));
         assert!(!effective.phases(crate::Kind::Connection).is_empty());
@@ -176,7 +175,7 @@ mod tests {
         )];
         let other_shared = effective(BORROWS, &other);
         let denial = |effective: &Effective| {
-            let denied = effective.connection(&in_dag("any"), "bank", Access::Read);
+            let denied = effective.read_connection(&in_dag("any"), "bank");
             denied.unwrap_err().to_string()
         };
         let said = denial(&not_shared);
@@ -184,10 +183,11 @@ mod tests {
         assert_eq!(said, denial(&not_borrowed));
         assert_eq!(said, denial(&other_shared));
         // What is shared does not stand in for the own team's.
-        let own = effective("[[connection]]\nid = \"bank\"\n", &[share(bank(), None)]);
-        let permit = own
-            .connection(&in_dag("any"), "bank", Access::Read)
-            .unwrap();
+        let own = effective(
+            "[[connection]]\nid = \"bank\"\naccess = \"read\"\n",
+            &[share(bank(), None)],
+        );
+        let permit = own.read_connection(&in_dag("any"), "bank").unwrap();
         assert_eq!(permit.lender(), None);
     }
 
@@ -207,11 +207,8 @@ mod tests {
             ("yearly", true, true),
             ("daily", false, false),
         ] {
-            let may = |effective: &Effective| {
-                effective
-                    .connection(&in_dag(dag), "bank", Access::Read)
-                    .is_ok()
-            };
+            let may =
+                |effective: &Effective| effective.read_connection(&in_dag(dag), "bank").is_ok();
             assert_eq!((may(&whole), may(&narrowed)), (all, some), "{dag}");
         }
     }
@@ -242,13 +239,13 @@ mod tests {
     fn to_borrow_a_prefix_or_one_thing_from_two_is_a_mistake() {
         for wrong in [
             "[[variable]]\nkey = \"fx.*\"\nfrom = \"payments\"\n",
-            "[[connection]]\nid = \"bank\"\n[[connection]]\nid = \"bank\"\nfrom = \"payments\"\n",
+            "[[connection]]\nid = \"bank\"\naccess = \"read\"\n[[connection]]\nid = \"bank\"\naccess = \"read\"\nfrom = \"payments\"\n",
             "[[variable]]\nkey = \"a\"\nfrom = \"x\"\n[[variable]]\nkey = \"a\"\nfrom = \"payments\"\n",
             "[[variable]]\nkey = \"fx.*\"\n[[variable]]\nkey = \"fx.eur\"\nfrom = \"payments\"\n",
         ] {
             assert!(toml::from_str::<Grant>(wrong).is_err(), "{wrong}");
         }
-        let apart = "[[connection]]\nid = \"bank\"\ntasks = [\"a\"]\n[[connection]]\nid = \"bank\"\nfrom = \"payments\"\ntasks = [\"b\"]\n";
+        let apart = "[[connection]]\nid = \"bank\"\naccess = \"read\"\ntasks = [\"a\"]\n[[connection]]\nid = \"bank\"\naccess = \"read\"\nfrom = \"payments\"\ntasks = [\"b\"]\n";
         assert!(toml::from_str::<Grant>(apart).is_ok());
     }
 }

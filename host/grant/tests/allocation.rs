@@ -2,7 +2,7 @@
 
 use std::{alloc::System, path::Path};
 
-use airlock_grant::{Access, AssetAccess, BundleLabel, Caller, Effective, HttpTarget, Request};
+use airlock_grant::{AssetAccess, BundleLabel, Caller, Effective, HttpTarget, Request};
 use airlock_model::id::{BundleHash, BundleName, DagId, TaskId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -26,6 +26,7 @@ fn what_is_granted_is_allowed_without_an_allocation() {
         key = "rates.*"
         [[request.connection]]
         id = "bank"
+        access = "read"
         [[request.directory]]
         path = "archive/in"
         [[request.http]]
@@ -50,7 +51,7 @@ fn what_is_granted_is_allowed_without_an_allocation() {
         ),
         (
             "a connection",
-            allocations(|| effective.connection(&caller, "bank", Access::Read).unwrap()),
+            allocations(|| effective.read_connection(&caller, "bank").unwrap()),
         ),
         (
             "a directory",

@@ -427,11 +427,11 @@ fn effective(team: &TeamName, wasm: &[u8]) -> Arc<Effective> {
         hash: BundleHash::from_bytes(*blake3::hash(wasm).as_bytes()),
     };
     let request = Request::from_bundle_toml(
-        "[[request.variable]]\nkey = \"v\"\n[[request.connection]]\nid = \"c\"\n[[request.directory]]\npath = \"d\"\nmode = \"read\"\n",
+        "[[request.variable]]\nkey = \"v\"\n[[request.connection]]\nid = \"c\"\naccess = \"read\"\n[[request.directory]]\npath = \"d\"\nmode = \"read\"\n",
     )
     .unwrap();
     let grant: Grant = toml::from_str(
-        "[[variable]]\nkey = \"v\"\n[[connection]]\nid = \"c\"\n[[directory]]\npath = \"d\"\nhost = \"/\"\ntasks = [\"another\"]\n",
+        "[[variable]]\nkey = \"v\"\n[[connection]]\nid = \"c\"\naccess = \"read\"\n[[directory]]\npath = \"d\"\nhost = \"/\"\ntasks = [\"another\"]\n",
     )
     .unwrap();
     Arc::new(Effective::new(team.clone(), label, &request, &grant))

@@ -324,7 +324,7 @@ fn import(import: &airlock_bundle::Import) -> ReviewImport {
     let standing = match known.map(|known| known.standing) {
         None => "unknown",
         Some(Standing::Inert) => "inert",
-        Some(Standing::Capability(_)) => "capability",
+        Some(Standing::Capability(_) | Standing::Reading) => "capability",
         Some(Standing::Never) => "never",
     };
     ReviewImport {

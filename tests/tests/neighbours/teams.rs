@@ -53,8 +53,8 @@ fn manifest(name: &str) -> String {
          [[request.variable]]\nkey = \"note\"\nphases = [\"parse\"]\n\
          [[request.variable]]\nkey = \"paths\"\n{all}\n\
          [[request.variable]]\nkey = \"secret\"\n{all}\n\
-         [[request.connection]]\nid = \"bank\"\n{some}\n\
-         [[request.connection]]\nid = \"own\"\n{some}\n\
+         [[request.connection]]\nid = \"bank\"\naccess = \"read\"\n{some}\n\
+         [[request.connection]]\nid = \"own\"\naccess = \"read\"\n{some}\n\
          [[request.directory]]\npath = \"own\"\nmode = \"read-write\"\n{some}\n\
          [[request.http]]\nurl = \"http://{LISTEN}/*\"\nmethods = [\"GET\"]\n{some}\n\
          [[request.asset]]\nname = \"ledger\"\naccess = \"consume\"\n\

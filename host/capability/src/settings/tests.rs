@@ -115,7 +115,7 @@ async fn each_look_up_is_for_the_permits_team_and_item() {
     let permit = effective.variable(&caller, "a.x").unwrap();
     let found = variables.get(permit).await.unwrap().unwrap();
     assert_eq!(found.value.reveal(), "a.x");
-    let permit = effective.connection(&caller, "bank", Access::Read).unwrap();
+    let permit = effective.read_connection(&caller, "bank").unwrap();
     assert_eq!(connections.get(permit).await.unwrap(), None);
     for permit in effective.parse_variables() {
         assert_eq!(variables.matching(permit).await.unwrap().len(), 1);
@@ -168,7 +168,7 @@ async fn what_another_team_lends_is_looked_up_with_that_team_alone() {
     let caller = Caller::task(DagId::new("d").unwrap(), TaskId::new("t").unwrap());
     let permit = effective.variable(&caller, "a").unwrap();
     assert!(variables.get(permit).await.unwrap().is_some());
-    let permit = effective.connection(&caller, "bank", Access::Read).unwrap();
+    let permit = effective.read_connection(&caller, "bank").unwrap();
     assert_eq!(connections.get(permit).await.unwrap(), None);
     for permit in effective.parse_variables() {
         assert_eq!(variables.matching(permit).await.unwrap().len(), 1);

@@ -12,7 +12,7 @@ fn hash(byte: u8) -> BundleHash {
     BundleHash::from_bytes([byte; 32])
 }
 
-const BANK: &str = "[[connection]]\nid = \"bank\"\n";
+const BANK: &str = "[[connection]]\nid = \"bank\"\naccess = \"read\"\n";
 const RATES: &str = "[[variable]]\nkey = \"rates.*\"\n";
 
 fn approved(request: &str, only: Option<BundleHash>) -> Approvals {
@@ -105,7 +105,7 @@ fn with_nothing_in_force_what_was_approved_before_gives_nothing() {
 #[test]
 fn a_proposal_keeps_what_is_in_force_with_its_narrowing_and_adds_what_is_new() {
     let mut approvals = approved(BANK, None);
-    let narrowed = "[[connection]]\nid = \"bank\"\ntasks = [\"pay\"]\n";
+    let narrowed = "[[connection]]\nid = \"bank\"\naccess = \"read\"\ntasks = [\"pay\"]\n";
     approvals.current.as_mut().unwrap().grant = grant(narrowed);
     let wants = format!(
         "{BANK}{RATES}[[http]]\nurl = \"https://api.example/v1/*\"\nphases = [\"task\", \"trigger\"]\n[[directory]]\npath = \"inbox\"\n"
@@ -136,9 +136,12 @@ fn a_directory_that_is_wanted_wider_is_widened_where_it_lies() {
 
 #[test]
 fn a_grants_differences_are_told_entry_by_entry() {
-    let before =
-        grant("[[connection]]\nid = \"bank\"\n[[directory]]\npath = \"in\"\nhost = \"/a\"\n");
-    let now = grant("[[connection]]\nid = \"bank\"\n[[directory]]\npath = \"in\"\nhost = \"/b\"\n");
+    let before = grant(
+        "[[connection]]\nid = \"bank\"\naccess = \"read\"\n[[directory]]\npath = \"in\"\nhost = \"/a\"\n",
+    );
+    let now = grant(
+        "[[connection]]\nid = \"bank\"\naccess = \"read\"\n[[directory]]\npath = \"in\"\nhost = \"/b\"\n",
+    );
     let difference = now.since(&before);
     assert_eq!(difference.added, ["directory `in`, read at `/b`"]);
     assert_eq!(difference.removed, ["directory `in`, read at `/a`"]);
@@ -166,17 +169,18 @@ fn a_grant_that_nobody_could_read_or_place_is_refused() {
 fn a_proposal_for_more_phases_or_methods_leaves_the_narrowing_of_the_others() {
     let mut approvals = approved("", None);
     let current = approvals.current.as_mut().unwrap();
-    current.request =
-        request("[[connection]]\nid = \"bank\"\n[[http]]\nurl = \"https://api.example/*\"\n");
-    let narrowed = "[[connection]]\nid = \"bank\"\ntasks = [\"pay\"]\n[[http]]\nurl = \"https://api.example/*\"\ntasks = [\"pay\"]\n";
+    current.request = request(
+        "[[connection]]\nid = \"bank\"\naccess = \"read\"\n[[http]]\nurl = \"https://api.example/*\"\n",
+    );
+    let narrowed = "[[connection]]\nid = \"bank\"\naccess = \"read\"\ntasks = [\"pay\"]\n[[http]]\nurl = \"https://api.example/*\"\ntasks = [\"pay\"]\n";
     current.grant = grant(narrowed);
     let wants = request(
-        "[[connection]]\nid = \"bank\"\nphases = [\"task\", \"trigger\"]\n\
+        "[[connection]]\nid = \"bank\"\naccess = \"read\"\nphases = [\"task\", \"trigger\"]\n\
          [[http]]\nurl = \"https://api.example/*\"\nmethods = [\"GET\", \"POST\"]\n",
     );
     let (proposed, _) = approvals.proposal(&wants);
     let expected = format!(
-        "{narrowed}[[connection]]\nid = \"bank\"\nphases = [\"trigger\"]\n\
+        "{narrowed}[[connection]]\nid = \"bank\"\naccess = \"read\"\nphases = [\"trigger\"]\n\
          [[http]]\nurl = \"https://api.example/*\"\nmethods = [\"POST\"]\nphases = [\"task\"]\n"
     );
     assert_eq!(proposed, grant(&expected));
@@ -184,7 +188,7 @@ fn a_proposal_for_more_phases_or_methods_leaves_the_narrowing_of_the_others() {
 
 #[test]
 fn a_grant_that_could_not_be_read_again_is_refused() {
-    let mut held = grant("[[connection]]\nid = \"bank\"\nfrom = \"payments\"\n");
+    let mut held = grant("[[connection]]\nid = \"bank\"\naccess = \"read\"\nfrom = \"payments\"\n");
     held.connection.push(ConnectionGrant {
         from: None,
         ..held.connection[0].clone()

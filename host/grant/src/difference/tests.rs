@@ -18,6 +18,7 @@ const OLD: &str = r#"
     methods = ["GET", "POST"]
     [[request.connection]]
     id = "bank"
+    access = "read"
     [[request.variable]]
     key = "ledger.*"
     phases = ["parse", "task"]
@@ -89,12 +90,12 @@ fn whatever_allows_one_call_more_is_told_with_its_phases() {
             "GET https://api.example.com/v1/x in trigger",
         ),
         (
-            "[[request.connection]]\nid = \"bank\"\nphases = [\"task\", \"callback\"]",
+            "[[request.connection]]\nid = \"bank\"\naccess = \"read\"\nphases = [\"task\", \"callback\"]",
             "connection `bank`, read in callback",
         ),
         (
             "[[request.connection]]\nid = \"warehouse\"",
-            "connection `warehouse`, read in task",
+            "connection `warehouse`, use in task",
         ),
         (
             "[[request.variable]]\nkey = \"ledge*\"",

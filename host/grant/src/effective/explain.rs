@@ -58,9 +58,9 @@ impl<H> Side<H> {
             }
             Item::Connection(id, access) => {
                 let own = self.connections.iter();
-                let own = own.map(|(name, _, held)| name == id && held.1 == *access);
+                let own = own.map(|(name, _, held)| name == id && held.1 >= *access);
                 let others = self.lent_connections.iter();
-                own.chain(others.map(|(name, _, held)| name == id && held.1 == *access))
+                own.chain(others.map(|(name, _, held)| name == id && held.1 >= *access))
                     .collect()
             }
             Item::Directory(path) => {

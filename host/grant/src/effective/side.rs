@@ -295,15 +295,11 @@ pub(super) fn unasked(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> 
                 own.chain(others).collect()
             }
             Kind::Connection => {
-                let met = |id: &ConnectionId, access: Access| {
-                    let mut all = asked.connections.iter();
-                    all.any(|(_, _, (asked, wanted))| asked == id && *wanted == access)
-                };
+                let met = |id: &ConnectionId| asked.connections.names(id.as_str());
                 let own = held.connections.iter();
-                let own = own.map(|(_, _, (id, access))| !met(id, *access));
+                let own = own.map(|(_, _, (id, _))| !met(id));
                 let others = held.lent_connections.iter();
-                own.chain(others.map(|(_, _, (id, access, _))| !met(id, *access)))
-                    .collect()
+                own.chain(others.map(|(_, _, (id, ..))| !met(id))).collect()
             }
             Kind::Directory => {
                 let all = held.directories.iter();
@@ -328,6 +324,30 @@ pub(super) fn unasked(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> 
     unasked.map(|((entry, _), _)| entry).collect()
 }
 
+/// The phases in which there is a caller for whom both sides let a same connection be read.
+pub(super) fn readable(asked: &Side<()>, held: &Side<HostFolder>) -> Phases {
+    reached(asked, held, Access::Read)
+}
+
+/// The phases in which both sides allow this at least with a same connection.
+fn reached(asked: &Side<()>, held: &Side<HostFolder>, least: Access) -> Phases {
+    let own = held.connections.iter();
+    let own = own.map(|(id, narrowing, (_, access))| (id, narrowing, *access));
+    let others = held.lent_connections.iter();
+    let others = others.map(|(id, narrowing, (_, access, _))| (id, narrowing, *access));
+    let held: Vec<_> = own.chain(others).collect();
+    let mut all = Phases::NONE;
+    for (a, narrowing, (_, wanted)) in asked.connections.iter() {
+        for (b, other, access) in &held {
+            let same = a == *b && (*wanted).min(*access) >= least;
+            if same && !narrowing.is_empty() && !other.is_empty() && narrowing.meets(other) {
+                all = all.or(narrowing.phases().and(other.phases()));
+            }
+        }
+    }
+    all
+}
+
 /// The phases in which there is a caller for whom both sides hold a same item.
 pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) -> Phases {
     let mut all = Phases::NONE;
@@ -347,16 +367,7 @@ pub(super) fn in_force(kind: Kind, asked: &Side<()>, held: &Side<HostFolder>) ->
                 }
             }
         }
-        Kind::Connection => {
-            for (_, narrowing, a) in asked.connections.iter() {
-                for (_, other, b) in held.connections.iter() {
-                    meet(narrowing, other, a == b);
-                }
-                for (_, other, (id, access, _)) in held.lent_connections.iter() {
-                    meet(narrowing, other, (&a.0, a.1) == (id, *access));
-                }
-            }
-        }
+        Kind::Connection => return reached(asked, held, Access::Use),
         Kind::Directory => {
             for (a, narrowing, _) in asked.directories.iter() {
                 for (b, other, _) in held.directories.iter() {

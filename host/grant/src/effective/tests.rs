@@ -58,9 +58,7 @@ fn task(dag: &str, task: &str) -> Caller {
 fn a_denied_connection_reads_as_the_manual_shows() {
     let both = effective("", "");
     let caller = task("weather", "write_daily");
-    let denial = both
-        .connection(&caller, "warehouse", Access::Read)
-        .unwrap_err();
+    let denial = both.read_connection(&caller, "warehouse").unwrap_err();
     assert_eq!(
         denial.to_string(),
         "\
@@ -81,10 +79,11 @@ AL-0412: this bundle uses a connection that it neither asks for nor is granted
     );
     assert_eq!(denial.code(), "AL-0412");
     assert_eq!(denial.caller(), &caller);
-    let asked = effective("[[request.connection]]\nid = \"warehouse\"\n", "");
-    let denial = asked
-        .connection(&caller, "warehouse", Access::Read)
-        .unwrap_err();
+    let asked = effective(
+        "[[request.connection]]\nid = \"warehouse\"\naccess = \"read\"\n",
+        "",
+    );
+    let denial = asked.read_connection(&caller, "warehouse").unwrap_err();
     assert!(
         denial
             .to_string()
@@ -98,14 +97,17 @@ fn a_denial_says_for_whom_its_grants_count() {
     let asks = "
 [[request.connection]]
 id = \"warehouse\"
+access = \"read\"
 [[request.variable]]
 key = \"rates.limit\"
 ";
     let grants = "
 [[team.bundle.grant.connection]]
 id = \"archive\"
+access = \"read\"
 [[team.bundle.grant.connection]]
 id = \"warehouse\"
+access = \"read\"
 dags = [\"weather\"]
 tasks = [\"read\", \"write\"]
 [[team.bundle.grant.variable]]
@@ -117,7 +119,7 @@ dags = []
 ";
     let both = effective(asks, grants);
     let denial = both
-        .connection(&task("weather", "check"), "warehouse", Access::Read)
+        .read_connection(&task("weather", "check"), "warehouse")
         .unwrap_err()
         .to_string();
     let line = "\n  granted  connection `archive`, read; \
@@ -144,8 +146,10 @@ fn both_sides_must_name_it() {
     let asks = "
 [[request.connection]]
 id = \"both\"
+access = \"read\"
 [[request.connection]]
 id = \"asked\"
+access = \"read\"
 [[request.variable]]
 key = \"ledger.*\"
 [[request.directory]]
@@ -158,8 +162,10 @@ methods = [\"GET\", \"POST\"]
     let grants = "
 [[team.bundle.grant.connection]]
 id = \"both\"
+access = \"read\"
 [[team.bundle.grant.connection]]
 id = \"granted\"
+access = \"read\"
 [[team.bundle.grant.variable]]
 key = \"ledger.currency\"
 [[team.bundle.grant.directory]]
@@ -170,7 +176,7 @@ url = \"https://api.example.com/v1/*\"
 ";
     let effective = effective(asks, grants);
     let caller = task("d", "t");
-    let connection = |id| effective.connection(&caller, id, Access::Read).is_ok();
+    let connection = |id| effective.read_connection(&caller, id).is_ok();
     assert!(connection("both"));
     assert!(!connection("asked") && !connection("granted") && !connection("neither"));
     assert!(effective.variable(&caller, "ledger.currency").is_ok());
@@ -240,11 +246,11 @@ fn a_grant_can_be_narrowed_to_dags_tasks_and_phases() {
 #[test]
 fn while_parsing_only_variables_can_be_had_and_the_denial_says_so() {
     let effective = effective(
-        "[[request.connection]]\nid = \"c\"\n",
-        "[[team.bundle.grant.connection]]\nid = \"c\"\n",
+        "[[request.connection]]\nid = \"c\"\naccess = \"read\"\n",
+        "[[team.bundle.grant.connection]]\nid = \"c\"\naccess = \"read\"\n",
     );
     let denial = effective
-        .connection(&Caller::parse(), "c", Access::Read)
+        .read_connection(&Caller::parse(), "c")
         .unwrap_err();
     let text = denial.to_string();
     assert!(text.starts_with("AL-0412"), "{text}");
@@ -258,7 +264,7 @@ fn while_parsing_only_variables_can_be_had_and_the_denial_says_so() {
 #[test]
 fn the_automatic_grant_holds_what_is_asked_for_below_the_bundles_folder() {
     let request = request(
-        "[[request.directory]]\npath = \"/data/in\"\n[[request.connection]]\nid = \"c\"\n
+        "[[request.directory]]\npath = \"/data/in\"\n[[request.connection]]\nid = \"c\"\naccess = \"read\"\n
          [[request.variable]]\nkey = \"v\"\nphases = [\"parse\"]\n
          [[request.http]]\nurl = \"http://127.0.0.1:9999/*\"\n",
     );
@@ -268,7 +274,7 @@ fn the_automatic_grant_holds_what_is_asked_for_below_the_bundles_folder() {
     let permit = all.directory(&caller, "data/in").unwrap();
     assert_eq!(permit.item().host(), Path::new("/srv/weather/data/in"));
     assert_eq!(permit.item().within(), Some(Path::new("/srv/weather")));
-    assert!(all.connection(&caller, "c", Access::Read).is_ok());
+    assert!(all.read_connection(&caller, "c").is_ok());
     assert!(all.variable(&Caller::parse(), "v").is_ok());
     assert!(all.variable(&caller, "v").is_err());
     let target = HttpTarget::parse("GET", "http://127.0.0.1:9999/x").unwrap();
@@ -304,9 +310,7 @@ fn what_a_guest_writes_is_shown_escaped_and_bounded_and_gets_no_snippet_when_not
     let hostile = format!("\x1b[2J\"]\n[[request.http]]{}", "x".repeat(10_000));
     let caller = task("d", "t");
     for denial in [
-        effective
-            .connection(&caller, &hostile, Access::Read)
-            .unwrap_err(),
+        effective.read_connection(&caller, &hostile).unwrap_err(),
         effective.variable(&caller, &hostile).unwrap_err(),
         effective.directory(&caller, &hostile).unwrap_err(),
         effective.directory(&caller, "../etc").unwrap_err(),
@@ -336,6 +340,7 @@ fn a_denial_is_the_same_whether_or_not_the_thing_exists() {
 
 const KEYS: [&str; 5] = ["a", "a.b", "a.b.c", "b", "ab"];
 const PATTERNS: [&str; 6] = ["a", "a.b", "a.*", "a*", "b", "a.b.*"];
+const REACH: [Access; 2] = [Access::Use, Access::Read];
 const ACCESS: [AssetAccess; 2] = [AssetAccess::Consume, AssetAccess::Produce];
 const URLS: [&str; 5] = [
     "https://h.example.com/a",
@@ -366,6 +371,7 @@ prop_compose! {
     fn requests()(
         variable in proptest::collection::vec((select(&PATTERNS[..]), phases()), 0..4),
         connection in subsequence(KEYS.to_vec(), 0..3),
+        access in select(&REACH[..]),
         directory in subsequence(KEYS.to_vec(), 0..3),
         http in subsequence(URLS.to_vec(), 0..3),
         asset in proptest::collection::vec((select(&PATTERNS[..]), select(&ACCESS[..])), 0..4),
@@ -377,7 +383,7 @@ prop_compose! {
                 key: VariablePattern::new(key).unwrap(), reason: None, phases,
             }).collect(),
             connection: connection.into_iter().map(|id| ConnectionRequest {
-                id: ConnectionId::new(id).unwrap(), access: Access::Read, reason: reason.clone(), phases,
+                id: ConnectionId::new(id).unwrap(), access, reason: reason.clone(), phases,
             }).collect(),
             directory: directory.into_iter().map(|path| DirectoryRequest {
                 path: GuestPath::new(path).unwrap(), mode: Mode::ReadWrite, reason: reason.clone(), phases,
@@ -397,6 +403,7 @@ prop_compose! {
     fn grants()(
         variable in proptest::collection::vec((select(&PATTERNS[..]), proptest::option::of(phases())), 0..4),
         connection in subsequence(KEYS.to_vec(), 0..3),
+        access in select(&REACH[..]),
         directory in subsequence(KEYS.to_vec(), 0..3),
         http in subsequence(URLS.to_vec(), 0..3),
         asset in proptest::collection::vec((select(&PATTERNS[..]), select(&ACCESS[..])), 0..4),
@@ -408,7 +415,7 @@ prop_compose! {
                 key: VariablePattern::new(key).unwrap(), from: None, phases, dags: dags.clone(), tasks: tasks.clone(),
             }).collect(),
             connection: connection.into_iter().map(|id| ConnectionGrant {
-                id: ConnectionId::new(id).unwrap(), access: Access::Read, from: None, phases: None,
+                id: ConnectionId::new(id).unwrap(), access, from: None, phases: None,
                 dags: dags.clone(), tasks: tasks.clone(),
             }).collect(),
             directory: directory.into_iter().map(|path| DirectoryGrant {
@@ -582,6 +589,7 @@ fn what_is_granted_and_not_asked_for_is_told() {
         key = "other"
         [[team.bundle.grant.connection]]
         id = "bank"
+        access = "read"
         [[team.bundle.grant.http]]
         url = "https://*.example.com/*"
         [[team.bundle.grant.http]]
@@ -637,7 +645,7 @@ fn items() -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for key in KEYS {
         items.push(Item::Variable(key.to_owned()));
-        items.push(Item::Connection(key.to_owned(), Access::Read));
+        items.extend(REACH.map(|access| Item::Connection(key.to_owned(), access)));
         items.push(Item::Directory(key.to_owned()));
         items.extend(ACCESS.map(|access| Item::Asset(key.to_owned(), access)));
     }
@@ -680,8 +688,9 @@ fn named(item: &Item, caller: &Caller, request: &Request) -> bool {
     match item {
         Item::Variable(key) => (request.variable.iter())
             .any(|one| one.key.matches(key) && one.phases.contains(caller.phase)),
-        Item::Connection(id, _) => (request.connection.iter())
-            .any(|one| one.id.as_str() == id && one.phases.contains(caller.phase)),
+        Item::Connection(id, access) => (request.connection.iter()).any(|one| {
+            one.id.as_str() == id && one.access >= *access && one.phases.contains(caller.phase)
+        }),
         Item::Directory(path) => (request.directory.iter())
             .any(|one| one.path.as_str() == path && one.phases.contains(caller.phase)),
         Item::Http(target) => request.http.iter().any(|one| {
@@ -710,8 +719,10 @@ fn granted(item: &Item, caller: &Caller, grant: &Grant) -> bool {
     match item {
         Item::Variable(key) => (grant.variable.iter())
             .any(|one| one.key.matches(key) && admits(one.phases, &one.dags, &one.tasks)),
-        Item::Connection(id, _) => (grant.connection.iter())
-            .any(|one| one.id.as_str() == id && admits(one.phases, &one.dags, &one.tasks)),
+        Item::Connection(id, access) => (grant.connection.iter()).any(|one| {
+            let enough = one.id.as_str() == id && one.access >= *access;
+            enough && admits(one.phases, &one.dags, &one.tasks)
+        }),
         Item::Directory(path) => (grant.directory.iter())
             .any(|one| one.path.as_str() == path && admits(one.phases, &one.dags, &one.tasks)),
         Item::Http(target) => grant.http.iter().any(|one| {
@@ -819,7 +830,12 @@ proptest! {
         prop_assert!(decide(&after, &caller, &item).is_ok(), "{}\n{}", asks, grants);
         // And no call that is about something else.
         for ((other, thing, was), (.., is)) in decisions(&before).iter().zip(decisions(&after)) {
-            prop_assert!(was == &is || thing == &item, "{:?} {:?}", other, thing);
+            let about = match (&item, thing) {
+                // To read is to use as well.
+                (Item::Connection(id, most), Item::Connection(same, access)) => id == same && access <= most,
+                _ => thing == &item,
+            };
+            prop_assert!(was == &is || about, "{:?} {:?}", other, thing);
             prop_assert!(!was || is);
         }
     }
@@ -831,7 +847,6 @@ proptest! {
         let effective = with(&request, &grant);
         for (kind, import) in [
             (Kind::Variable, "airlock:capability/variables@0.1.0"),
-            (Kind::Connection, "airlock:capability/connections@0.1.0"),
             (Kind::Directory, "airlock:capability/directories@0.1.0"),
             (Kind::Http, "wasi:http/outgoing-handler@0.2.6"),
         ] {
@@ -840,11 +855,15 @@ proptest! {
             let linked = effective.check_imports(&[import]).is_ok();
             // The few items tried here are not all that a prefix or a pattern allows.
             prop_assert!(linked || !allowed);
-            if matches!(kind, Kind::Connection | Kind::Directory) {
+            if kind == Kind::Directory {
                 prop_assert_eq!(linked, allowed);
             }
             prop_assert_eq!(linked, !effective.phases(kind).is_empty());
         }
+        let readable = decisions(&effective).iter()
+            .any(|(_, item, yes)| *yes && matches!(item, Item::Connection(_, Access::Read)));
+        let shown = effective.check_imports(&["airlock:capability/connections@0.1.0"]).is_ok();
+        prop_assert_eq!(shown, readable);
     }
 }
 

@@ -26,14 +26,14 @@ const NONE: &str = "none";
 
 /// Every interface that this host knows, in the order in which a reviewer should read them.
 pub(super) static TABLE: &[Interface] = {
-    use Kind::{Connection, Directory, Http, Variable};
-    use Standing::{Capability, Inert, Never};
+    use Kind::{Directory, Http, Variable};
+    use Standing::{Capability, Inert, Never, Reading};
     &[
         row(
             "airlock:capability",
             "connections",
             AIRLOCK,
-            Capability(Connection),
+            Reading,
             "reads granted connections, passwords included",
             "the bundle's code holds the secret and can send it wherever else it may write",
         ),

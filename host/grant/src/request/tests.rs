@@ -18,14 +18,9 @@ fn a_mistake_is_told_with_its_line_and_what_would_be_right() {
         ),
         ("[[request.connection]]\nid = \"a b\"\n", 2, "connection id"),
         (
-            "[[request.connection]]\nid = \"a\"\naccess = \"use\"\n",
-            3,
-            "not available yet: ask for `read`",
-        ),
-        (
             "[[request.connection]]\nid = \"a\"\naccess = \"own\"\n",
             3,
-            "write `read`",
+            "expected `use` or `read`",
         ),
         (
             "[[request.connection]]\nid = \"a\"\nphases = [\"parse\"]\n",

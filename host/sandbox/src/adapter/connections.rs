@@ -1,6 +1,5 @@
 //! `airlock:capability/connections`.
 
-use airlock_grant::Access;
 use airlock_model::mask::Sensitive;
 
 use super::Call;
@@ -14,7 +13,7 @@ impl connections::Host for Call {
         let standing = &self.standing;
         let permit = standing
             .effective()
-            .connection(&standing.caller, &id, Access::Read)
+            .read_connection(&standing.caller, &id)
             .map_err(|denial| standing.denied(&denial))?;
         let found = standing
             .ports

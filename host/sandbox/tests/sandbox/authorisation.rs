@@ -44,7 +44,7 @@ fn wanted() -> BTreeMap<String, Vec<&'static str>> {
         let standing = interface(&full).map(|known| known.standing);
         for function in resolve.interfaces[*id].functions.keys() {
             let cases = match standing {
-                Some(Standing::Capability(_)) => granted.to_vec(),
+                Some(Standing::Capability(_) | Standing::Reading) => granted.to_vec(),
                 Some(Standing::Inert) => vec![NONE_NEEDED, THEIRS],
                 other => panic!("{full} stands as {other:?}"),
             };
@@ -74,7 +74,7 @@ fn grants(folder: &Path) -> (String, String) {
         }
         write!(
             wanted,
-            "[[request.connection]]\nid = \"{name}\"\nphases = {impure:?}\n\
+            "[[request.connection]]\nid = \"{name}\"\naccess = \"read\"\nphases = {impure:?}\n\
              [[request.directory]]\npath = \"{name}\"\nphases = {impure:?}\n\
              [[request.http]]\nurl = \"https://{name}.example/*\"\nphases = {impure:?}\n"
         )
@@ -84,7 +84,7 @@ fn grants(folder: &Path) -> (String, String) {
         std::fs::write(host.join("file.txt"), "own file").unwrap();
         write!(
             granted,
-            "[[connection]]\nid = \"{name}\"\n[[directory]]\npath = \"{name}\"\nhost = {host:?}\n\
+            "[[connection]]\nid = \"{name}\"\naccess = \"read\"\n[[directory]]\npath = \"{name}\"\nhost = {host:?}\n\
              [[http]]\nurl = \"https://{name}.example/*\"\n"
         )
         .unwrap();
@@ -141,14 +141,14 @@ fn two_teams() -> (Stage, Bundle) {
         set_connection(&stage, "theirs", name);
         write!(
             wanted,
-            "[[request.variable]]\nkey = \"{name}\"\n[[request.connection]]\nid = \"{name}\"\n\
+            "[[request.variable]]\nkey = \"{name}\"\n[[request.connection]]\nid = \"{name}\"\naccess = \"read\"\n\
              [[request.directory]]\npath = \"{name}\"\n\
              [[request.http]]\nurl = \"https://{name}.example/*\"\n"
         )
         .unwrap();
         write!(
             granted,
-            "[[variable]]\nkey = \"{name}\"\n[[connection]]\nid = \"{name}\"\n\
+            "[[variable]]\nkey = \"{name}\"\n[[connection]]\nid = \"{name}\"\naccess = \"read\"\n\
              [[directory]]\npath = \"{name}\"\nhost = {folder:?}\n\
              [[http]]\nurl = \"https://{name}.example/*\"\n"
         )

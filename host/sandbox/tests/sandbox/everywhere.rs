@@ -83,12 +83,12 @@ fn with_imports(wanted: &str, granted: &str) -> (Request, Grant) {
     let phases = "phases = [\"task\", \"trigger\", \"callback\"]";
     let wanted = format!(
         "[[request.variable]]\nkey = \"attack.name\"\nphases = [\"parse\"]\n\
-         [[request.connection]]\nid = \"linked\"\n{phases}\n\
+         [[request.connection]]\nid = \"linked\"\naccess = \"read\"\n{phases}\n\
          [[request.http]]\nurl = \"https://linked.example/*\"\n{phases}\n\
          [[request.directory]]\npath = \"linked\"\nphases = [\"task\"]\n{wanted}"
     );
     let granted = format!(
-        "[[variable]]\nkey = \"attack.name\"\n[[connection]]\nid = \"linked\"\n\
+        "[[variable]]\nkey = \"attack.name\"\n[[connection]]\nid = \"linked\"\naccess = \"read\"\n\
          [[http]]\nurl = \"https://linked.example/*\"\n\
          [[directory]]\npath = \"linked\"\nhost = \"/\"\ndags = [\"no\"]\n{granted}"
     );

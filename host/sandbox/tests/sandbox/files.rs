@@ -97,7 +97,7 @@ async fn a_link_does_not_lead_an_automatic_grant_out_of_the_bundles_folder() {
     std::fs::write(own.join("in/a.txt"), "own").unwrap();
     let wasm = guest("hostile_tasks");
     let wanted = request(
-        "[[request.directory]]\npath = \"in\"\n[[request.variable]]\nkey = \"k\"\n[[request.connection]]\nid = \"c\"\n",
+        "[[request.directory]]\npath = \"in\"\n[[request.variable]]\nkey = \"k\"\n[[request.connection]]\nid = \"c\"\naccess = \"read\"\n",
     );
     let label = BundleLabel {
         name: BundleName::new("bundle").unwrap(),

@@ -37,6 +37,7 @@ async fn taken_in(stage: &Stage) -> (Bundle, ParsedBundle) {
         key = "granted.name"
         [[request.connection]]
         id = "granted"
+        access = "read"
         [[request.directory]]
         path = "in"
         [[request.http]]
@@ -52,6 +53,7 @@ async fn taken_in(stage: &Stage) -> (Bundle, ParsedBundle) {
         key = "granted.name"
         [[connection]]
         id = "granted"
+        access = "read"
         [[directory]]
         path = "in"
         host = {folder:?}

@@ -302,6 +302,7 @@ pub(crate) fn usual(folder: &std::path::Path) -> (Request, Grant) {
         key = "broken"
         [[request.connection]]
         id = "granted"
+        access = "read"
         [[request.directory]]
         path = "in"
         [[request.directory]]
@@ -320,6 +321,7 @@ pub(crate) fn usual(folder: &std::path::Path) -> (Request, Grant) {
         key = "broken"
         [[connection]]
         id = "granted"
+        access = "read"
         [[directory]]
         path = "in"
         host = {read:?}

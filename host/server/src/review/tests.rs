@@ -15,6 +15,7 @@ fn ledger() -> Inspection {
         reason = "to pay"
         [[request.connection]]
         id = "bank"
+        access = "read"
         [[request.variable]]
         key = "ledger.*"
         phases = ["parse", "task"]

@@ -34,8 +34,11 @@ pub(crate) struct ExplainQuery {
     task_id: Option<TaskId>,
     /// The variable with this key.
     variable: Option<String>,
-    /// The connection with this id, its password included.
+    /// The connection with this id.
     connection: Option<String>,
+    /// `use` it, or `read` it, its password included; where nothing is said, `use`.
+    #[param(value_type = Option<String>)]
+    access: Access,
     /// The directory that the guest sees here.
     directory: Option<String>,
     /// This URL.
@@ -85,7 +88,7 @@ impl ExplainQuery {
         let asset = |name: &String, access| Item::Asset(name.clone(), access);
         let named = [
             self.variable.clone().map(Item::Variable),
-            (self.connection.clone()).map(|id| Item::Connection(id, Access::Read)),
+            (self.connection.clone()).map(|id| Item::Connection(id, self.access)),
             self.directory.clone().map(Item::Directory),
             url.transpose().map_err(ApiError::invalid)?,
             (self.consume.as_ref()).map(|name| asset(name, AssetAccess::Consume)),

@@ -82,11 +82,11 @@ const ATTACKS: [&str; 18] = [
 pub(crate) async fn siege(report: &mut Report) {
     let folder = TempDir::new().expect("a folder");
     let manifest = "[bundle]\nname = \"hostile\"\nversion = \"0.1.0\"\n\
-        [[request.connection]]\nid = \"none\"\n[[request.variable]]\nkey = \"none\"\n\
+        [[request.connection]]\nid = \"none\"\naccess = \"read\"\n[[request.variable]]\nkey = \"none\"\n\
         [[request.directory]]\npath = \"in\"\n[[request.http]]\nurl = \"https://none.example/*\"\n";
     let hostile = airlock_tests::guest_with(folder.path(), "hostile_everywhere", manifest);
     let grants = format!(
-        "[[team.bundle.grant.connection]]\nid = \"none\"\n[[team.bundle.grant.variable]]\nkey = \"none\"\n\
+        "[[team.bundle.grant.connection]]\nid = \"none\"\naccess = \"read\"\n[[team.bundle.grant.variable]]\nkey = \"none\"\n\
          [[team.bundle.grant.directory]]\npath = \"in\"\nhost = \"{}\"\n\
          [[team.bundle.grant.http]]\nurl = \"https://none.example/*\"\n",
         folder.path().display()

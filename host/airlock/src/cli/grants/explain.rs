@@ -27,6 +27,9 @@ pub(crate) struct Explain {
     task: Option<String>,
     #[command(flatten)]
     thing: Thing,
+    /// With this access to the connection: `read` is to have its password
+    #[arg(long, requires = "connection", default_value = "use", value_parser = ["use", "read"])]
+    access: String,
     /// With this HTTP method
     #[arg(long, requires = "http", default_value = "GET")]
     method: String,
@@ -39,7 +42,7 @@ struct Thing {
     /// The variable with this key
     #[arg(long, value_name = "KEY")]
     variable: Option<String>,
-    /// The connection with this id, its password included
+    /// The connection with this id
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
     /// The directory that the guest sees here
@@ -71,7 +74,9 @@ pub(super) async fn run(common: &Common, asked: Explain) -> Result<ExitCode, Cli
     query.extend(consume.map(|asset| ("consume", asset)));
     query.extend(produce.map(|asset| ("produce", asset)));
     query.extend(variable.map(|key| ("variable", key)));
-    query.extend(connection.map(|id| ("connection", id)));
+    if let Some(id) = connection {
+        query.extend([("connection", id), ("access", asked.access)]);
+    }
     query.extend(directory.map(|path| ("directory", path)));
     if let Some(url) = http {
         query.extend([("url", url), ("method", asked.method)]);

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_grant_is_read_in_each_of_its_forms_and_written_so_that_it_can_be_read() {
-        let plain = "[[grant.connection]]\nid = \"bank\"\n";
+        let plain = "[[grant.connection]]\nid = \"bank\"\naccess = \"read\"\n";
         let pasted = "[[team.bundle.grant.connection]]\nid = \"bank\"\naccess = \"read\"\n";
         let grant = parse(plain).unwrap();
         assert_eq!(parse(pasted).unwrap(), grant);
