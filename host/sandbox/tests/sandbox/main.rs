@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod audited;
+#[cfg(test)]
 mod authorisation;
 #[cfg(test)]
 mod callbacks;
@@ -35,6 +37,8 @@ mod loading;
 mod parsing;
 #[cfg(test)]
 mod paths;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod regrant;
 #[cfg(test)]
