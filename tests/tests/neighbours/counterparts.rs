@@ -44,10 +44,10 @@ async fn no_token_that_is_made_up_opens_the_api_from_any_phase() {
     // Among what was counted and told at the end: a name that is granted and leads to this machine, which the phases
     // that may call anything tried; and a server in a spelling that is none, which all did.
     let rows = teams.ended_with();
-    let denied = rows
+    let mut denied = rows
         .iter()
         .filter(|row| row["action"] == "capability.denied");
-    let counted = denied.last().unwrap()["detail"]["items"]
+    let counted = denied.next_back().unwrap()["detail"]["items"]
         .as_array()
         .unwrap();
     for (code, wanted, count) in [

@@ -22,6 +22,15 @@ async fn what_a_bundle_says_commands_no_terminal_and_forges_no_line_in_any_phase
     }
     teams.tries(Phase::Parse, "error").await;
     let run = "escapes.everywhere";
+    let of_run = format!("/dags/attack_task/dagRuns/{run}/taskInstances");
+    let paths = [
+        of_run.clone(),
+        format!("{of_run}/task/logs/1"),
+        format!("{of_run}/task/xcomEntries/return_value"),
+        "/callbacks".to_owned(),
+        "/audit".to_owned(),
+    ];
+    answers_are_data(&teams, &paths.each_ref().map(String::as_str)).await;
     let mut shown = vec![("the host's log", teams.host.log())];
     for (what, arguments) in [
         ("a log", &["tasks", "logs", "attack_task", run, "task"][..]),
@@ -51,19 +60,9 @@ async fn what_a_bundle_says_commands_no_terminal_and_forges_no_line_in_any_phase
 }
 
 /// What the API answers is data, and says so to whoever might take it for a page.
-async fn answers_are_data(teams: &Teams) {
+async fn answers_are_data(teams: &Teams, paths: &[&str]) {
     let client = reqwest::Client::new();
-    for path in [
-        "/dags",
-        "/dags/told_names",
-        "/dags/told_names/details",
-        "/dags/told_names/tasks",
-        "/assets",
-        "/importErrors",
-        "/bundles/hostile/review",
-        "/audit",
-        "/dags/<script>alert(1)<%2Fscript>",
-    ] {
+    for path in paths {
         let url = format!("http://{}/api/v2{path}", teams.host.address());
         let asked = client.get(url).bearer_auth(teams.host.token());
         let answer = asked.send().await.unwrap();
@@ -99,7 +98,18 @@ async fn names_and_docs_command_no_terminal_and_are_markup_on_no_page() {
     let host = &teams.host;
     let kept_out = async || teams.import_error().await;
     host.until("an import error", kept_out).await;
-    answers_are_data(&teams).await;
+    let paths = [
+        "/dags",
+        "/dags/told_names",
+        "/dags/told_names/details",
+        "/dags/told_names/tasks",
+        "/assets",
+        "/importErrors",
+        "/bundles/hostile/review",
+        "/audit",
+        "/dags/<script>alert(1)<%2Fscript>",
+    ];
+    answers_are_data(&teams, &paths).await;
     let mut shown = vec![("the host's log".to_owned(), teams.host.log())];
     let file = "of-hostile/hostile_everywhere.wasm";
     for (arguments, part) in [
