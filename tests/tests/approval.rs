@@ -473,3 +473,51 @@ async fn that_a_version_waits_is_still_said_when_the_one_that_serves_is_parsed_a
     })
     .await;
 }
+
+/// What nobody has put into its place any more is not to come in by an approval: neither after a file that is no bundle,
+/// nor after one that asks for nothing new.
+#[tokio::test]
+async fn a_version_that_waits_is_forgotten_when_a_broken_file_takes_its_place() {
+    let scene = Scene::start("1.0.0", LEAST);
+    let host = &scene.host;
+    scene.waits("1.0.0").await;
+    scene.approve(&["--directory", &scene.place()]);
+    scene.serves("1.0.0").await;
+
+    let words = "'><script>alert(1)</script>";
+    let more = format!(
+        "{LEAST}[[request.variable]]\nkey = \"more\"\nreason = \"\\u001b[2J\\u202e{words}\"\n"
+    );
+    scene.put("1.1.0", &more);
+    scene.waits("1.1.0").await;
+    // Whoever decides reads what the bundle wrote, and it commands no terminal.
+    for arguments in [&["grants", "show", "tasks"][..], &["grants", "list"]] {
+        let out = host.cli(arguments);
+        let page = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+        let is_command = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!page.contains(is_command), "{page:?}");
+    }
+
+    // A file that is no component takes its place.
+    let place = Scene::source(scene.folder.path()).join("hostile_tasks.wasm");
+    let broken = scene.folder.path().join("broken");
+    fs::write(&broken, "#!/bin/sh\nrm -rf /\n").unwrap();
+    fs::rename(&broken, &place).unwrap();
+    scene.import_error("AL-0202").await;
+    assert!(scene.grant()["waiting"].is_null(), "{}", scene.grant());
+    // What it needs can be approved all the same; that does not bring it back.
+    scene.approve(&[]);
+    assert!(!scene.may(["--variable", "more"]));
+    // The approved one goes on serving, and the next good one comes in.
+    let run = host
+        .trigger("hostile_exit", json!({"logical_date": null}))
+        .await;
+    assert_eq!(host.ended("hostile_exit", &run).await, "failed");
+    scene.put("1.0.1", LEAST);
+    scene.serves("1.0.1").await;
+    let versions = host.get("/bundles/tasks/versions").await;
+    let versions = versions["bundles"].as_array().unwrap();
+    let mut came: Vec<_> = versions.iter().map(|one| one["version"].as_str()).collect();
+    came.sort_unstable();
+    assert_eq!(came, [Some("1.0.0"), Some("1.0.1")]);
+}

@@ -248,6 +248,16 @@ async fn every_attack_is_stopped_by_name_and_the_other_team_goes_on() {
     for part in ["AL-0410", "airlock:capability/", "[[team.bundle.grant."] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
+    let list = ["audit", "list", "--bundle", "ungranted"];
+    let denied = host.cli_json(&list);
+    let denied = denied.as_array().unwrap();
+    assert!(!denied.is_empty());
+    for row in denied {
+        let told = (&row["action"], &row["team_name"], &row["detail"]["code"]);
+        let wanted = ["capability.denied", "hostile", "AL-0410"].map(Value::from);
+        assert_eq!(told, (&wanted[0], &wanted[1], &wanted[2]), "{row}");
+        assert_eq!(row["detail"]["phase"], "load", "{row}");
+    }
 
     let run = host
         .trigger("wide1000", json!({"logical_date": null}))

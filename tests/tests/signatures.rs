@@ -257,6 +257,32 @@ async fn keys_rotate_and_a_revoked_key_vouches_for_no_version_that_was_taken_in(
     let signature = team.inspected(&revoked);
     assert_eq!(signature["standing"], "invalid");
     assert_eq!(signature["required"], true);
+
+    // Each refusal is told to the audit once, however often the host began anew with the same bytes: those of the file,
+    // of the version that served, and of the one that a run was pinned to.
+    drop(host);
+    let host = Host::start_in(&host_home, &revoked);
+    error(&host, "AL-0254").await;
+    let refused = host.cli_json(&["audit", "list", "--action", "bundle.refuse"]);
+    let mut refused: Vec<_> = refused
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let detail = &row["detail"];
+            let text = |name: &str| detail[name].as_str().unwrap().to_owned();
+            (text("version"), text("code"))
+        })
+        .collect();
+    refused.sort();
+    let wanted = [
+        ("0.1.0", "AL-0254"),
+        ("0.2.0", "AL-0254"),
+        ("0.3.0", "AL-0250"),
+        ("0.3.0", "AL-0254"),
+    ];
+    let wanted = wanted.map(|(version, code)| (version.to_owned(), code.to_owned()));
+    assert_eq!(refused, wanted);
 }
 
 #[test]

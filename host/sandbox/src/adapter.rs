@@ -12,7 +12,7 @@ mod logging;
 mod variables;
 mod xcom;
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use airlock_grant::{
     Caller, Denial, Effective,
@@ -80,9 +80,8 @@ impl Standing {
     /// A denial, told to the guest, the log, the audit and the figures.
     pub(crate) fn denied(&self, denial: &Denial) -> errors::Error {
         let text = denial.to_string();
-        self.metrics.denials.fetch_add(1, Relaxed);
         self.log.host(Level::Warn, &text);
-        self.ports.denials.denied(denial.for_audit());
+        self.tell(denial.item().kind().as_str(), denial.for_audit());
         if denial.is_malformed() {
             errors::Error::Invalid(text)
         } else {
@@ -91,21 +90,40 @@ impl Standing {
     }
 
     /// A denial that no grant could lift, because of why the instance runs; `item` may hold a guest's words.
-    fn out_of_place(&self, code: &'static str, item: &str, text: &str) -> errors::Error {
+    fn out_of_place(
+        &self,
+        capability: &str,
+        code: &'static str,
+        item: &str,
+        text: &str,
+    ) -> errors::Error {
         let text = format!("{code}: {text}");
-        let (effective, caller) = (self.effective(), &self.caller);
-        self.metrics.denials.fetch_add(1, Relaxed);
         self.log.host(Level::Warn, &text);
-        self.ports.denials.denied(Denied {
+        self.tell(capability, self.wanted(code, item));
+        errors::Error::Denied(text)
+    }
+
+    /// Something that this instance wanted, as the audit names it.
+    fn wanted(&self, code: &'static str, item: &str) -> Denied {
+        let (effective, caller) = (self.effective(), &self.caller);
+        let item = self.log.mask(item);
+        Denied {
             team: effective.team().clone(),
             bundle: effective.bundle().name.clone(),
             code,
-            item: bounded(item, ITEM_BYTES).escape_debug().to_string(),
+            item: bounded(&item, ITEM_BYTES).escape_debug().to_string(),
             phase: caller.phase.as_str(),
             dag_id: caller.dag_id.clone(),
             task_id: caller.task_id.clone(),
-        });
-        errors::Error::Denied(text)
+        }
+    }
+
+    /// Counts a denial, and tells the audit of it. Its rows are never deleted, so what the instance was told in
+    /// confidence is masked in them as it is in its log.
+    fn tell(&self, capability: &str, denied: Denied) {
+        self.metrics.denied(capability);
+        let item = self.log.mask(&denied.item);
+        self.ports.denials.denied(Denied { item, ..denied });
     }
 
     /// A port that cannot answer now. The guest learns that much; the cause is for the log.

@@ -48,6 +48,6 @@ pub use config::engine_config;
 pub use engine::TeamError;
 pub use limits::TeamLimits;
 pub use load::{ComponentSource, LoadError, Sourced};
-pub use metrics::{ENDS, TeamMetrics};
+pub use metrics::{CAPABILITIES, ENDS, TeamMetrics};
 pub use sandbox::{Options, Sandbox, SandboxError};
 pub use shape::ShapeError;

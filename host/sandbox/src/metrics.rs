@@ -30,6 +30,16 @@ pub const ENDS: [&str; 17] = [
     "zombie",
 ];
 
+/// What can be denied, as the figures name it.
+pub const CAPABILITIES: [&str; 6] = [
+    "variable",
+    "connection",
+    "directory",
+    "http",
+    "asset",
+    "other",
+];
+
 /// Counters of one team. All but the first three only grow.
 #[derive(Debug, Default)]
 pub struct TeamMetrics {
@@ -55,8 +65,8 @@ pub struct TeamMetrics {
     pub compiled: AtomicU64,
     /// Components that were found compiled.
     pub cached: AtomicU64,
-    /// Calls of a guest that its grant did not allow.
-    pub denials: AtomicU64,
+    /// Calls of a guest that its grant did not allow, in the order of [`CAPABILITIES`].
+    pub denials: [AtomicU64; CAPABILITIES.len()],
     /// Ends of calls, in the order of [`ENDS`].
     pub ends: [AtomicU64; ENDS.len()],
 }
@@ -75,6 +85,15 @@ impl TeamMetrics {
     pub(crate) fn used(&self, cpu: Duration) {
         let micros = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
         self.cpu_micros.fetch_add(micros, Relaxed);
+    }
+
+    /// A call was denied; what is no capability of its own is `other`.
+    pub(crate) fn denied(&self, capability: &str) {
+        let place = CAPABILITIES.iter().position(|name| *name == capability);
+        let place = place.unwrap_or(CAPABILITIES.len() - 1);
+        if let Some(count) = self.denials.get(place) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 
     /// None: it ended well.

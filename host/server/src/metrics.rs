@@ -354,6 +354,12 @@ impl Collector for Snapshot {
             ),
             pools(|pool| pool.cpu_micros),
         )?;
+        let denials = self.pools.iter().flat_map(|pool| {
+            let labels =
+                |capability| vec![("team", pool.team.as_str()), ("capability", capability)];
+            let counted = pool.denials.iter();
+            counted.map(move |(capability, count)| (labels(*capability), *count))
+        });
         series(
             encoder,
             (
@@ -361,7 +367,7 @@ impl Collector for Snapshot {
                 "Calls of a bundle that its grant did not allow",
                 Count,
             ),
-            pools(|pool| pool.denials),
+            denials,
         )?;
         let ends = self.pools.iter().flat_map(|pool| {
             pool.ends

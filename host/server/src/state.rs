@@ -98,8 +98,8 @@ pub struct PoolFigures {
     pub memory_limit: u64,
     /// CPU time of its instances, in microseconds.
     pub cpu_micros: u64,
-    /// Calls of a bundle that its grant did not allow.
-    pub denials: u64,
+    /// Calls of a bundle that its grant did not allow, by what they wanted.
+    pub denials: Vec<(&'static str, u64)>,
     /// How calls ended, and how often.
     pub ends: Vec<(&'static str, u64)>,
 }

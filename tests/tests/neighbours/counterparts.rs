@@ -30,11 +30,37 @@ async fn files_settings_and_keys_of_others_are_found_under_no_name_in_any_phase(
 /// An administrator's token, and a task's.
 #[tokio::test]
 async fn no_token_that_is_made_up_opens_the_api_from_any_phase() {
-    let teams = Teams::start(LISTEN).await;
+    let mut teams = Teams::start(LISTEN).await;
     // The server answers, and lets nobody in.
-    let told = ["401", "404", "denied", "ErrorCode::HttpRequestUriInvalid"];
+    let told = [
+        "401",
+        "404",
+        "denied",
+        "ErrorCode::HttpRequestUriInvalid",
+        "ErrorCode::DestinationIpProhibited",
+    ];
     teams.only_says("neighbour.api", &told).await;
     teams.audit_says("AL-0414", "127.0.0.1").await;
+    // Among what was counted and told at the end: a name that is granted and leads to this machine, which the phases
+    // that may call anything tried; and a server in a spelling that is none, which all did.
+    let rows = teams.ended_with();
+    let mut denied = rows
+        .iter()
+        .filter(|row| row["action"] == "capability.denied");
+    let counted = denied.next_back().unwrap()["detail"]["items"]
+        .as_array()
+        .unwrap();
+    for (code, wanted, count) in [
+        ("AL-0421", "GET http://localhost/", 3),
+        ("AL-0415", "`2130706433` cannot be called", 5),
+    ] {
+        let is_it = |one: &&serde_json::Value| {
+            one["code"] == code && one["item"].as_str().unwrap().starts_with(wanted)
+        };
+        let told = counted.iter().find(is_it);
+        let told = told.unwrap_or_else(|| panic!("{code} {wanted}: {counted:?}"));
+        assert!(told["count"].as_u64() >= Some(count), "{told}");
+    }
 }
 
 /// By the ordinary interface: pulling XComs, waiting for runs, telling of assets.

@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod counterparts;
 #[cfg(test)]
+mod denials;
+#[cfg(test)]
+mod endless;
+#[cfg(test)]
 mod teams;
 #[cfg(test)]
 mod words;

@@ -31,6 +31,9 @@ pub(crate) const EVERY: [Phase; 5] = [
     Phase::Timetable,
 ];
 
+/// A reason that would command a terminal and close a tag, as TOML.
+const WORDS: &str = "\"\\u001b[2J\\u202e'><script>alert(1)</script><img src=x onerror=alert(1)>\"";
+
 /// Two teams: `alpha`, which keeps secrets, and `beta`, which is after them.
 pub(crate) struct Teams {
     pub(crate) host: Host,
@@ -57,6 +60,7 @@ fn manifest(name: &str) -> String {
          [[request.connection]]\nid = \"own\"\naccess = \"read\"\n{some}\n\
          [[request.directory]]\npath = \"own\"\nmode = \"read-write\"\n{some}\n\
          [[request.http]]\nurl = \"http://{LISTEN}/*\"\nmethods = [\"GET\"]\n{some}\n\
+         [[request.http]]\nurl = \"http://localhost/*\"\nmethods = [\"GET\"]\n{some}\nreason = {WORDS}\n\
          [[request.asset]]\nname = \"ledger\"\naccess = \"consume\"\n\
          [[request.asset]]\nname = \"ledger\"\naccess = \"produce\"\n"
     )
@@ -119,6 +123,7 @@ impl Teams {
                 "connection]]\nid = \"own\"",
                 &directory(&own),
                 &http,
+                "http]]\nurl = \"http://localhost/*\"\nmethods = [\"GET\"]",
                 // By the other's name: what it gets is an asset of its own team's.
                 CONSUMED,
                 PRODUCED,
@@ -185,7 +190,7 @@ impl Teams {
     }
 
     /// Sets a variable of a team.
-    async fn set(&self, team: &str, key: &str, value: &str) {
+    pub(crate) async fn set(&self, team: &str, key: &str, value: &str) {
         let path = format!("/variables/{key}?team={team}");
         let change = json!({"value": value});
         let (status, told) = self.host.call(Method::PATCH, &path, Some(change)).await;
@@ -291,7 +296,7 @@ impl Teams {
     }
 
     /// What is said of the import of `beta`'s bundle.
-    async fn import_error(&self) -> Option<String> {
+    pub(crate) async fn import_error(&self) -> Option<String> {
         let told = self.host.get("/importErrors?limit=100").await;
         let all = told["import_errors"]
             .as_array()
@@ -384,6 +389,16 @@ impl Teams {
                 );
             }
         }
+    }
+
+    /// Tells the host to end, and gives all that the audit then has, oldest first.
+    pub(crate) fn ended_with(&mut self) -> Vec<Value> {
+        self.host.signal(rustix::process::Signal::TERM);
+        assert_eq!(self.host.wait(), Some(0));
+        let out = self.host.cli(&["audit", "export"]);
+        let text = String::from_utf8(out.stdout).unwrap();
+        let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        rows.collect()
     }
 
     /// Waits until the audit has a row of `beta`'s denial of this.

@@ -93,3 +93,6 @@ impl DenialWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,11 @@
 //! The instance pools' figures, for the metrics.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
-use airlock_sandbox::{ENDS, Sandbox};
+use airlock_sandbox::{CAPABILITIES, ENDS, Sandbox};
 use airlock_server::{InstancePools, PoolFigures};
 
 use crate::config::Config;
@@ -11,6 +14,12 @@ use crate::config::Config;
 pub(crate) struct Figures {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) config: Arc<Config>,
+}
+
+/// Each name with its counter's figure.
+fn counted(names: &[&'static str], counters: &[AtomicU64]) -> Vec<(&'static str, u64)> {
+    let figures = counters.iter().map(|counter| counter.load(Relaxed));
+    names.iter().copied().zip(figures).collect()
 }
 
 impl InstancePools for Figures {
@@ -27,12 +36,8 @@ impl InstancePools for Figures {
                 memory: metrics.memory.load(Relaxed),
                 memory_limit: limits.memory as u64,
                 cpu_micros: metrics.cpu_micros.load(Relaxed),
-                denials: metrics.denials.load(Relaxed),
-                ends: ENDS
-                    .iter()
-                    .zip(&metrics.ends)
-                    .map(|(name, count)| (*name, count.load(Relaxed)))
-                    .collect(),
+                denials: counted(&CAPABILITIES, &metrics.denials),
+                ends: counted(&ENDS, &metrics.ends),
             })
         };
         self.config.teams.iter().filter_map(figures).collect()

@@ -3,10 +3,10 @@
 use std::{future::Future, sync::Arc};
 
 use airlock_grant::{
-    HttpTarget,
+    HttpTarget, TargetError,
     port::{EgressError, EgressLimits, TimedPart},
 };
-use airlock_model::{audit::Denied, log::Level};
+use airlock_model::log::Level;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -48,7 +48,11 @@ async fn send(
         uri.path_and_query().map_or("", |path| path.as_str()),
     )
     .map_err(|error| {
-        standing.log.host(Level::Warn, &error.to_string());
+        let text = error.to_string();
+        standing.log.host(Level::Warn, &text);
+        let item = text.trim_start_matches(TargetError::CODE);
+        let item = item.trim_start_matches(": ");
+        standing.tell("http", standing.wanted(TargetError::CODE, item));
         Error::HttpRequestUriInvalid
     })?;
     let permit = standing
@@ -72,26 +76,14 @@ async fn send(
                 .log
                 .host(Level::Warn, &format!("{target}: {error}"));
             if matches!(error, EgressError::Private { .. }) {
-                standing.ports.denials.denied(private(&standing, &target));
+                // A granted name that led to an address that it must not reach.
+                let denied = standing.wanted(EgressError::PRIVATE, &target.to_string());
+                standing.tell("http", denied);
             }
             translated(&error)
         })?;
     let response = response.map(|body| body.map_err(|error| translated(&error)).boxed_unsync());
     Ok((response, Box::new(async { Ok(()) })))
-}
-
-/// A granted name that led to an address that it must not reach, for the audit.
-fn private(standing: &Standing, target: &HttpTarget) -> Denied {
-    let (effective, caller) = (standing.effective(), &standing.caller);
-    Denied {
-        team: effective.team().clone(),
-        bundle: effective.bundle().name.clone(),
-        code: EgressError::PRIVATE,
-        item: target.to_string(),
-        phase: caller.phase.as_str(),
-        dag_id: caller.dag_id.clone(),
-        task_id: caller.task_id.clone(),
-    }
 }
 
 /// The guest may want to wait less than the host would, not more.

@@ -11,6 +11,7 @@ impl variables::Host for Call {
         let standing = &self.standing;
         if standing.errand == Errand::Timetable {
             return Err(standing.out_of_place(
+                "variable",
                 "AL-0526",
                 &format!("variable `{key}`"),
                 "a timetable reaches nothing, so that the same question has the same answer; put what it needs into its fields when the DAG is parsed",

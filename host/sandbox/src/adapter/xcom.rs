@@ -86,7 +86,7 @@ fn only_in_tasks(standing: &Standing, key: &str) -> Result<(), Error> {
         }
         Errand::Callback => "a callback has no XComs; leave this to a task",
     };
-    Err(standing.out_of_place("AL-0518", &format!("XCom `{key}`"), text))
+    Err(standing.out_of_place("other", "AL-0518", &format!("XCom `{key}`"), text))
 }
 
 fn address(standing: &Standing, wanted: Address) -> Result<XcomAddress, Error> {

@@ -18,7 +18,7 @@ fn limits() -> TeamLimits {
 }
 
 /// More time than any attack takes: something else must end it.
-fn patient() -> TeamLimits {
+pub(crate) fn patient() -> TeamLimits {
     TeamLimits {
         parse_cpu_time: Duration::from_secs(20),
         timetable_cpu_time: Duration::from_secs(20),

@@ -1,132 +1,33 @@
 //! What no toolchain lets a program say at the border: text that is none, places that are not there, handles that were
-//! never given or were given back, and a memory that traps when the host fills it. Each ends the instance that tried,
-//! in the words of the sandbox, and no other.
+//! never given or were given back, and a memory that traps when the host fills it; and tables and memories as no toolchain
+//! asks for them. Each ends the instance that tried, in each phase, in the words of the sandbox, and no other.
 
-use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 
-use airlock_model::outcome::FailureKind;
-use wasm_encoder::{
-    CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function,
-    FunctionSection, ImportSection, Instruction, MemorySection, MemoryType, Module, TypeSection,
-    ValType,
+use airlock_sandbox::TeamLimits;
+use wasm_encoder::{BlockType, HeapType, Instruction, MemArg};
+
+use crate::{
+    attacks::patient,
+    everywhere::{Came, Phase, attack, harmless, load},
+    raw::{BLOCK, DROP, GET, POLL, Raw, SUBSCRIBE, WRITE},
+    stage::{Bundle, Stage, grant, request, small},
+    synthetic::{with, with_memory},
 };
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
-use crate::stage::{Stage, assert_failure, grant, request, small};
-
-/// The interfaces that are called, with as much of WASI's as is needed.
-const WORLD: &str = "
-    package hostile:forged;
-    world forged {
-        import airlock:capability/log@0.1.0;
-        import airlock:capability/variables@0.1.0;
-        import wasi:io/poll@0.2.6;
-        import wasi:clocks/monotonic-clock@0.2.6;
-        export airlock:bundle/tasks@0.1.0;
-    }
-";
-const IO: &str = "
-    package wasi:io@0.2.6;
-    interface poll {
-        resource pollable {
-            ready: func() -> bool;
-            block: func();
-        }
-        poll: func(in: list<borrow<pollable>>) -> list<u32>;
-    }
-";
-const CLOCKS: &str = "
-    package wasi:clocks@0.2.6;
-    interface monotonic-clock {
-        use wasi:io/poll@0.2.6.{pollable};
-        subscribe-duration: func(when: u64) -> pollable;
-    }
-";
-
-// The imports, in their order; then `run` and the allocator.
-const GET: u32 = 0;
-const WRITE: u32 = 1;
-const SUBSCRIBE: u32 = 2;
-const BLOCK: u32 = 3;
-const DROP: u32 = 4;
-const POLL: u32 = 5;
 /// Where answers are written that do not fit.
 const ANSWER: i32 = 1024;
+/// Where a handle is kept.
+const HANDLE: i32 = 2048;
 
-/// A component whose task does this, and whose allocator that.
+/// A component whose every phase does this, and whose allocator that.
 fn forged(run: &[Instruction<'_>], allocate: &[Instruction<'_>]) -> Vec<u8> {
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let mut resolve = Resolve::new();
-    resolve.push_dir(wit.join("capability")).unwrap();
-    resolve.push_dir(wit.join("bundle")).unwrap();
-    resolve.push_str("io.wit", IO).unwrap();
-    resolve.push_str("clocks.wit", CLOCKS).unwrap();
-    let package = resolve.push_str("forged.wit", WORLD).unwrap();
-    let world = resolve.select_world(&[package], Some("forged")).unwrap();
-
-    let i = |count| vec![ValType::I32; count];
-    let mut types = TypeSection::new();
-    types.ty().function(i(3), []);
-    types.ty().function(i(10), []);
-    types.ty().function([ValType::I64], i(1));
-    types.ty().function(i(1), []);
-    types.ty().function(i(1), i(1));
-    types.ty().function(i(4), i(1));
-    let mut imports = ImportSection::new();
-    for (interface, name, kind) in [
-        ("airlock:capability/variables@0.1.0", "get", 0),
-        ("airlock:capability/log@0.1.0", "write", 1),
-        ("wasi:clocks/monotonic-clock@0.2.6", "subscribe-duration", 2),
-        ("wasi:io/poll@0.2.6", "[method]pollable.block", 3),
-        ("wasi:io/poll@0.2.6", "[resource-drop]pollable", 3),
-        ("wasi:io/poll@0.2.6", "poll", 0),
-    ] {
-        imports.import(interface, name, EntityType::Function(kind));
+    Raw {
+        run,
+        allocate,
+        ..Raw::PLAIN
     }
-    let mut functions = FunctionSection::new();
-    functions.function(4).function(5);
-    let mut memories = MemorySection::new();
-    memories.memory(MemoryType {
-        minimum: 1,
-        maximum: None,
-        memory64: false,
-        shared: false,
-        page_size_log2: None,
-    });
-    let mut exports = ExportSection::new();
-    exports
-        .export("memory", ExportKind::Memory, 0)
-        .export("airlock:bundle/tasks@0.1.0#run", ExportKind::Func, 6)
-        .export("cabi_realloc", ExportKind::Func, 7);
-    let mut code = CodeSection::new();
-    for body in [run, allocate] {
-        let mut function = Function::new([(1, ValType::I32)]);
-        for instruction in body {
-            function.instruction(instruction);
-        }
-        function.instruction(&Instruction::End);
-        code.function(&function);
-    }
-    let mut data = DataSection::new();
-    data.active(
-        0,
-        &ConstExpr::i32_const(0),
-        *b"granted\xff\xfe\xc0\x80\xed\xa0\x80",
-    );
-    let mut module = Module::new();
-    module
-        .section(&types)
-        .section(&imports)
-        .section(&functions)
-        .section(&memories)
-        .section(&exports)
-        .section(&code)
-        .section(&data);
-    let mut module = module.finish();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    let mut encoder = ComponentEncoder::default().module(&module).unwrap();
-    encoder.encode().unwrap()
+    .component()
 }
 
 fn ints(values: &[i32]) -> Vec<Instruction<'static>> {
@@ -143,19 +44,25 @@ fn call(import: u32, values: &[i32]) -> Vec<Instruction<'static>> {
     run
 }
 
-/// The handle of a pollable in the first local that is free.
-fn subscribed() -> Vec<Instruction<'static>> {
-    vec![
+/// Asks for a pollable, and makes these calls with its handle.
+fn with_handle(calls: &[u32]) -> Vec<Instruction<'static>> {
+    let place = MemArg {
+        offset: 0,
+        align: 2,
+        memory_index: 0,
+    };
+    let mut run = vec![
+        Instruction::I32Const(HANDLE),
         Instruction::I64Const(0),
         Instruction::Call(SUBSCRIBE),
-        Instruction::LocalSet(1),
-    ]
-}
-
-fn with_handle(calls: &[u32]) -> Vec<Instruction<'static>> {
-    let mut run = subscribed();
+        Instruction::I32Store(place),
+    ];
     for import in calls {
-        run.extend([Instruction::LocalGet(1), Instruction::Call(*import)]);
+        run.extend([
+            Instruction::I32Const(HANDLE),
+            Instruction::I32Load(place),
+            Instruction::Call(*import),
+        ]);
     }
     run.push(Instruction::Unreachable);
     run
@@ -166,16 +73,57 @@ fn always(place: i32) -> Vec<Instruction<'static>> {
     ints(&[place])
 }
 
+/// A team that loads what is made by hand, and another one.
+struct Scene {
+    stage: Stage,
+    team: airlock_model::id::TeamName,
+    other: Bundle,
+}
+
+impl Scene {
+    fn new(limits: TeamLimits) -> Self {
+        let stage = Stage::new();
+        let team = stage.add_team("hostile", limits);
+        let other = load(&stage, &stage.add_team("other", small()), "", "");
+        let value = "a value that has to be put somewhere";
+        stage.world.set_variable("hostile", "granted", value);
+        Self { stage, team, other }
+    }
+
+    /// What ended this in each phase, beside another team's harmless call in that phase.
+    async fn ended(&self, component: Vec<u8>) -> Vec<(Phase, String)> {
+        let Self { stage, team, other } = self;
+        let phases = "phases = [\"parse\", \"task\", \"trigger\", \"callback\"]";
+        let wanted = format!("[[request.variable]]\nkey = \"granted\"\n{phases}");
+        let granted = grant("[[variable]]\nkey = \"granted\"");
+        let bundle = stage.load(team, component, &request(&wanted), &granted);
+        let bundle = bundle.unwrap();
+        let mut all = Vec::new();
+        for phase in Phase::ALL {
+            let attack = attack(stage, &bundle, phase, "");
+            let (came, ()) = tokio::join!(attack, harmless(stage, other, phase));
+            match came {
+                Came::Ended(told) => all.push((phase, told)),
+                came => panic!("{phase:?}: {came:?}"),
+            }
+        }
+        all
+    }
+
+    /// Nothing of what was tried is left: the next call of the team does well, and it holds no memory.
+    async fn is_whole(&self) {
+        let own = load(&self.stage, &self.team, "", "");
+        for phase in Phase::ALL {
+            harmless(&self.stage, &own, phase).await;
+        }
+        self.stage.sandbox.drain().await;
+        assert_eq!(self.stage.metrics(&self.team).memory.load(Relaxed), 0);
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_said_at_the_border_ends_the_instance_that_says_it() {
-    let stage = Stage::new();
-    let team = stage.add_team("hostile", small());
-    let other = stage.hostile(&stage.add_team("other", small()));
-    stage
-        .world
-        .set_variable("hostile", "granted", "a value that has to be put somewhere");
-    let wanted = request("[[request.variable]]\nkey = \"granted\"");
-    let granted = grant("[[variable]]\nkey = \"granted\"");
+    let scene = Scene::new(small());
     let line = |level, place, length| [level, place, length, 0, 7, 0, 0, 0, 0, 0];
     let value = call(GET, &[0, 7, ANSWER]);
 
@@ -299,7 +247,7 @@ async fn what_cannot_be_said_at_the_border_ends_the_instance_that_says_it() {
             "a memory that loops when it is filled",
             value.clone(),
             vec![
-                Instruction::Loop(wasm_encoder::BlockType::Empty),
+                Instruction::Loop(BlockType::Empty),
                 Instruction::Br(0),
                 Instruction::End,
                 Instruction::Unreachable,
@@ -307,22 +255,114 @@ async fn what_cannot_be_said_at_the_border_ends_the_instance_that_says_it() {
             "AL-0501",
         ),
     ] {
-        let bundle = stage.load(&team, forged(&run, &allocate), &wanted, &granted);
-        let failure = stage.failure(&bundle.unwrap(), "").await;
-        eprintln!("{what}: {:?} {}", failure.kind, failure.message);
-        if says.starts_with("AL-") {
-            assert!(failure.message.contains(says), "{what}: {failure:?}");
-        } else {
-            assert_failure(&failure, FailureKind::Trap, &["AL-0514"]);
-            let message = failure.message.to_lowercase();
-            assert!(message.contains(says), "{what}: {failure:?}");
+        for (phase, told) in scene.ended(forged(&run, &allocate)).await {
+            assert!(
+                told.to_lowercase().contains(&says.to_lowercase()),
+                "{what} {phase:?}: {told}"
+            );
+            assert!(told.contains("AL-05"), "{what} {phase:?}: {told}");
         }
-        assert_eq!(stage.value(&other, "echo", &["1"]).await, "1", "{what}");
     }
+    scene.is_whole().await;
+}
 
-    let memory = stage
-        .metrics(&team)
-        .memory
-        .load(std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(memory, 0);
+#[tokio::test]
+async fn tables_that_grow_without_end_or_are_huge_end_at_their_limit_in_every_phase() {
+    let scene = Scene::new(patient());
+    let grow = |by| {
+        let more = [
+            Instruction::RefNull(HeapType::FUNC),
+            Instruction::I32Const(by),
+            Instruction::TableGrow(0),
+            Instruction::Drop,
+        ];
+        let again = [
+            Instruction::Br(0),
+            Instruction::End,
+            Instruction::Unreachable,
+        ];
+        [&[Instruction::Loop(BlockType::Empty)], &more[..], &again].concat()
+    };
+    for (what, run, tables) in [
+        ("a thousand at a time", grow(1_000), vec![0]),
+        ("two thousand million at once", grow(i32::MAX), vec![0]),
+        (
+            "one, which is as large from its beginning",
+            grow(1),
+            vec![20_000],
+        ),
+        ("many, each small", grow(1), vec![1_250; 16]),
+    ] {
+        let (run, tables) = (&run, &tables);
+        let component = Raw {
+            run,
+            tables,
+            ..Raw::PLAIN
+        }
+        .component();
+        for (phase, told) in scene.ended(component).await {
+            for part in ["AL-0505", "20000", "`table_elements`"] {
+                assert!(told.contains(part), "{what} {phase:?}: {part} in {told}");
+            }
+        }
+    }
+    scene.is_whole().await;
+}
+
+/// What an instance's memories hold is counted together, also while it is made. More memories than it has room for are
+/// not loaded.
+#[tokio::test]
+async fn several_memories_are_counted_together_in_every_phase() {
+    let scene = Scene::new(patient());
+    let grow = [
+        Instruction::Loop(BlockType::Empty),
+        Instruction::I32Const(1),
+        Instruction::MemoryGrow(0),
+        Instruction::Drop,
+        Instruction::Br(0),
+        Instruction::End,
+        Instruction::Unreachable,
+    ];
+    let pages = |pages| {
+        let (run, memories) = (&grow[..], &[pages][..]);
+        let raw = Raw {
+            run,
+            memories,
+            ..Raw::PLAIN
+        };
+        raw.component()
+    };
+    let sum = ["AL-0503", "32 MiB", "`memory_per_instance`"];
+    let count = ["AL-0538", "memor", "`memory_per_instance`"];
+    let small = with_memory(1, &[]);
+    let two_in_one = Raw {
+        memories: &[1, 1],
+        ..Raw::PLAIN
+    };
+    for (what, component, parts) in [
+        (
+            "two, large together",
+            with(pages(300), &with_memory(300, &[])),
+            sum,
+        ),
+        (
+            "a large one beside one that grows",
+            with(pages(1), &with_memory(500, &[])),
+            sum,
+        ),
+        (
+            "one that grows while the instance is made",
+            with(pages(1), &with_memory(1, &grow)),
+            sum,
+        ),
+        ("three", with(with(pages(1), &small), &small), count),
+        ("two in one module", two_in_one.component(), count),
+    ] {
+        for (phase, told) in scene.ended(component).await {
+            for part in parts {
+                assert!(told.contains(part), "{what} {phase:?}: {part} in {told}");
+            }
+        }
+    }
+    scene.is_whole().await;
 }

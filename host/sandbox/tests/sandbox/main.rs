@@ -6,6 +6,8 @@ mod assets;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod audited;
+#[cfg(test)]
 mod authorisation;
 #[cfg(test)]
 mod callbacks;
@@ -37,6 +39,8 @@ mod loading;
 mod parsing;
 #[cfg(test)]
 mod paths;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod regrant;
 #[cfg(test)]

@@ -90,6 +90,8 @@ async fn no_path_and_no_link_leads_out_of_a_directory_in_any_phase() {
             }
         }
         assert_eq!(around(&stage), before, "{phase:?}");
+        // An error of the file system is no decision, and the audit hears of none.
+        assert_eq!(*stage.world.denied.lock().unwrap(), [], "{phase:?}");
     }
 }
 

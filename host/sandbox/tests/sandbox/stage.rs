@@ -134,8 +134,13 @@ impl Egress for World {
         _: http::Request<Body>,
         _: EgressLimits,
     ) -> Result<http::Response<Body>, EgressError> {
-        self.sent.lock().unwrap().push(permit.item().to_string());
         use http_body_util::BodyExt;
+        let wanted = permit.item().to_string();
+        if wanted.contains("//private.example") {
+            let host = "private.example".to_owned();
+            return Err(EgressError::Private { host });
+        }
+        self.sent.lock().unwrap().push(wanted);
         let body = http_body_util::Full::new(Bytes::from_static(b"{\"rate\":1.5}"));
         Ok(http::Response::new(
             body.map_err(|never| match never {}).boxed_unsync(),

@@ -5,8 +5,8 @@ use std::path::Path;
 use wasm_encoder::{
     BlockType, CodeSection, Component, CustomSection, ElementMode, ElementSection, Elements,
     ExportKind, ExportSection, Function, FunctionSection, HeapType, InstanceSection, Instruction,
-    MemorySection, MemoryType, Module, ModuleArg, ModuleSection, RawSection, RefType, TableSection,
-    TableType, TypeSection, ValType,
+    MemorySection, MemoryType, Module, ModuleArg, ModuleSection, RawSection, RefType, StartSection,
+    TableSection, TableType, TypeSection, ValType,
 };
 use wasmparser::Payload;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -14,6 +14,37 @@ use wit_parser::Resolve;
 
 pub(crate) fn core_module() -> Vec<u8> {
     Module::new().finish()
+}
+
+/// A core module that has a memory of this many pages, and does this when it is instantiated.
+pub(crate) fn with_memory(minimum: u64, start: &[Instruction<'_>]) -> Vec<u8> {
+    let mut types = TypeSection::new();
+    types.ty().function([], []);
+    let mut functions = FunctionSection::new();
+    functions.function(0);
+    let mut memories = MemorySection::new();
+    memories.memory(MemoryType {
+        minimum,
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
+    let mut function = Function::new([]);
+    for instruction in start {
+        function.instruction(instruction);
+    }
+    function.instruction(&Instruction::End);
+    let mut code = CodeSection::new();
+    code.function(&function);
+    let mut module = Module::new();
+    module
+        .section(&types)
+        .section(&functions)
+        .section(&memories)
+        .section(&StartSection { function_index: 0 })
+        .section(&code);
+    module.finish()
 }
 
 /// A valid component that is not a bundle.
@@ -174,7 +205,11 @@ pub(crate) fn padded(bytes: usize) -> Vec<u8> {
 /// A task beside something that somebody else made: a core module, which is instantiated before the task runs, or a
 /// component, which is only there.
 pub(crate) fn beside(made: &[u8]) -> Vec<u8> {
-    let mut component = tasks(&[Instruction::Unreachable], 0);
+    with(tasks(&[Instruction::Unreachable], 0), made)
+}
+
+/// A component beside something that somebody else made.
+pub(crate) fn with(mut component: Vec<u8>, made: &[u8]) -> Vec<u8> {
     let is_module = wasmparser::Parser::is_core_wasm(made);
     let sections = wasmparser::Parser::new(0).parse_all(&component);
     let (mut depth, mut modules) = (0, 0);

@@ -431,6 +431,7 @@ async fn metrics_have_a_series_per_team_and_none_per_dag() {
         "airlock_import_errors{team=\"default\"} 0",
         "airlock_instance_memory_bytes{team=\"payments\"} 4096",
         "airlock_calls_total{team=\"payments\",end=\"cpu_time\"} 2",
+        "airlock_denials_total{team=\"payments\",capability=\"http\"} 1",
         "airlock_http_requests_total{method=\"GET\",path=\"/api/v2/dags/{dag_id}\",status=\"200\"} 1",
         "# EOF",
     ] {

@@ -723,7 +723,7 @@ impl InstancePools for World {
             memory: 4096,
             memory_limit: 1 << 30,
             cpu_micros: 77,
-            denials: 1,
+            denials: vec![("variable", 0), ("http", 1)],
             ends: vec![("success", 5), ("cpu_time", 2)],
         }]
     }

@@ -21,6 +21,8 @@ use crate::{
 
 /// What never ends; its runs are counted behind it.
 const AGAIN: &str = "neighbour.again";
+/// What waits without end.
+const DEFER: &str = "neighbour.defer";
 /// Where the host listens, and this team may call.
 const API: &str = "127.0.0.1:18191";
 
@@ -257,6 +259,18 @@ fn events() -> [HostEvent; 3] {
             states,
         }),
     ]
+}
+
+/// A wait that is over at once, and then the next, without end.
+pub(crate) fn deferred(name: &str) -> Option<Outcome> {
+    name.starts_with(DEFER).then(|| {
+        Outcome::Deferred(Deferral {
+            trigger: Trigger::Duration(0),
+            method: "again".to_owned(),
+            arguments: "{}".to_owned(),
+            timeout: None,
+        })
+    })
 }
 
 /// What a task answers that wants the host to do something for it; none for what it tries itself.

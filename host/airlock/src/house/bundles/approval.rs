@@ -219,7 +219,8 @@ impl Shelf {
         let subject = format!("bundle {} {}", label.name, label.version);
         let wants = wider(&waiting.uncovered).iter().map(ToString::to_string);
         let detail = json!({"hash": label.hash, "version": label.version, "beyond": wants.collect::<Vec<_>>()});
-        if !self.was_told(&team, label).await? {
+        let of_it = |detail: &str| detail.contains(&label.hash.to_string());
+        if !(self.was_told(&team, &label.name, AuditAction::BundleWait, of_it)).await? {
             let entry = AuditEntry::new(now, Actor::Host, AuditAction::BundleWait, &subject)
                 .of_team(Some(team.clone()))
                 .of_bundle(Some(label.name.clone()))
@@ -234,12 +235,19 @@ impl Shelf {
         Ok(())
     }
 
-    /// Whether the audit knows already that this version waits: it is told once, however often it is looked at.
-    async fn was_told(&self, team: &TeamName, label: &BundleLabel) -> Result<bool, StoreError> {
+    /// Whether the audit knows of something already, by a row of this kind with such a detail: what stays as it is
+    /// is told once, however often it is looked at.
+    pub(super) async fn was_told(
+        &self,
+        team: &TeamName,
+        bundle: &BundleName,
+        action: AuditAction,
+        of_it: impl Fn(&str) -> bool,
+    ) -> Result<bool, StoreError> {
         let filter = AuditFilter {
             team: Some(team.clone()),
-            bundle: Some(label.name.clone()),
-            action: Some(AuditAction::BundleWait),
+            bundle: Some(bundle.clone()),
+            action: Some(action),
             since: None,
         };
         let newest = Page {
@@ -247,8 +255,7 @@ impl Shelf {
             limit: 100,
         };
         let rows = self.store.audit(&filter, newest).await?.items;
-        let hash = label.hash.to_string();
-        Ok(rows.iter().any(|row| row.entry.detail().contains(&hash)))
+        Ok(rows.iter().any(|row| of_it(row.entry.detail())))
     }
 
     /// The import error of a version that waits.

@@ -252,7 +252,8 @@ impl Shelf {
                 return Ok(false);
             }
         };
-        if self.vouched(owner, &inspection, None).await?.is_err() {
+        if let Err(error) = self.vouched(owner, &inspection, None).await? {
+            self.tell_refused(rooms, &team, &inspection, &error).await?;
             return Ok(false);
         }
         match self.stand(rooms, owner, Bytes::from_owner(bytes), inspection) {
@@ -323,7 +324,12 @@ impl ComponentSource for Shelf {
         if inspection.manifest.name != *bundle {
             return Ok(None);
         }
-        self.vouched(&owner, &inspection, None).await??;
+        if let Err(error) = self.vouched(&owner, &inspection, None).await? {
+            if let Err(error) = self.tell_refused(rooms, team, &inspection, &error).await {
+                error!(%bundle, %error, "that a version is refused could not be told to the audit");
+            }
+            return Err(error.into());
+        }
         let request = Request::from_bundle_toml(&inspection.manifest.text)?;
         let decided = self.decided(team, bundle);
         let effective = owner.effective(

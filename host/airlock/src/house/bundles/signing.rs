@@ -6,7 +6,7 @@ use std::sync::Arc;
 use airlock_bundle::{Inspection, MAX_SIGNATURE_BYTES, SignatureError, signer};
 use airlock_model::{
     audit::{Actor, AuditAction, AuditEntry},
-    id::BundleHash,
+    id::{BundleHash, TeamName},
     port::{AuditStore, StoreError},
 };
 use serde_json::json;
@@ -87,19 +87,37 @@ impl Shelf {
         let (team, bundle) = (owner.team(), &inspection.manifest.name);
         let message = error.to_string();
         warn!(%bundle, "{message}");
-        let detail = json!({
-            "hash": inspection.hash,
-            "version": inspection.manifest.version.to_string(),
-            "code": message.split(':').next(),
-        });
-        let subject = format!("bundle {bundle}");
-        let now = rooms.importer.clock.now();
-        let entry = AuditEntry::new(now, Actor::Host, AuditAction::BundleRefuse, &subject)
+        self.tell_refused(rooms, &team, inspection, error).await?;
+        self.keep_out(rooms, owner, bundle, inspection.hash, message)
+            .await
+    }
+
+    /// Tells the audit that a version is refused: once for each reason, however often it is looked at, also when it is
+    /// fetched for a run that is pinned to it.
+    pub(super) async fn tell_refused(
+        &self,
+        rooms: &Rooms,
+        team: &TeamName,
+        inspection: &Inspection,
+        error: &SignatureError,
+    ) -> Result<(), StoreError> {
+        let bundle = &inspection.manifest.name;
+        let message = error.to_string();
+        let (hash, code) = (inspection.hash.to_string(), message.split(':').next());
+        let of_it =
+            |detail: &str| detail.contains(&hash) && code.is_some_and(|code| detail.contains(code));
+        let action = AuditAction::BundleRefuse;
+        if self.was_told(team, bundle, action, of_it).await? {
+            return Ok(());
+        }
+        let version = inspection.manifest.version.to_string();
+        let detail = json!({"hash": hash, "version": version, "code": code});
+        let (now, subject) = (rooms.importer.clock.now(), format!("bundle {bundle}"));
+        let entry = AuditEntry::new(now, Actor::Host, action, &subject)
             .of_team(Some(team.clone()))
             .of_bundle(Some(bundle.clone()))
             .with(&detail);
         self.store.append_audit(&[entry]).await?;
-        self.keep_out(rooms, owner, bundle, inspection.hash, message)
-            .await
+        Ok(())
     }
 }

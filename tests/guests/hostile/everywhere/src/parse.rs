@@ -5,10 +5,10 @@ use crate::{
     generated::{
         airlock::bundle::{
             definitions::{
-                Asset, Callback, CallbackKind, ConditionNode, CustomTimetable, Dag, Error, Parsed,
-                Role, Schedule, Task, TriggerRule, WeightRule,
+                Asset, Callback, CallbackKind, ConditionNode, CustomTimetable, Dag, Error, Group,
+                Parsed, Role, Schedule, Task, TriggerRule, WeightRule,
             },
-            units::AssetRef,
+            units::{AssetRef, Location},
         },
         airlock::capability::variables,
         exports::airlock::bundle::tasks::{Downstream, Outcome, Success},
@@ -37,7 +37,7 @@ pub(crate) const fn success(return_value: Option<String>) -> Outcome {
     })
 }
 
-fn task(task_id: &str, entry: &str) -> Task {
+pub(crate) fn task(task_id: &str, entry: &str) -> Task {
     Task {
         task_id: task_id.to_owned(),
         entry: entry.to_owned(),
@@ -130,6 +130,7 @@ fn attacks() -> Vec<Dag> {
     let mut heard = dag("attack_callback", vec![task("nothing", "nothing")]);
     heard.callbacks = vec![callback(CallbackKind::DagSuccess)];
     all.push(heard);
+    all.extend(crate::bombs::dags());
     all
 }
 
@@ -156,6 +157,51 @@ fn victims() -> Vec<Dag> {
     vec![keeps, listens]
 }
 
+/// A DAG that has hostile words wherever it may have words; or, where a name may not hold them, such a name.
+fn named(attack: &str) -> Dag {
+    let text = || crate::escapes::TEXT.to_owned();
+    let markup = || crate::escapes::MARKUP.to_owned();
+    let mut work = task("work", "nothing");
+    work.doc = Some(text());
+    let mut told = dag("told_names", vec![work]);
+    told.description = Some(text());
+    told.tags = vec![text()];
+    told.owners = vec![text()];
+    told.schedule = Schedule::Custom(CustomTimetable {
+        entry: text(),
+        arguments: "{}".to_owned(),
+        description: text(),
+    });
+    told.assets = vec![Asset {
+        name: markup(),
+        group: Some(markup()),
+        ..asset()
+    }];
+    told.location = Some(Location {
+        file: text(),
+        line: 1,
+    });
+    told.groups = vec![Group {
+        group_id: "group".to_owned(),
+        parent: None,
+        mapping: Vec::new(),
+        doc: Some(text()),
+        location: None,
+    }];
+    match attack {
+        "names_asset" => {
+            told.assets = vec![Asset {
+                name: text(),
+                ..asset()
+            }];
+        }
+        "names_task" => told.tasks = vec![task(&text(), "nothing")],
+        "names_dag" => told.dag_id = text(),
+        _ => {}
+    }
+    told
+}
+
 pub(crate) fn parse() -> Parsed {
     let dags = match variables::get("attack.name") {
         Ok(Some(name)) if name == "victim" => victims(),
@@ -164,6 +210,8 @@ pub(crate) fn parse() -> Parsed {
             hijacked.description = Some("hijacked".to_owned());
             vec![hijacked]
         }
+        Ok(Some(name)) if name == "bomb" => vec![crate::bombs::literal()],
+        Ok(Some(name)) if name.starts_with("names") => vec![named(&name)],
         Ok(Some(name)) if name == "error" => {
             let error = Error {
                 dag_id: Some("told".to_owned()),
