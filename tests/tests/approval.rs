@@ -202,7 +202,7 @@ async fn a_version_that_asks_for_more_waits_while_the_approved_one_serves_and_co
         .stdout;
     let page = String::from_utf8(page).unwrap();
     assert!(
-        page.contains("approved it asks for more:\n    + variable `more.*`  in task\n"),
+        page.contains("approved it asks for more:\n    + variable `more.*` in task\n"),
         "{page}"
     );
 

@@ -128,7 +128,7 @@ async fn assets_that_the_configuration_does_not_grant_make_no_runs_and_cost_no_o
     let (home, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let inbox = folder.path().join("both");
     fs::create_dir(&inbox).unwrap();
-    let host = Host::start_in(home.path(), &configured(&inbox, ""));
+    let mut host = Host::start_in(home.path(), &configured(&inbox, ""));
     let known = [
         "produce",
         "consume",
@@ -142,9 +142,7 @@ async fn assets_that_the_configuration_does_not_grant_make_no_runs_and_cost_no_o
     .await;
     let (errors, dags) = imported(&host).await;
     assert!(errors.iter().all(|code| code == "AL-0417"), "{errors:?}");
-    let mut host = host;
-    host.signal(rustix::process::Signal::TERM);
-    host.wait();
+    host.kill_nine();
 
     // What the configuration says is read at the start.
     let host = Host::start_in(home.path(), &configured(&inbox, &examples_assets()));

@@ -40,7 +40,9 @@ impl Standing {
         let error = |denial: &Denial| SpecError {
             dag_id: Some(dag.dag_id.clone()),
             message: bounded(&self.told(denial), MESSAGE_BYTES),
-            location: dag.location.clone(),
+            of_host: true,
+            // The text ends with what is to be pasted.
+            location: None,
         };
         Err(denials.iter().map(error).collect())
     }

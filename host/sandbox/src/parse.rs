@@ -63,6 +63,7 @@ pub(crate) async fn run(
             Err(error) => errors.push(SpecError {
                 dag_id: Some(dag_id),
                 message: error.to_string(),
+                of_host: true,
                 location: place,
             }),
         }
@@ -74,6 +75,7 @@ fn spec_error(standing: &Standing, error: wit::Error) -> SpecError {
     SpecError {
         dag_id: error.dag_id,
         message: bounded(&standing.log.mask(&error.message), MESSAGE_BYTES),
+        of_host: false,
         location: error.location.map(location),
     }
 }

@@ -311,7 +311,10 @@ impl Importer {
                 .as_ref()
                 .map(|at| format!(" ({at})"))
                 .unwrap_or_default();
-            let message = format!("AL-0330: {}{place}", error.message);
+            let message = match error.of_host {
+                true => format!("{}{place}", error.message),
+                false => format!("AL-0330: {}{place}", error.message),
+            };
             errors.push(self.error(version, error.dag_id.as_deref(), &message));
         }
         let pools = self.pools.pools().await?;

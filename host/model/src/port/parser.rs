@@ -9,13 +9,16 @@ use crate::{
     outcome::Limit,
 };
 
-/// A DAG that the guest could not build.
+/// A DAG that the guest could not build, or that the host could not take from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpecError {
     /// Which, where the guest knows.
     pub dag_id: Option<String>,
-    /// The guest's word, unescaped.
+    /// The guest's word, unescaped; or the host's, which begins with its code.
     pub message: String,
+    /// Whether it is the host's.
+    #[serde(default)]
+    pub of_host: bool,
     /// Where.
     pub location: Option<Location>,
 }
