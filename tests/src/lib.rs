@@ -65,7 +65,9 @@ pub fn example(name: &str) -> PathBuf {
 pub fn examples(team: &str, folder: &Path) -> String {
     let mut config = format!(
         "[[team]]\nname = \"{team}\"\n[[team.bundle]]\nname = \"examples\"\nsource = \"{}\"\n\
-         [[team.bundle.grant.http]]\nurl = \"http://127.0.0.1:18181/*\"\nmethods = [\"GET\"]\n",
+         [[team.bundle.grant.http]]\nurl = \"http://127.0.0.1:18181/*\"\nmethods = [\"GET\"]\n\
+         [[team.bundle.grant.http]]\nurl = \"http://127.0.0.1:18182/*\"\n\
+         [[team.bundle.grant.connection]]\nid = \"service\"\n",
         example("examples").display()
     );
     for (path, mode) in [("inbox", "read"), ("outbox", "read-write")] {

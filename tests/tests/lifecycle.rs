@@ -17,7 +17,7 @@ fn noop() -> String {
 
 /// A team whose tasks never end by themselves.
 fn busy(folder: &Path) -> String {
-    let manifest = "[bundle]\nname = \"tasks\"\nversion = \"0.1.0\"\n[[request.connection]]\nid = \"granted\"\naccess = \"read\"\n\
+    let manifest = "[bundle]\nname = \"tasks\"\nversion = \"0.1.0\"\n[[request.connection]]\nid = \"granted\"\n\
         access = \"read\"\n[[request.variable]]\nkey = \"granted.*\"\n[[request.directory]]\npath = \"in\"\nmode = \"read\"\n";
     let source = guest_with(folder, "hostile_tasks", manifest);
     format!(

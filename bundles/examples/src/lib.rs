@@ -7,6 +7,7 @@ mod deadline;
 mod deferral;
 mod depends_on_past;
 mod fail_fast;
+mod http_login;
 mod latest_only;
 mod mapped_group;
 mod mapping;
@@ -33,6 +34,7 @@ airlock_sdk::bundle!(
     deferral::deferral,
     depends_on_past::balance,
     fail_fast::fail_fast,
+    http_login::http_login,
     latest_only::latest_only_example,
     mapped_group::mapped_group,
     mapping::mapping,

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::{
-    effective::Effective, http::HttpTarget, item::Directory, pattern::VariablePattern,
+    effective::Effective,
+    http::HttpTarget,
+    item::{Directory, UsedConnection},
+    pattern::VariablePattern,
     permit::Permit,
 };
 
@@ -168,13 +171,49 @@ impl Default for EgressLimits {
 }
 
 impl EgressError {
-    /// The code of [`Self::Private`], which is a denial.
-    pub const PRIVATE: &'static str = "AL-0421";
+    /// The capability and the code, where it is a denial, of which the audit hears.
+    #[must_use]
+    pub const fn denial(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Private { .. } => Some(("http", "AL-0421")),
+            Self::Elsewhere { .. } => Some(("connection", "AL-0475")),
+            _ => None,
+        }
+    }
 }
 
 /// Why an HTTP call gave no response, or not all of it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EgressError {
+    /// The connection is for another server than the one that is called.
+    #[error(
+        "AL-0475: the connection `{connection}` is not for `{server}`, so its credential is not sent there; call the server that it names"
+    )]
+    Elsewhere {
+        /// Its id.
+        connection: ConnectionId,
+        /// Scheme, host and port that were called.
+        server: String,
+    },
+    /// The connection is granted, and there is none, or none that HTTP can be called with.
+    #[error("AL-0476: the connection `{connection}` cannot be used for HTTP: {problem}")]
+    Connection {
+        /// Its id.
+        connection: ConnectionId,
+        /// What to correct; nothing of what it holds.
+        problem: Arc<str>,
+    },
+    /// The response to a credential is such that nobody could see the credential in it.
+    #[error(
+        "AL-0477: the server compressed its response, though it was asked not to, so that an echo of the credential could not be seen in it; use the connection for another server, or have this one changed"
+    )]
+    Compressed,
+    /// What the bundle's query says, the connection says too.
+    #[error("AL-0478: the query sets `{0}`, which the connection sets; leave it out")]
+    Twice(String),
+    /// The connection cannot be looked up now.
+    #[error("AL-0479: the connection cannot be read now; try again")]
+    Unavailable,
     /// The server's name resolves to an address that is not on the public internet.
     #[error(
         "AL-0421: `{host}` is at a private, loopback or otherwise special address; only a grant that writes the address itself (such as `http://127.0.0.1:9999/*`) can allow that"
@@ -266,11 +305,15 @@ pub trait Egress: Send + Sync {
     /// Sends one request to the permit's target, and follows no redirect. Method, server, path and query
     /// are the permit's, whatever `request` says; its headers and body are sent.
     ///
+    /// With a connection the host logs in with it, at that connection's own server only: its credential replaces
+    /// whatever the request has in that place, and whatever comes back is without it.
+    ///
     /// # Errors
     /// An [`EgressError`]; the response's body can end with one too.
     async fn send(
         &self,
         permit: Permit<HttpTarget>,
+        used: Option<Permit<UsedConnection>>,
         request: http::Request<Body>,
         limits: EgressLimits,
     ) -> Result<http::Response<Body>, EgressError>;

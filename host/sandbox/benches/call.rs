@@ -19,7 +19,7 @@ use std::{
 };
 
 use airlock_grant::{
-    BundleLabel, Effective, Grant, HttpTarget, Permit, Request, VariablePattern,
+    BundleLabel, Effective, Grant, HttpTarget, Permit, Request, UsedConnection, VariablePattern,
     port::{Body, Connections, Egress, EgressError, EgressLimits, Variables},
 };
 use airlock_model::{
@@ -513,6 +513,7 @@ impl Egress for Nothing {
     async fn send(
         &self,
         _: Permit<HttpTarget>,
+        _: Option<Permit<UsedConnection>>,
         _: http::Request<Body>,
         _: EgressLimits,
     ) -> Result<http::Response<Body>, EgressError> {

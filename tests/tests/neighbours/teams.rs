@@ -62,7 +62,8 @@ fn manifest(name: &str) -> String {
          [[request.http]]\nurl = \"http://{LISTEN}/*\"\nmethods = [\"GET\"]\n{some}\n\
          [[request.http]]\nurl = \"http://localhost/*\"\nmethods = [\"GET\"]\n{some}\nreason = {WORDS}\n\
          [[request.asset]]\nname = \"ledger\"\naccess = \"consume\"\n\
-         [[request.asset]]\nname = \"ledger\"\naccess = \"produce\"\n"
+         [[request.asset]]\nname = \"ledger\"\naccess = \"produce\"\n\
+         [[request.asset]]\nname = \"<*\"\naccess = \"consume\"\n"
     )
 }
 
@@ -102,7 +103,7 @@ impl Teams {
             &[
                 "variable]]\nkey = \"attack.name\"",
                 "variable]]\nkey = \"note\"",
-                "connection]]\nid = \"bank\"",
+                "connection]]\nid = \"bank\"\naccess = \"read\"",
                 &directory(&kept),
                 &http,
                 CONSUMED,
@@ -120,13 +121,14 @@ impl Teams {
             &[
                 "variable]]\nkey = \"attack.name\"",
                 "variable]]\nkey = \"paths\"",
-                "connection]]\nid = \"own\"",
+                "connection]]\nid = \"own\"\naccess = \"read\"",
                 &directory(&own),
                 &http,
                 "http]]\nurl = \"http://localhost/*\"\nmethods = [\"GET\"]",
                 // By the other's name: what it gets is an asset of its own team's.
                 CONSUMED,
                 PRODUCED,
+                "asset]]\nname = \"<*\"\naccess = \"consume\"",
             ],
         );
         let host = Host::start_in(

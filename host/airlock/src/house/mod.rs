@@ -147,7 +147,11 @@ impl House {
             variables: Arc::new(capability::Variables::new(vault.clone())),
             connections: Arc::new(capability::Connections::new(vault.clone())),
             directories: Arc::new(capability::Directories),
-            egress: Arc::new(capability::Egress::new().bounded(connections)),
+            egress: Arc::new(
+                capability::Egress::new()
+                    .bounded(connections)
+                    .logging_in(vault.clone()),
+            ),
             denials: denials.clone(),
         };
         let cache = home.join("cache");

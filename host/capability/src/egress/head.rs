@@ -28,6 +28,12 @@ const OF_THE_HOST: [HeaderName; 4] = [
     header::TRAILER,
 ];
 
+/// Whether a header is none that anybody but the host writes.
+pub(super) fn is_of_the_host(name: &HeaderName) -> bool {
+    let length = [header::CONTENT_LENGTH, header::ACCEPT_ENCODING];
+    OF_THE_CONNECTION.contains(name) || OF_THE_HOST.contains(name) || length.contains(name)
+}
+
 /// Removes the headers that are about one connection, with those that `Connection` names.
 pub(super) fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = (headers.get_all(header::CONNECTION).iter())

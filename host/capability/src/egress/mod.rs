@@ -7,7 +7,10 @@
 
 mod address;
 mod body;
+mod echo;
 mod head;
+mod identity;
+mod login;
 mod resolve;
 mod slots;
 
@@ -19,10 +22,10 @@ use std::{
 };
 
 use airlock_grant::{
-    Host, HttpTarget, Permit, Scheme,
+    Host, HttpTarget, Permit, Scheme, UsedConnection,
     port::{Body, Egress as Port, EgressError, EgressLimits, TimedPart},
 };
-use airlock_model::id::TeamName;
+use airlock_model::{connection::Connection, id::TeamName, port::Settings};
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -38,20 +41,40 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 pub use self::resolve::{Resolve, SystemResolver};
-use self::{body::Incoming, slots::Slots};
+use self::{
+    body::Incoming,
+    echo::Hushed,
+    identity::Identity,
+    login::{Login, server_of},
+    slots::Slots,
+};
 
-/// Makes the TLS side from what it trusts.
-type Trust = Box<dyn FnOnce() -> Result<TlsConnector, rustls::Error> + Send>;
+/// What is trusted, and the TLS side that is made from it.
+struct Trust {
+    roots: rustls::RootCertStore,
+    tls: Result<TlsConnector, rustls::Error>,
+}
+
+impl Trust {
+    fn new(roots: rustls::RootCertStore) -> Self {
+        let tls = trusting(roots.clone());
+        Self { roots, tls }
+    }
+}
+
+/// Makes it.
+type Trusting = Box<dyn FnOnce() -> Trust + Send>;
 
 /// How many of a name's addresses are tried.
 const MOST_ADDRESSES: usize = 4;
 
 /// Sends permitted requests. Needs a Tokio runtime with I/O and time.
 pub struct Egress {
-    /// Made by the first call that needs it, as it takes memory; or why there can be none.
-    tls: LazyLock<Result<TlsConnector, rustls::Error>, Trust>,
+    /// Made by the first call that needs it, as it takes memory.
+    trust: LazyLock<Trust, Trusting>,
     resolver: Arc<dyn Resolve>,
     slots: Slots,
+    settings: Option<Arc<dyn Settings>>,
 }
 
 impl std::fmt::Debug for Egress {
@@ -71,13 +94,14 @@ impl Egress {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            tls: LazyLock::new(Box::new(|| {
-                trusting(rustls::RootCertStore {
+            trust: LazyLock::new(Box::new(|| {
+                Trust::new(rustls::RootCertStore {
                     roots: webpki_roots::TLS_SERVER_ROOTS.into(),
                 })
             })),
             resolver: Arc::new(SystemResolver),
             slots: Slots::default(),
+            settings: None,
         }
     }
 
@@ -85,9 +109,10 @@ impl Egress {
     #[must_use]
     pub fn with(resolver: Arc<dyn Resolve>, roots: rustls::RootCertStore) -> Self {
         Self {
-            tls: LazyLock::new(Box::new(|| trusting(roots))),
+            trust: LazyLock::new(Box::new(|| Trust::new(roots))),
             resolver,
             slots: Slots::default(),
+            settings: None,
         }
     }
 
@@ -96,6 +121,39 @@ impl Egress {
     pub fn bounded(self, connections: impl IntoIterator<Item = (TeamName, usize)>) -> Self {
         let slots = Slots::new(connections);
         Self { slots, ..self }
+    }
+
+    /// With the look-up of the connections that are used to log in; without, none is there.
+    #[must_use]
+    pub fn logging_in(self, settings: Arc<dyn Settings>) -> Self {
+        let settings = Some(settings);
+        Self { settings, ..self }
+    }
+
+    /// The connection, made ready for this target.
+    async fn login(
+        &self,
+        used: Permit<UsedConnection>,
+        target: &HttpTarget,
+    ) -> Result<Login, EgressError> {
+        let found = match &self.settings {
+            Some(settings) => connection(&**settings, &used).await?,
+            None => None,
+        };
+        let id = used.item().id();
+        let unfit = |problem: &str| EgressError::Connection {
+            connection: id.clone(),
+            problem: problem.into(),
+        };
+        let found = found.ok_or_else(|| unfit("there is none; make it, or correct the id"))?;
+        let login = Login::of(&found).map_err(|error| unfit(&error.to_string()))?;
+        match login.is_for(target) {
+            true => Ok(login),
+            false => Err(EgressError::Elsewhere {
+                connection: id.clone(),
+                server: server_of(target),
+            }),
+        }
     }
 
     /// The addresses of the target, all of them checked.
@@ -125,6 +183,7 @@ impl Egress {
     async fn connect(
         &self,
         permit: &Permit<HttpTarget>,
+        identity: Option<Identity>,
         limit: Duration,
     ) -> Result<Box<dyn Stream>, EgressError> {
         let target = permit.item();
@@ -144,10 +203,11 @@ impl Egress {
                     source: Arc::new(source),
                 };
                 let name = server_name(target.host()).map_err(untrusted)?;
-                let tls = self
-                    .tls
-                    .as_ref()
-                    .map_err(|e| untrusted(io::Error::other(e.clone())))?;
+                let tls = match identity {
+                    Some(identity) => identity.connector(&self.trust.roots),
+                    None => self.trust.tls.clone(),
+                };
+                let tls = tls.map_err(|error| untrusted(io::Error::other(error)))?;
                 let tls = tls.connect(name, tcp).await.map_err(untrusted)?;
                 Ok(Box::new(tls))
             }
@@ -160,6 +220,7 @@ impl Port for Egress {
     async fn send(
         &self,
         permit: Permit<HttpTarget>,
+        used: Option<Permit<UsedConnection>>,
         request: Request<Body>,
         limits: EgressLimits,
     ) -> Result<Response<Body>, EgressError> {
@@ -174,14 +235,23 @@ impl Port for Egress {
             }
         };
         // Looked at before anything is sent or even looked up.
-        let request = head::outgoing(permit.item(), request, limits.request_body_bytes)?;
+        let mut request = head::outgoing(permit.item(), request, limits.request_body_bytes)?;
+        let login = match used {
+            Some(used) => Some(self.login(used, permit.item()).await?),
+            None => None,
+        };
+        if let Some(login) = &login {
+            login.apply(&mut request).map_err(EgressError::Twice)?;
+        }
+        let (echo, identity) =
+            login.map_or((None, None), |login| (Some(login.echo), login.identity));
         let header_bytes = header_bytes(&limits);
         let (deadline, late) = within(TimedPart::Connect, limits.connect);
         let (most, slot) = self.slots.take(permit.team());
         let slot = timeout_at(deadline, slot).await.ok().flatten();
         let slot = slot.ok_or(EgressError::Busy { limit: most })?;
         let opened = timeout_at(deadline, async {
-            let stream = self.connect(&permit, limits.connect).await?;
+            let stream = self.connect(&permit, identity, limits.connect).await?;
             http1::Builder::new()
                 .max_buf_size(header_bytes)
                 .max_headers(header_bytes / 64)
@@ -208,10 +278,38 @@ impl Port for Egress {
             ));
         }
         head::strip(response.headers_mut());
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
         let body = Incoming::new(body, driver, end, limits)?;
-        Ok(Response::from_parts(head, body.boxed_unsync()))
+        let body = match echo {
+            None => body.boxed_unsync(),
+            Some(_) if is_compressed(&head.headers) => return Err(EgressError::Compressed),
+            Some(echo) => {
+                echo.hush_headers(&mut head.headers);
+                Hushed::new(body, echo).boxed_unsync()
+            }
+        };
+        Ok(Response::from_parts(head, body))
     }
+}
+
+/// The connection of the permit, which is the own team's, that of all, or the lender's.
+async fn connection(
+    settings: &dyn Settings,
+    used: &Permit<UsedConnection>,
+) -> Result<Option<Connection>, EgressError> {
+    let id = used.item().id();
+    let found = match used.lender() {
+        Some(lender) => settings.lent_connection(lender, id).await,
+        None => settings.connection(used.team(), id).await,
+    };
+    let found = found.map_err(|_| EgressError::Unavailable)?;
+    Ok(found.map(|found| found.value))
+}
+
+/// Whether a body is in a coding in which its text cannot be seen.
+fn is_compressed(headers: &http::HeaderMap) -> bool {
+    let mut codings = headers.get_all(http::header::CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// TLS with servers that these certificate authorities vouch for.
@@ -219,10 +317,14 @@ fn trusting(roots: rustls::RootCertStore) -> Result<TlsConnector, rustls::Error>
     let builder = rustls::ClientConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions()?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    plain(&mut config);
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn plain(config: &mut rustls::ClientConfig) {
     // A resumed session would tell a server that two teams' calls come from one host.
     config.resumption = rustls::client::Resumption::disabled();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// The first address that takes a connection. Each has an equal part of the time, so that a silent one does

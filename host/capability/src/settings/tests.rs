@@ -85,7 +85,7 @@ async fn each_look_up_is_for_the_permits_team_and_item() {
     let request = Request::from_bundle_toml(
         "[[request.variable]]\nkey = \"a.*\"\nphases = [\"parse\", \"task\"]
          [[request.variable]]\nkey = \"b\"\nphases = [\"parse\"]
-         [[request.connection]]\nid = \"bank\"",
+         [[request.connection]]\nid = \"bank\"\naccess = \"read\"",
     )
     .unwrap();
     let mut grant = Grant::default();
@@ -141,7 +141,7 @@ async fn what_another_team_lends_is_looked_up_with_that_team_alone() {
         hash: BundleHash::from_bytes([0; 32]),
     };
     let request = Request::from_bundle_toml(
-        "[[request.variable]]\nkey = \"a\"\nphases = [\"parse\", \"task\"]\n[[request.connection]]\nid = \"bank\"",
+        "[[request.variable]]\nkey = \"a\"\nphases = [\"parse\", \"task\"]\n[[request.connection]]\nid = \"bank\"\naccess = \"read\"",
     )
     .unwrap();
     let lender = Some(TeamName::new("treasury").unwrap());

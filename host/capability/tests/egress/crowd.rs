@@ -69,7 +69,7 @@ async fn connections_beyond_a_teams_bound_wait_and_no_other_team_notices() {
             ..EgressLimits::default()
         },
     );
-    let call = |team, limits| egress.send(permit_of(team, &url), empty(), limits);
+    let call = |team, limits| egress.send(permit_of(team, &url), None, empty(), limits);
     let (first, _second) = (
         call(&crowded, long).await.unwrap(),
         call(&crowded, long).await.unwrap(),

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod crowd;
+mod login;
 mod names;
 mod reach;
 mod server;
@@ -59,7 +60,7 @@ fn with_body(bytes: impl Into<Bytes>) -> http::Request<Body> {
 
 async fn get(url: &str, limits: EgressLimits) -> Result<http::Response<Body>, EgressError> {
     Egress::new()
-        .send(permit("GET", url), empty(), limits)
+        .send(permit("GET", url), None, empty(), limits)
         .await
 }
 

@@ -32,7 +32,7 @@ async fn called(addresses: &[&str], url: &str) -> (EgressError, u32) {
     let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
     let resolver = Arc::new(Fixed(addresses, Mutex::new(0)));
     let egress = Egress::with(resolver.clone(), rustls::RootCertStore::empty());
-    let sent = egress.send(permit("GET", url), empty(), EgressLimits::default());
+    let sent = egress.send(permit("GET", url), None, empty(), EgressLimits::default());
     let error = sent.await.map(drop).unwrap_err();
     let asked = *resolver.1.lock().unwrap();
     (error, asked)

@@ -37,7 +37,7 @@ async fn the_server_gets_the_permits_target_and_the_guests_own_headers_and_body(
         request.headers_mut().append(name, value.parse().unwrap());
     }
     let response = Egress::new()
-        .send(permit("POST", &url), request, EgressLimits::default())
+        .send(permit("POST", &url), None, request, EgressLimits::default())
         .await
         .unwrap();
     let names: Vec<&str> = response
@@ -216,6 +216,7 @@ async fn a_call_that_is_given_up_closes_its_connection() {
     let egress = Egress::new();
     let call = egress.send(
         permit("GET", &server.url()),
+        None,
         empty(),
         EgressLimits::default(),
     );

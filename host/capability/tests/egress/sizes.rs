@@ -152,7 +152,7 @@ async fn a_request_that_is_known_to_be_too_large_is_not_sent() {
         .insert("content-length", "+1".parse().unwrap());
     let send = async |request| {
         Egress::new()
-            .send(permit("POST", &url), request, limits)
+            .send(permit("POST", &url), None, request, limits)
             .await
     };
     for request in [with_body("12345"), declared] {
@@ -207,7 +207,7 @@ async fn a_request_that_grows_too_large_or_breaks_off_ends_the_call_with_the_rea
     for (request, expected) in cases {
         let server = silent().await;
         let egress = Egress::new();
-        let sent = egress.send(permit("POST", &server.url()), request, limits);
+        let sent = egress.send(permit("POST", &server.url()), None, request, limits);
         let error = sent.await.unwrap_err();
         assert!(expected(&error), "{error}");
         server.task.await.unwrap();
@@ -234,6 +234,7 @@ async fn a_request_of_unknown_length_arrives_whole() {
     let egress = Egress::new();
     let sent = egress.send(
         permit("POST", &server.url()),
+        None,
         request,
         EgressLimits::default(),
     );
@@ -269,6 +270,7 @@ async fn the_answer_to_head_has_no_body_however_long_it_says_it_would_be() {
     let egress = Egress::new();
     let sent = egress.send(
         permit("HEAD", &server.url()),
+        None,
         empty(),
         EgressLimits::default(),
     );

@@ -48,7 +48,7 @@ async fn tls_server(certificate: &'static [u8]) -> SocketAddr {
 
 async fn call(egress: &Egress, at: SocketAddr) -> Result<Bytes, EgressError> {
     let permit = permit("GET", &format!("https://{at}/"));
-    let sent = egress.send(permit, empty(), EgressLimits::default());
+    let sent = egress.send(permit, None, empty(), EgressLimits::default());
     Ok(sent.await?.into_body().collect().await?.to_bytes())
 }
 

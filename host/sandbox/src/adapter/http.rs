@@ -1,9 +1,12 @@
 //! `wasi:http`: outgoing calls, each decided by the grant and sent by the host.
+//!
+//! A request may name a connection in the header `airlock-connection`, by which ordinary libraries reach it too. The
+//! header goes no further than here; what it asks for is a decision of its own.
 
 use std::{future::Future, sync::Arc};
 
 use airlock_grant::{
-    HttpTarget, TargetError,
+    HttpTarget, Permit, TargetError, UsedConnection,
     port::{EgressError, EgressLimits, TimedPart},
 };
 use airlock_model::log::Level;
@@ -12,6 +15,9 @@ use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::Standing;
+
+/// The header that names the connection by which the host logs in.
+const CONNECTION: &str = "airlock-connection";
 
 /// The HTTP side of one instance.
 pub(crate) struct Http(pub(crate) Arc<Standing>);
@@ -37,7 +43,7 @@ impl WasiHttpHooks for Http {
 
 async fn send(
     standing: Arc<Standing>,
-    request: Request<WasiBody>,
+    mut request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Sent {
     let uri = request.uri();
@@ -62,6 +68,7 @@ async fn send(
             standing.denied(&denial);
             Error::HttpRequestDenied
         })?;
+    let used = used(&standing, &mut request)?;
     let request = request.map(|body| {
         body.map_err(|error| EgressError::Protocol(error.to_string().into()))
             .boxed_unsync()
@@ -69,21 +76,45 @@ async fn send(
     let response = standing
         .ports
         .egress
-        .send(permit, request, limits(options))
+        .send(permit, used, request, limits(options))
         .await
         .map_err(|error| {
             standing
                 .log
                 .host(Level::Warn, &format!("{target}: {error}"));
-            if matches!(error, EgressError::Private { .. }) {
-                // A granted name that led to an address that it must not reach.
-                let denied = standing.wanted(EgressError::PRIVATE, &target.to_string());
-                standing.tell("http", denied);
+            // A granted name that led to an address that it must not reach, a used connection to a server that is
+            // not its own.
+            if let Some((capability, code)) = error.denial() {
+                standing.tell(capability, standing.wanted(code, &target.to_string()));
             }
             translated(&error)
         })?;
     let response = response.map(|body| body.map_err(|error| translated(&error)).boxed_unsync());
     Ok((response, Box::new(async { Ok(()) })))
+}
+
+/// The connection that the request names, if it names one and may use it.
+fn used(
+    standing: &Standing,
+    request: &mut Request<WasiBody>,
+) -> Result<Option<Permit<UsedConnection>>, Error> {
+    let headers = request.headers_mut();
+    let named: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+    headers.remove(CONNECTION);
+    let id = match named.as_slice() {
+        [] => return Ok(None),
+        [one] => one.to_str().unwrap_or_default(),
+        _ => {
+            let text = "AL-0480: the request names two connections; name the one by which the host is to log in";
+            standing.log.host(Level::Warn, text);
+            return Err(Error::HttpProtocolError);
+        }
+    };
+    let permit = standing.effective().use_connection(&standing.caller, id);
+    permit.map(Some).map_err(|denial| {
+        standing.denied(&denial);
+        Error::HttpRequestDenied
+    })
 }
 
 /// The guest may want to wait less than the host would, not more.
@@ -107,6 +138,11 @@ fn limits(options: Option<RequestOptions>) -> EgressLimits {
 fn translated(error: &EgressError) -> Error {
     match error {
         EgressError::Private { .. } => Error::DestinationIpProhibited,
+        EgressError::Elsewhere { .. } => Error::HttpRequestDenied,
+        EgressError::Connection { .. } => Error::ConfigurationError,
+        EgressError::Compressed => Error::HttpResponseContentCoding(None),
+        EgressError::Twice(_) => Error::HttpRequestUriInvalid,
+        EgressError::Unavailable => Error::DestinationUnavailable,
         EgressError::Resolve { .. } => Error::DnsError {
             rcode: None,
             info_code: None,

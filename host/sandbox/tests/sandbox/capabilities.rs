@@ -252,6 +252,62 @@ async fn a_granted_url_is_called_and_any_other_is_denied_with_its_reason_in_the_
 }
 
 #[tokio::test]
+async fn a_request_is_sent_by_the_connection_that_it_names_if_that_may_be_used() {
+    let stage = Stage::new();
+    let team = stage.add_team("one", small());
+    let http = "[[http]]\nurl = \"https://rates.example/*\"\n";
+    let connections =
+        "[[connection]]\nid = \"rates\"\n[[connection]]\nid = \"other\"\ntasks = [\"no\"]\n";
+    let held = grant(&format!("{http}{connections}"));
+    let asks = format!("{http}[[connection]]\nid = \"rates\"\n[[connection]]\nid = \"other\"\n");
+    let asks = request(&asks.replace("[[", "[[request."));
+    let bundle = stage.load(&team, guest("hostile_http"), &asks, &held);
+    let bundle = bundle.unwrap();
+    let call = async |headers: &[&str]| {
+        let mut arguments = vec!["\"rates.example\"", "\"/v1\""];
+        arguments.extend(headers);
+        stage.value(&bundle, "https", &arguments).await
+    };
+    let ours = "\"airlock-connection: rates\"";
+    assert_eq!(call(&[ours]).await, "\"200 {'rate':1.5}\"");
+    assert_eq!(
+        call(&["\"Airlock-Connection: rates\""]).await,
+        "\"200 {'rate':1.5}\""
+    );
+    assert_eq!(call(&[]).await, "\"200 {'rate':1.5}\"");
+    for denied in ["other", "theirs", "../rates", ""] {
+        let header = format!("\"airlock-connection: {denied}\"");
+        assert_eq!(call(&[&header]).await, "\"HttpRequestDenied\"", "{denied}");
+    }
+    assert!(
+        call(&[ours, "\"airlock-connection: other\""])
+            .await
+            .contains("HttpProtocolError")
+    );
+    let sent = stage.world.sent.lock().unwrap().clone();
+    let v1 = "GET https://rates.example/v1";
+    assert_eq!(
+        sent,
+        [
+            format!("{v1} as rates"),
+            format!("{v1} as rates"),
+            v1.to_owned()
+        ]
+    );
+    let denied = stage.world.denied.lock().unwrap();
+    let told: Vec<(&str, &str)> = denied.iter().map(|one| (one.code, &*one.item)).collect();
+    assert_eq!(
+        told,
+        [
+            ("AL-0412", "connection `other`, use"),
+            ("AL-0412", "connection `theirs`, use"),
+            ("AL-0416", "connection `../rates`, use"),
+            ("AL-0416", "connection ``, use"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_new_grant_counts_for_the_next_call() {
     let stage = Stage::new();
     let bundle = stage.hostile(&stage.add_team("one", small()));

@@ -11,7 +11,8 @@ use std::{
 };
 
 use airlock_grant::{
-    BundleLabel, Directory, Effective, Grant, HttpTarget, Permit, Request, VariablePattern,
+    BundleLabel, Directory, Effective, Grant, HttpTarget, Permit, Request, UsedConnection,
+    VariablePattern,
     port::{
         Body, Connections, Directories, DirectoryError, Egress, EgressError, EgressLimits,
         Variables,
@@ -131,7 +132,8 @@ impl Egress for World {
     async fn send(
         &self,
         permit: Permit<HttpTarget>,
-        _: http::Request<Body>,
+        used: Option<Permit<UsedConnection>>,
+        request: http::Request<Body>,
         _: EgressLimits,
     ) -> Result<http::Response<Body>, EgressError> {
         use http_body_util::BodyExt;
@@ -140,7 +142,12 @@ impl Egress for World {
             let host = "private.example".to_owned();
             return Err(EgressError::Private { host });
         }
-        self.sent.lock().unwrap().push(wanted);
+        // What is sent, by which connection, and that nobody else hears by which.
+        assert!(!request.headers().contains_key("airlock-connection"));
+        self.sent.lock().unwrap().push(match used {
+            Some(used) => format!("{wanted} as {}", used.item().id()),
+            None => wanted,
+        });
         let body = http_body_util::Full::new(Bytes::from_static(b"{\"rate\":1.5}"));
         Ok(http::Response::new(
             body.map_err(|never| match never {}).boxed_unsync(),

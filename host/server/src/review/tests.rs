@@ -79,7 +79,7 @@ fn a_page_shows_each_request_and_whether_it_is_granted_wholly_in_part_or_not() {
     let grant = |text: &str| serde_json::from_str::<Grant>(text).unwrap();
     let some = grant(
         r#"{
-            "connection": [{"id": "bank", "dags": ["payments_daily"]}],
+            "connection": [{"id": "bank", "access": "read", "dags": ["payments_daily"]}],
             "variable": [{"key": "ledger.*", "phases": ["task"]}],
             "http": [{"url": "https://api.bank.example/v1/*", "methods": ["POST"]}],
             "asset": [{"name": "reports/daily", "access": "produce", "tasks": ["book"]}]

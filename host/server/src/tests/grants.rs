@@ -8,7 +8,7 @@ const GRANTS: &str = "/api/v2/bundles/weather/grants";
 const IN_FORCE: &str = "/api/v2/bundles/weather/grant";
 
 fn bank() -> Value {
-    json!({"grant": {"connection": [{"id": "bank", "tasks": ["pay"]}]}, "note": "for the ledger"})
+    json!({"grant": {"connection": [{"id": "bank", "access": "read", "tasks": ["pay"]}]}, "note": "for the ledger"})
 }
 
 #[tokio::test]
@@ -98,7 +98,8 @@ async fn what_is_shared_is_seen_by_both_sides_and_by_nobody_else_and_says_whethe
         assert_eq!(share["dag_ids"], json!(["monthly"]));
         assert_eq!(share["is_borrowed"], false);
     }
-    let borrows = json!({"grant": {"connection": [{"id": "bank", "from": "payments"}]}});
+    let borrows =
+        json!({"grant": {"connection": [{"id": "bank", "access": "read", "from": "payments"}]}});
     api.call(Method::POST, GRANTS, Some(borrows)).await;
     let yes = json!({"state": "approved"});
     api.call(Method::PATCH, &format!("{GRANTS}/1"), Some(yes))

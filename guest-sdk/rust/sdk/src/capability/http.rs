@@ -123,6 +123,12 @@ impl Request {
         self
     }
 
+    /// Has the host log in by this connection, which the bundle may use without seeing what it holds: the host adds
+    /// the credential, at the connection's own server. Needs `[[request.connection]]` with `access = "use"`.
+    pub fn connection(self, id: &str) -> Self {
+        self.header("airlock-connection", id)
+    }
+
     /// What to send.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();

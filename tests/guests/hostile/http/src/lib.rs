@@ -1,4 +1,4 @@
-//! Tasks that call HTTP: the entry is the scheme, the arguments are server and path.
+//! Tasks that call HTTP: the entry is the scheme, the arguments are server and path, and headers (`name: value`).
 
 use hostile_raw::{
     airlock::bundle::definitions::Parsed,
@@ -18,8 +18,21 @@ impl dags::Guest for Attack {
     }
 }
 
-fn get(scheme: Scheme, server: &str, path: &str) -> Result<String, ErrorCode> {
-    let request = OutgoingRequest::new(Fields::new());
+fn get(
+    scheme: Scheme,
+    server: &str,
+    path: &str,
+    headers: &[String],
+) -> Result<String, ErrorCode> {
+    let fields = Fields::new();
+    for header in headers {
+        let header = header.trim_matches('"');
+        let (name, value) = header.split_once(": ").unwrap_or((header, ""));
+        if fields.append(name, value.as_bytes()).is_err() {
+            return Err(ErrorCode::HttpRequestHeaderSectionSize(None));
+        }
+    }
+    let request = OutgoingRequest::new(fields);
     let set = request.set_method(&Method::Get).is_ok()
         && request.set_scheme(Some(&scheme)).is_ok()
         && request.set_authority(Some(server)).is_ok()
@@ -59,7 +72,7 @@ impl tasks::Guest for Attack {
             _ => Scheme::Http,
         };
         let argument = |at: usize| arguments[at].trim_matches('"');
-        let told = match get(scheme, argument(0), argument(1)) {
+        let told = match get(scheme, argument(0), argument(1), &arguments[2..]) {
             Ok(told) => told,
             Err(ErrorCode::HttpRequestDenied) => "HttpRequestDenied".to_owned(),
             Err(error) => format!("{error:?}").replace('"', "'"),
