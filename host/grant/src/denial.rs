@@ -256,9 +256,7 @@ impl fmt::Display for Denial {
         snippet::help(
             f,
             self.request_snippet().as_deref(),
-            self.grant_snippet()
-                .as_deref()
-                .map(|text| (text, place.as_str())),
+            self.grant_snippet().as_deref().zip(place.as_deref()),
         )
     }
 }

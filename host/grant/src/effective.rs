@@ -56,15 +56,17 @@ pub enum Source {
 }
 
 impl Source {
-    /// How to grant something there, as the beginning of a sentence that ends with the text.
-    pub(crate) fn place(self, team: &TeamName, bundle: &BundleName) -> String {
+    /// How to grant something there, as the beginning of a sentence that ends with the text; nothing where to ask for
+    /// it is enough.
+    pub(crate) fn place(self, team: &TeamName, bundle: &BundleName) -> Option<String> {
         match self {
-            Self::Automatic | Self::Configured => format!(
+            Self::Automatic => None,
+            Self::Configured => Some(format!(
                 "grant it in airlock.toml, below the [[team.bundle]] named \"{bundle}\" of team \"{team}\":"
-            ),
-            Self::Approved => format!(
+            )),
+            Self::Approved => Some(format!(
                 "have it granted: put this below what `airlock grants show {bundle} --toml` prints, then `airlock grants propose {bundle} --file FILE`:"
-            ),
+            )),
         }
     }
 }

@@ -295,7 +295,7 @@ impl fmt::Display for UngrantedImport {
                 snippet::help(
                     f,
                     self.request_snippet(),
-                    self.grant_snippet().map(|text| (text, place.as_str())),
+                    self.grant_snippet().zip(place.as_deref()),
                 )
             }
             Unlinked::Never(interface) => write!(

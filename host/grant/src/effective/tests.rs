@@ -580,6 +580,23 @@ fn a_denied_asset_reads_as_the_manual_shows() {
 }
 
 #[test]
+fn where_all_is_granted_that_is_asked_for_a_denial_says_to_ask_and_nothing_else() {
+    let all = Effective::grant_all(label(), &Request::default(), Path::new("/b"));
+    let denial = all
+        .variable(&task("d", "t"), "key")
+        .unwrap_err()
+        .to_string();
+    assert!(denial.contains("[[request.variable]]"), "{denial}");
+    assert!(!denial.contains("airlock.toml"), "{denial}");
+    let refused = all
+        .check_imports(&["airlock:capability/variables@0.1.0"])
+        .unwrap_err();
+    let refused = refused[0].to_string();
+    assert!(refused.contains("[[request.variable]]"), "{refused}");
+    assert!(!refused.contains("airlock.toml"), "{refused}");
+}
+
+#[test]
 fn what_is_granted_and_not_asked_for_is_told() {
     let asks = "[[request.variable]]\nkey = \"a.b\"\n[[request.http]]\nurl = \"https://h.example.com/a\"\n";
     let grants = r#"
