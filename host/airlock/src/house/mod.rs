@@ -148,6 +148,12 @@ impl House {
             connections: Arc::new(capability::Connections::new(vault.clone())),
             directories: Arc::new(capability::Directories),
             egress: Arc::new(capability::Egress::new().bounded(connections)),
+            databases: Arc::new(capability::Databases::new(
+                vault.clone(),
+                capability::Databases::SESSIONS,
+                [home.clone()],
+                tokio::runtime::Handle::current(),
+            )),
             denials: denials.clone(),
         };
         let cache = home.join("cache");

@@ -11,10 +11,12 @@ use std::{
 };
 
 use airlock_grant::{
-    BundleLabel, Directory, Effective, Grant, HttpTarget, Permit, Request, VariablePattern,
+    BundleLabel, Directory, Effective, Grant, HttpTarget, Permit, Request, UsedConnection,
+    VariablePattern,
     port::{
         Body, Connections, Directories, DirectoryError, Egress, EgressError, EgressLimits,
         Variables,
+        sql::{Databases, Rows, SqlError, SqlLimits, Statement, Transaction},
     },
 };
 use airlock_model::{
@@ -63,6 +65,8 @@ pub(crate) struct World {
     pub(crate) paused: Mutex<Option<Pause>>,
     /// A component that was fetched is given only when the test says so.
     pub(crate) slow_source: Mutex<Option<Pause>>,
+    /// What answers statements, where there is something.
+    pub(crate) databases: Mutex<Option<airlock_capability::Databases>>,
     waiting: Mutex<HashMap<Token, oneshot::Sender<Report>>>,
     pub(crate) started: Mutex<Vec<Token>>,
 }
@@ -113,6 +117,46 @@ impl Connections for World {
         let name = (permit.team().to_string(), permit.item().to_string());
         self.asked.lock().unwrap().insert(name.clone());
         Ok(self.connections.lock().unwrap().get(&name).cloned())
+    }
+}
+
+#[async_trait]
+impl Databases for World {
+    async fn find(&self, permit: Permit<UsedConnection>) -> Result<(), SqlError> {
+        let id = permit.item().id().clone();
+        let name = (permit.team().to_string(), id.to_string());
+        self.asked.lock().unwrap().insert(name.clone());
+        let known = self.connections.lock().unwrap().contains_key(&name);
+        known.then_some(()).ok_or(SqlError::Unknown { id })
+    }
+
+    async fn execute(
+        &self,
+        permit: Permit<UsedConnection>,
+        statement: Statement,
+        limits: SqlLimits,
+    ) -> Result<u64, SqlError> {
+        let databases = self.databases.lock().unwrap().clone().unwrap();
+        databases.execute(permit, statement, limits).await
+    }
+
+    async fn query(
+        &self,
+        permit: Permit<UsedConnection>,
+        statement: Statement,
+        limits: SqlLimits,
+    ) -> Result<Box<dyn Rows>, SqlError> {
+        let databases = self.databases.lock().unwrap().clone().unwrap();
+        databases.query(permit, statement, limits).await
+    }
+
+    async fn begin(
+        &self,
+        permit: Permit<UsedConnection>,
+        limits: SqlLimits,
+    ) -> Result<Box<dyn Transaction>, SqlError> {
+        let databases = self.databases.lock().unwrap().clone().unwrap();
+        databases.begin(permit, limits).await
     }
 }
 
@@ -365,6 +409,7 @@ impl Stage {
                 connections: world.clone(),
                 directories: world.clone(),
                 egress: world.clone(),
+                databases: world.clone(),
                 denials: world.clone(),
             },
         })
