@@ -114,12 +114,12 @@ fn statement(text: String, parameters: Vec<wit::Value>) -> Result<Statement, wit
     let parameters: Vec<Value> = parameters.into_iter().map(value).collect();
     let bytes = parameters.iter().map(Value::bytes).sum();
     for (what, bytes, most) in [
-        ("statement", text.len(), STATEMENT_BYTES),
-        ("statement's parameters", bytes, PARAMETER_BYTES),
+        ("statement is", text.len(), STATEMENT_BYTES),
+        ("statement's parameters are", bytes, PARAMETER_BYTES),
     ] {
         if bytes > most {
             return Err(wit::SqlError::Host(Error::Limit(format!(
-                "the {what} have {bytes} bytes of at most {most}; say it in parts"
+                "AL-0475: the {what} {bytes} bytes long, and may be {most}; hand them over in parts"
             ))));
         }
     }

@@ -23,14 +23,14 @@ use airlock_model::{
     audit::Denied,
     connection::{Connection, Variable},
     id::{
-        BundleHash, BundleName, ConnectionId, DagId, MapIndex, RunId, RunKey, TaskId, TaskIndex,
+        BundleHash, BundleName, ConnectionId, DagId, MapIndex, RunId, RunKey, Scope, TaskId, TaskIndex,
         TaskInstanceKey, TeamName, Token, VariableKey,
     },
     log::{Line, TryKey},
     mask::Sensitive,
     outcome::{Failure, FailureKind, Outcome, Report},
     port::{
-        DenialLog, Executor, LogPage, ParseError, ParsedBundle, Parser, StoreError, SystemClock,
+        DenialLog, Executor, LogPage, ParseError, ParsedBundle, Parser, Revealed, Settings, StoreError, SystemClock,
         TaskLogs, TryEvents, Work, XcomAddress, Xcoms,
     },
     state::RunType,
@@ -117,6 +117,51 @@ impl Connections for World {
         let name = (permit.team().to_string(), permit.item().to_string());
         self.asked.lock().unwrap().insert(name.clone());
         Ok(self.connections.lock().unwrap().get(&name).cloned())
+    }
+}
+
+/// As the databases look connections up.
+#[async_trait]
+impl Settings for World {
+    async fn connection(
+        &self,
+        team: &TeamName,
+        id: &ConnectionId,
+    ) -> Result<Option<Revealed<Connection>>, StoreError> {
+        let name = (team.to_string(), id.to_string());
+        let found = self.connections.lock().unwrap().get(&name).cloned();
+        Ok(found.map(|value| Revealed {
+            value,
+            scope: Scope::Team(team.clone()),
+        }))
+    }
+    async fn lent_connection(
+        &self,
+        _: &TeamName,
+        _: &ConnectionId,
+    ) -> Result<Option<Revealed<Connection>>, StoreError> {
+        unreachable!("nothing is lent here")
+    }
+    async fn variable(
+        &self,
+        _: &TeamName,
+        _: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError> {
+        unreachable!("variables have a port of their own")
+    }
+    async fn variables(
+        &self,
+        _: &TeamName,
+        _: &str,
+    ) -> Result<Vec<Revealed<Variable>>, StoreError> {
+        unreachable!("variables have a port of their own")
+    }
+    async fn lent_variable(
+        &self,
+        _: &TeamName,
+        _: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError> {
+        unreachable!("variables have a port of their own")
     }
 }
 
