@@ -73,8 +73,15 @@ async fn a_task_loads_rows_over_a_connection_whose_password_only_the_host_knows(
     });
     let set = host.post("/connections?team=data", connection).await;
     assert_eq!(set["connection_id"], "warehouse", "{set}");
-    let run = host.trigger("warehouse", json!({"logical_date": null})).await;
-    assert_eq!(host.ended("warehouse", &run).await, "success", "{}", host.log());
+    let run = host
+        .trigger("warehouse", json!({"logical_date": null}))
+        .await;
+    assert_eq!(
+        host.ended("warehouse", &run).await,
+        "success",
+        "{}",
+        host.log()
+    );
     let xcom = format!(
         "/dags/warehouse/dagRuns/{}/taskInstances/summary/xcomEntries/return_value",
         escape(&run)
@@ -83,7 +90,9 @@ async fn a_task_loads_rows_over_a_connection_whose_password_only_the_host_knows(
     assert!(summary.contains("2012-01-07 28"), "{summary}");
 
     // A second time the rows are there, and what fails is told in the database's words, which show no password.
-    let run = host.trigger("warehouse", json!({"logical_date": null})).await;
+    let run = host
+        .trigger("warehouse", json!({"logical_date": null}))
+        .await;
     assert_eq!(host.ended("warehouse", &run).await, "failed");
     let logs = format!(
         "/dags/warehouse/dagRuns/{}/taskInstances/load/logs/1",

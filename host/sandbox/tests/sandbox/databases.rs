@@ -18,8 +18,10 @@ use crate::{
     stage::{Bundle, Stage, assert_failure, failed, grant, request, small},
 };
 
-const WANTED: &str = "[[request.connection]]\nid = \"warehouse\"\n[[request.variable]]\nkey = \"pause\"\n";
-const GRANTED: &str = "[[connection]]\nid = \"warehouse\"\naccess = \"use\"\n[[variable]]\nkey = \"pause\"\n";
+const WANTED: &str =
+    "[[request.connection]]\nid = \"warehouse\"\n[[request.variable]]\nkey = \"pause\"\n";
+const GRANTED: &str =
+    "[[connection]]\nid = \"warehouse\"\naccess = \"use\"\n[[variable]]\nkey = \"pause\"\n";
 
 /// A team with a guest that may use a database, which is a file.
 fn staged() -> (Stage, Bundle) {
@@ -51,10 +53,10 @@ fn staged() -> (Stage, Bundle) {
 #[tokio::test]
 async fn a_task_writes_and_reads_rows_and_never_sees_the_password() {
     let (stage, bundle) = staged();
-    assert_eq!(stage.value(&bundle, "load", &["7"]).await, "7");
-    let summary = stage.value(&bundle, "summary", &["7"]).await;
+    assert_eq!(stage.value(&bundle, "warehouse::load", &["7"]).await, "7");
+    let summary = stage.value(&bundle, "warehouse::summary", &["7"]).await;
     assert_eq!(summary, "\"2012-01-07 28\"");
-    let again = failed(stage.run(&bundle, "load", &["1"]).await);
+    let again = failed(stage.run(&bundle, "warehouse::load", &["1"]).await);
     assert!(again.message.contains("UNIQUE"), "{again:?}");
     let messages = stage.world.messages().join("\n");
     assert!(!messages.contains("nobody knows it"), "{messages}");
@@ -63,15 +65,15 @@ async fn a_task_writes_and_reads_rows_and_never_sees_the_password() {
 #[tokio::test]
 async fn a_transaction_ends_with_its_try_however_that_ends() {
     let (stage, bundle) = staged();
-    stage.value(&bundle, "leaves_open", &[]).await;
-    let mut work = stage.work(&bundle, "holds", &[]);
+    stage.value(&bundle, "warehouse::leaves_open", &[]).await;
+    let mut work = stage.work(&bundle, "warehouse::holds", &[]);
     work.execution_timeout = Some(Duration::from_millis(300));
     let ended = stage.dispatch(work).await.unwrap();
     let failure = failed(ended.outcome);
     assert_failure(&failure, FailureKind::Timeout, &["AL-0512"]);
     // Who writes now waits until nobody else does; and finds nothing of what was left.
-    assert_eq!(stage.value(&bundle, "load", &["1"]).await, "1");
-    let summary = stage.value(&bundle, "summary", &["1"]).await;
+    assert_eq!(stage.value(&bundle, "warehouse::load", &["1"]).await, "1");
+    let summary = stage.value(&bundle, "warehouse::summary", &["1"]).await;
     assert_eq!(summary, "\"2012-01-01 1\"");
 }
 
@@ -81,7 +83,7 @@ async fn what_is_open_is_worth_nothing_once_its_connection_is_taken_back() {
     stage.world.set_variable("a", "pause", "on");
     let mut connection = {
         let name = ("a".to_owned(), "warehouse".to_owned());
-        stage.value(&bundle, "load", &["1"]).await;
+        stage.value(&bundle, "warehouse::load", &["1"]).await;
         stage.world.connections.lock().unwrap()[&name].clone()
     };
     // Two transactions at once can be had where nobody writes.
@@ -92,7 +94,7 @@ async fn what_is_open_is_worth_nothing_once_its_connection_is_taken_back() {
     let goes_on = async |regranted: Option<Grant>| {
         let ((reached, is_reached), (go_on, wait)) = (oneshot::channel(), oneshot::channel());
         *stage.world.paused.lock().unwrap() = Some((reached, wait));
-        let ended = stage.dispatch(stage.work(&bundle, "goes_on", &[]));
+        let ended = stage.dispatch(stage.work(&bundle, "warehouse::goes_on", &[]));
         is_reached.await.unwrap();
         if let Some(granted) = regranted {
             regrant(&stage, &bundle, &granted);
@@ -108,20 +110,32 @@ async fn what_is_open_is_worth_nothing_once_its_connection_is_taken_back() {
     let none = goes_on(Some(grant("[[variable]]\nkey = \"pause\"\n"))).await;
     let denied = ["AL-0412"; 7].join(", ");
     // The rows were with the guest already.
-    let (rows, denied) = (format!("\"{denied}\""), format!("\"done, {}\"", ["AL-0412"; 6].join(", ")));
+    let (rows, denied) = (
+        format!("\"{denied}\""),
+        format!("\"done, {}\"", ["AL-0412"; 6].join(", ")),
+    );
     assert!(none == rows || none == denied, "{none}");
 }
 
 #[tokio::test]
 async fn what_does_not_come_through_is_an_error_of_its_kind_and_told_to_the_audit() {
     let (stage, bundle) = staged();
-    let told = stage.value(&bundle, "wants_more", &[]).await;
+    let told = stage.value(&bundle, "warehouse::wants_more", &[]).await;
     let wanted = [
-        "AL-0463", "AL-0463", "AL-0463", "AL-0463", "AL-0475", "AL-0475", "the database", "AL-0412",
+        "AL-0463",
+        "AL-0463",
+        "AL-0463",
+        "AL-0463",
+        "AL-0475",
+        "the database",
+        "AL-0412",
     ];
     assert_eq!(told, format!("\"{}\"", wanted.join(", ")));
     let denied = stage.world.denied.lock().unwrap();
     let codes: Vec<&str> = denied.iter().map(|denied| denied.code).collect();
-    assert_eq!(codes, ["AL-0463", "AL-0463", "AL-0463", "AL-0463", "AL-0412"]);
+    assert_eq!(
+        codes,
+        ["AL-0463", "AL-0463", "AL-0463", "AL-0463", "AL-0412"]
+    );
     assert_eq!(denied[0].item, "connection `warehouse`");
 }

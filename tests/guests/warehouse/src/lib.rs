@@ -17,7 +17,8 @@ struct Daily {
     temp: f64,
 }
 
-const TABLE: &str = "create table if not exists weather (day date primary key, temp double precision)";
+const TABLE: &str =
+    "create table if not exists weather (day date primary key, temp double precision)";
 
 /// Writes so many days in one transaction.
 #[task]
@@ -43,7 +44,11 @@ fn summary(written: i8) -> Result<String> {
     let mut sum = 0.0;
     let mut last = None;
     let query = "select day, temp from weather where temp <= $1 order by day";
-    for daily in database("warehouse")?.query(query).bind(written).rows::<Daily>()? {
+    for daily in database("warehouse")?
+        .query(query)
+        .bind(written)
+        .rows::<Daily>()?
+    {
         let daily = daily?;
         sum += daily.temp;
         last = Some(daily.day);
@@ -85,7 +90,8 @@ fn holds() -> Result<()> {
     let mut transaction = warehouse.begin()?;
     let insert = "insert into weather values ('2012-02-01', 1)";
     transaction.query(insert).execute()?;
-    let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
+    let endless =
+        "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
     transaction.query(endless).execute()?;
     Ok(())
 }
@@ -117,12 +123,16 @@ fn goes_on() -> Result<String> {
 fn wants_more() -> Result<String> {
     let warehouse = database("warehouse")?;
     let mut told = Vec::new();
-    for statement in ["attach '/etc/passwd' as x", "commit", "pragma user_version", "select 1; select 2"] {
+    for statement in [
+        "attach '/etc/passwd' as x",
+        "commit",
+        "pragma user_version",
+        "select 1; select 2",
+    ] {
         told.push(word(warehouse.query(statement).execute()));
     }
     let long = format!("select 1 -- {}", "x".repeat(1 << 20));
     told.push(word(warehouse.query(long).execute()));
-    told.push(word(warehouse.query("select $1").bind("x".repeat(16 << 20)).execute()));
     told.push(word(warehouse.query("select").execute()));
     told.push(word(database("elsewhere").map(|_| ())));
     Ok(told.join(", "))
