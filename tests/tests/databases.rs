@@ -100,7 +100,7 @@ async fn a_task_loads_rows_over_a_connection_whose_password_only_the_host_knows(
     );
     let logs = host.get(&format!("{tries}/logs/1")).await.to_string();
     let tries = host.get(&tries).await.to_string();
-    let audit = host.get("/eventLogs").await.to_string();
+    let audit = host.get("/audit").await.to_string();
     for text in [
         tries,
         logs,
