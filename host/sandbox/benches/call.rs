@@ -20,7 +20,10 @@ use std::{
 
 use airlock_grant::{
     BundleLabel, Effective, Grant, HttpTarget, Permit, Request, UsedConnection, VariablePattern,
-    port::{Body, Connections, Egress, EgressError, EgressLimits, Variables},
+    port::{
+        Body, Connections, Egress, EgressError, EgressLimits, Variables,
+        sql::{Databases, Rows, SqlError, SqlLimits, Statement, Transaction},
+    },
 };
 use airlock_model::{
     audit::Denied,
@@ -295,6 +298,7 @@ impl Stage {
                 connections: nothing.clone(),
                 directories: Arc::new(airlock_capability::Directories),
                 egress: nothing.clone(),
+                databases: nothing.clone(),
                 denials: nothing,
             },
         })
@@ -505,6 +509,36 @@ impl Variables for Nothing {
 impl Connections for Nothing {
     async fn get(&self, _: Permit<ConnectionId>) -> Result<Option<Connection>, StoreError> {
         Ok(None)
+    }
+}
+
+#[async_trait]
+impl Databases for Nothing {
+    async fn find(&self, _: Permit<UsedConnection>) -> Result<(), SqlError> {
+        Err(SqlError::Lost)
+    }
+    async fn execute(
+        &self,
+        _: Permit<UsedConnection>,
+        _: Statement,
+        _: SqlLimits,
+    ) -> Result<u64, SqlError> {
+        Err(SqlError::Lost)
+    }
+    async fn query(
+        &self,
+        _: Permit<UsedConnection>,
+        _: Statement,
+        _: SqlLimits,
+    ) -> Result<Box<dyn Rows>, SqlError> {
+        Err(SqlError::Lost)
+    }
+    async fn begin(
+        &self,
+        _: Permit<UsedConnection>,
+        _: SqlLimits,
+    ) -> Result<Box<dyn Transaction>, SqlError> {
+        Err(SqlError::Lost)
     }
 }
 

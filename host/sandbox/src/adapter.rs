@@ -9,6 +9,7 @@ mod connections;
 mod directories;
 mod http;
 mod logging;
+pub(crate) mod sql;
 mod variables;
 mod xcom;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use airlock_grant::{
     Caller, Denial, Effective,
-    port::{Connections, Directories, Egress, Variables},
+    port::{Connections, Directories, Egress, Variables, sql::Databases},
 };
 use airlock_model::{
     audit::Denied,
@@ -55,6 +56,8 @@ pub struct Ports {
     pub directories: Arc<dyn Directories>,
     /// Sends HTTP requests.
     pub egress: Arc<dyn Egress>,
+    /// Asks databases.
+    pub databases: Arc<dyn Databases>,
     /// Hears of what was denied.
     pub denials: Arc<dyn DenialLog>,
 }

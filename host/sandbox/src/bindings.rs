@@ -4,11 +4,18 @@
 mod imports {
     wasmtime::component::bindgen!({
         path: ["../../wit/capability", "../../wit/bundle"],
-        world: "airlock:bundle/capabilities",
+        world: "airlock:bundle/effects",
         imports: {
             "airlock:capability/xcom.pull": async,
             "airlock:capability/variables": async,
             "airlock:capability/connections": async,
+            "airlock:capability/sql.[method]rows.columns": trappable,
+            "airlock:capability/sql": async | trappable,
+        },
+        with: {
+            "airlock:capability/sql.database": crate::adapter::sql::Database,
+            "airlock:capability/sql.transaction": crate::adapter::sql::Transaction,
+            "airlock:capability/sql.rows": crate::adapter::sql::Rows,
         },
     });
 }
@@ -88,7 +95,7 @@ pub(crate) use dags::{
     airlock::bundle::{definitions, units, waits},
 };
 pub(crate) use imports::airlock::capability::{
-    connections, directories, errors, log, variables, xcom,
+    connections, directories, errors, log, sql, variables, xcom,
 };
 pub(crate) use tasks::{TaskBundlePre, exports::airlock::bundle::tasks as task_phase};
 pub(crate) use timetables::{

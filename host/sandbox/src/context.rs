@@ -80,6 +80,11 @@ impl Context {
         })
     }
 
+    /// What the instance has open, and on whose behalf it runs.
+    pub(crate) fn resources(&mut self) -> (&mut ResourceTable, &Standing) {
+        (&mut self.table, &self.call.standing)
+    }
+
     /// Whether the instance runs in a phase that must not depend on when and where it runs.
     pub(crate) fn is_pure(&self) -> bool {
         self.call.standing.errand.is_pure()

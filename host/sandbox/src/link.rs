@@ -16,8 +16,8 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView, p2::bindings as wasi_http};
 
 use crate::{
-    adapter::{Call, Clocks},
-    bindings::{connections, directories, log, variables, xcom},
+    adapter::{Call, Clocks, sql::Databases},
+    bindings::{connections, directories, log, sql, variables, xcom},
     context::Context,
     engine::TeamEngine,
 };
@@ -49,6 +49,7 @@ fn link(linker: &mut Linker<Context>, interface: &Interface) -> wasmtime::Result
         ("airlock:capability", "xcom") => xcom::add_to_linker::<_, Own>(l, call),
         ("airlock:capability", "variables") => variables::add_to_linker::<_, Own>(l, call),
         ("airlock:capability", "connections") => connections::add_to_linker::<_, Own>(l, call),
+        ("airlock:capability", "sql") => sql::add_to_linker::<_, Databases>(l, Databases::of),
         ("airlock:capability", "directories") => directories::add_to_linker::<_, Own>(l, call),
         // Types have no functions: there is nothing to link. Of `tasks`, whose failures are a callback's too,
         // only the types: nobody calls a task but the host.

@@ -186,4 +186,5 @@ pub fn directory(name: &str) -> Result<Directory, CapabilityError> {
 }
 
 pub mod http;
+pub mod sql;
 pub mod xcom;

@@ -112,7 +112,7 @@
 //!
 //! # What a task may reach
 //! Nothing, until `bundle.toml` asks for it and the team grants it: [`variable`], [`connection`],
-//! [`directory`], [`http`]. Its own log (through the `log` crate, or `println!`) and its [`xcom`]s need no
+//! [`database`], [`directory`], [`http`]. Its own log (through the `log` crate, or `println!`) and its [`xcom`]s need no
 //! grant.
 
 // The macros speak of the crate by its name, and so may be used in it.
@@ -176,7 +176,9 @@ pub use callback::{
     Attempt, Callback, CallbackContext, CallbackKind, Deadline, DeadlineReference, DeadlineTime,
     IntoCallback, MissedDeadline, deadline,
 };
-pub use capability::{connection, directory, http, variable, variable_json, variable_or, xcom};
+pub use capability::{
+    connection, directory, http, sql, sql::database, variable, variable_json, variable_or, xcom,
+};
 pub use context::{Context, ContextBuilder};
 pub use deferral::{Defer, Deferral, Deferred, Resume, WaitError, Waited, defer};
 pub use error::{Error, Result, ResultExt, fail, skip};
@@ -197,9 +199,9 @@ pub mod prelude {
         Asset, AssetAlias, Branch, CallbackContext, Context, DeadlineReference, Deferred, Error,
         Group, Output, Part, Poke, Polled, Restriction, Result, ResultExt as _, RunInfo, TaskGroup,
         Tasks as _, Timetable, Trigger, TriggerContext, WaitError, Waited, bail, callback,
-        connection, dag, days, deadline, defer, directory, each, ensure, every, fail, group, hours,
-        http, jiff, latest_only, minutes, resume, seconds, skip, task, trigger, variable,
-        variable_json, variable_or, wait, xcom, zip, zip_longest, zip3,
+        connection, dag, database, days, deadline, defer, directory, each, ensure, every, fail,
+        group, hours, http, jiff, latest_only, minutes, resume, seconds, skip, task, trigger,
+        variable, variable_json, variable_or, wait, xcom, zip, zip_longest, zip3,
     };
     pub use log::{debug, error, info, trace, warn};
 }

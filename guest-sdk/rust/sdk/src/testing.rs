@@ -29,6 +29,7 @@ use crate::{
     capability::{
         Connection, Directory, Mode,
         http::{HttpError, Request, Response},
+        sql::{SqlError, Value},
         xcom::Address,
     },
     deferral::{self, Deferral, Waited},
@@ -37,6 +38,7 @@ use crate::{
 };
 
 type Server = Box<dyn FnMut(&Request) -> Result<Response, HttpError>>;
+type DatabaseServer = Box<dyn FnMut(&str, &[Value]) -> Result<SqlAnswer, SqlError>>;
 
 #[derive(Default)]
 pub(crate) struct Host {
@@ -46,6 +48,7 @@ pub(crate) struct Host {
     pub(crate) xcoms: Vec<(Address, String)>,
     pub(crate) pushed: Vec<(String, String)>,
     pub(crate) http: Option<Server>,
+    pub(crate) databases: BTreeMap<String, DatabaseServer>,
 }
 
 thread_local! {
@@ -93,6 +96,68 @@ pub fn pushed() -> Vec<(String, String)> {
 /// Answers the task's HTTP requests.
 pub fn http(server: impl FnMut(&Request) -> Result<Response, HttpError> + 'static) {
     with(|host| host.http = Some(Box::new(server)));
+}
+
+/// What a test's database says to a statement.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SqlAnswer {
+    /// How many rows were changed.
+    pub changed: u64,
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Value>>,
+}
+
+impl SqlAnswer {
+    /// So many rows were changed.
+    #[must_use]
+    pub fn changed(rows: u64) -> Self {
+        Self {
+            changed: rows,
+            ..Self::default()
+        }
+    }
+
+    /// These rows, of these columns.
+    #[must_use]
+    pub fn rows<const N: usize>(
+        columns: [&str; N],
+        rows: impl IntoIterator<Item = [Value; N]>,
+    ) -> Self {
+        Self {
+            changed: 0,
+            columns: columns.map(str::to_owned).into(),
+            rows: rows.into_iter().map(Vec::from).collect(),
+        }
+    }
+}
+
+/// Grants the database of a connection, and answers the task's statements: each with its text and what was bound.
+/// Transactions are told as `begin`, `commit` and `rollback`.
+///
+/// ```
+/// # use airlock_sdk::{prelude::*, sql::Value, testing::{self, SqlAnswer}};
+/// #[task]
+/// fn warmest() -> Result<f64> {
+///     Ok(database("warehouse")?.query("select max(temp) from weather where day >= $1").bind(7).fetch_one()?)
+/// }
+///
+/// testing::database("warehouse", |statement, bound| {
+///     assert_eq!((statement.split(' ').next(), bound), (Some("select"), &[Value::Integer(7)][..]));
+///     Ok(SqlAnswer::rows(["max"], [[Value::Real(31.5)]]))
+/// });
+/// assert_eq!(warmest::run()?, 31.5);
+/// # Ok::<(), Error>(())
+/// ```
+pub fn database(
+    connection: &str,
+    server: impl FnMut(&str, &[Value]) -> Result<SqlAnswer, SqlError> + 'static,
+) {
+    with(|host| {
+        host.databases
+            .insert(connection.to_owned(), Box::new(server))
+    });
 }
 
 /// The definition that a parse gives for a DAG: `testing::parse::<weather>()`.

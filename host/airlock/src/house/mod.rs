@@ -152,6 +152,12 @@ impl House {
                     .bounded(connections)
                     .logging_in(vault.clone()),
             ),
+            databases: Arc::new(capability::Databases::new(
+                vault.clone(),
+                capability::Databases::SESSIONS,
+                [home.clone()],
+                tokio::runtime::Handle::current(),
+            )),
             denials: denials.clone(),
         };
         let cache = home.join("cache");

@@ -26,7 +26,7 @@ const NONE: &str = "none";
 
 /// Every interface that this host knows, in the order in which a reviewer should read them.
 pub(super) static TABLE: &[Interface] = {
-    use Kind::{Directory, Http, Variable};
+    use Kind::{Connection, Directory, Http, Variable};
     use Standing::{Capability, Inert, Never, Reading};
     &[
         row(
@@ -36,6 +36,14 @@ pub(super) static TABLE: &[Interface] = {
             Reading,
             "reads granted connections, passwords included",
             "the bundle's code holds the secret and can send it wherever else it may write",
+        ),
+        row(
+            "airlock:capability",
+            "sql",
+            AIRLOCK,
+            Capability(Connection),
+            "reads and writes databases of granted connections, logged in by the host",
+            "what the connection's login may, unless the connection is read-only; the secret stays with the host",
         ),
         row(
             "wasi:http",

@@ -50,11 +50,11 @@ fn interfaces(resolve: &Resolve, package: PackageId) -> Vec<(String, String)> {
 #[test]
 fn components_built_with_the_sdk_speak_the_published_interfaces() {
     let published = published();
-    let both = ["airlock:bundle/dags@0.1.0", "airlock:bundle/tasks@0.1.0"];
+    let both = ["airlock:bundle/dags@0.1.1", "airlock:bundle/tasks@0.1.1"];
     let others = [
-        "airlock:bundle/timetables@0.1.0",
-        "airlock:bundle/triggers@0.1.0",
-        "airlock:bundle/callbacks@0.1.0",
+        "airlock:bundle/timetables@0.1.1",
+        "airlock:bundle/triggers@0.1.1",
+        "airlock:bundle/callbacks@0.1.1",
     ];
     let all = [&both[..], &others].concat();
     for (name, phases) in [("noop", &all[..]), ("hostile_tasks", &both[..])] {

@@ -20,6 +20,8 @@ mod compiler;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod databases;
+#[cfg(test)]
 mod everywhere;
 #[cfg(test)]
 mod files;

@@ -18,15 +18,15 @@ use wit_parser::{
 const WORLD: &str = "
     package hostile:forged;
     world forged {
-        import airlock:capability/log@0.1.0;
-        import airlock:capability/variables@0.1.0;
+        import airlock:capability/log@0.1.1;
+        import airlock:capability/variables@0.1.1;
         import wasi:io/poll@0.2.6;
         import wasi:clocks/monotonic-clock@0.2.6;
-        export airlock:bundle/dags@0.1.0;
-        export airlock:bundle/tasks@0.1.0;
-        export airlock:bundle/triggers@0.1.0;
-        export airlock:bundle/callbacks@0.1.0;
-        export airlock:bundle/timetables@0.1.0;
+        export airlock:bundle/dags@0.1.1;
+        export airlock:bundle/tasks@0.1.1;
+        export airlock:bundle/triggers@0.1.1;
+        export airlock:bundle/callbacks@0.1.1;
+        export airlock:bundle/timetables@0.1.1;
     }
 ";
 const IO: &str = "
@@ -95,8 +95,8 @@ impl Raw<'_> {
         types.ty().function(i(4), i(1));
         let mut imports = ImportSection::new();
         for (interface, name, kind) in [
-            ("airlock:capability/variables@0.1.0", "get", 0),
-            ("airlock:capability/log@0.1.0", "write", 1),
+            ("airlock:capability/variables@0.1.1", "get", 0),
+            ("airlock:capability/log@0.1.1", "write", 1),
             ("wasi:clocks/monotonic-clock@0.2.6", "subscribe-duration", 2),
             ("wasi:io/poll@0.2.6", "[method]pollable.block", 3),
             ("wasi:io/poll@0.2.6", "[resource-drop]pollable", 3),

@@ -16,21 +16,22 @@ use airlock_grant::{
     port::{
         Body, Connections, Directories, DirectoryError, Egress, EgressError, EgressLimits,
         Variables,
+        sql::{Databases, Rows, SqlError, SqlLimits, Statement, Transaction},
     },
 };
 use airlock_model::{
     audit::Denied,
     connection::{Connection, Variable},
     id::{
-        BundleHash, BundleName, ConnectionId, DagId, MapIndex, RunId, RunKey, TaskId, TaskIndex,
-        TaskInstanceKey, TeamName, Token, VariableKey,
+        BundleHash, BundleName, ConnectionId, DagId, MapIndex, RunId, RunKey, Scope, TaskId,
+        TaskIndex, TaskInstanceKey, TeamName, Token, VariableKey,
     },
     log::{Line, TryKey},
     mask::Sensitive,
     outcome::{Failure, FailureKind, Outcome, Report},
     port::{
-        DenialLog, Executor, LogPage, ParseError, ParsedBundle, Parser, StoreError, SystemClock,
-        TaskLogs, TryEvents, Work, XcomAddress, Xcoms,
+        DenialLog, Executor, LogPage, ParseError, ParsedBundle, Parser, Revealed, Settings,
+        StoreError, SystemClock, TaskLogs, TryEvents, Work, XcomAddress, Xcoms,
     },
     state::RunType,
     time::Timestamp,
@@ -64,6 +65,8 @@ pub(crate) struct World {
     pub(crate) paused: Mutex<Option<Pause>>,
     /// A component that was fetched is given only when the test says so.
     pub(crate) slow_source: Mutex<Option<Pause>>,
+    /// What answers statements, where there is something.
+    pub(crate) databases: Mutex<Option<airlock_capability::Databases>>,
     waiting: Mutex<HashMap<Token, oneshot::Sender<Report>>>,
     pub(crate) started: Mutex<Vec<Token>>,
 }
@@ -114,6 +117,91 @@ impl Connections for World {
         let name = (permit.team().to_string(), permit.item().to_string());
         self.asked.lock().unwrap().insert(name.clone());
         Ok(self.connections.lock().unwrap().get(&name).cloned())
+    }
+}
+
+/// As the databases look connections up.
+#[async_trait]
+impl Settings for World {
+    async fn connection(
+        &self,
+        team: &TeamName,
+        id: &ConnectionId,
+    ) -> Result<Option<Revealed<Connection>>, StoreError> {
+        let name = (team.to_string(), id.to_string());
+        let found = self.connections.lock().unwrap().get(&name).cloned();
+        Ok(found.map(|value| Revealed {
+            value,
+            scope: Scope::Team(team.clone()),
+        }))
+    }
+    async fn lent_connection(
+        &self,
+        _: &TeamName,
+        _: &ConnectionId,
+    ) -> Result<Option<Revealed<Connection>>, StoreError> {
+        unreachable!("nothing is lent here")
+    }
+    async fn variable(
+        &self,
+        _: &TeamName,
+        _: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError> {
+        unreachable!("variables have a port of their own")
+    }
+    async fn variables(
+        &self,
+        _: &TeamName,
+        _: &str,
+    ) -> Result<Vec<Revealed<Variable>>, StoreError> {
+        unreachable!("variables have a port of their own")
+    }
+    async fn lent_variable(
+        &self,
+        _: &TeamName,
+        _: &VariableKey,
+    ) -> Result<Option<Revealed<Variable>>, StoreError> {
+        unreachable!("variables have a port of their own")
+    }
+}
+
+#[async_trait]
+impl Databases for World {
+    async fn find(&self, permit: Permit<UsedConnection>) -> Result<(), SqlError> {
+        let id = permit.item().id().clone();
+        let name = (permit.team().to_string(), id.to_string());
+        self.asked.lock().unwrap().insert(name.clone());
+        let known = self.connections.lock().unwrap().contains_key(&name);
+        known.then_some(()).ok_or(SqlError::Unknown { id })
+    }
+
+    async fn execute(
+        &self,
+        permit: Permit<UsedConnection>,
+        statement: Statement,
+        limits: SqlLimits,
+    ) -> Result<u64, SqlError> {
+        let databases = self.databases.lock().unwrap().clone().unwrap();
+        databases.execute(permit, statement, limits).await
+    }
+
+    async fn query(
+        &self,
+        permit: Permit<UsedConnection>,
+        statement: Statement,
+        limits: SqlLimits,
+    ) -> Result<Box<dyn Rows>, SqlError> {
+        let databases = self.databases.lock().unwrap().clone().unwrap();
+        databases.query(permit, statement, limits).await
+    }
+
+    async fn begin(
+        &self,
+        permit: Permit<UsedConnection>,
+        limits: SqlLimits,
+    ) -> Result<Box<dyn Transaction>, SqlError> {
+        let databases = self.databases.lock().unwrap().clone().unwrap();
+        databases.begin(permit, limits).await
     }
 }
 
@@ -372,6 +460,7 @@ impl Stage {
                 connections: world.clone(),
                 directories: world.clone(),
                 egress: world.clone(),
+                databases: world.clone(),
                 denials: world.clone(),
             },
         })

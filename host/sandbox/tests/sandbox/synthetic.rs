@@ -105,7 +105,7 @@ fn tasks(run: &[Instruction<'_>], more: usize) -> Vec<u8> {
     let mut exports = ExportSection::new();
     exports
         .export("memory", ExportKind::Memory, 0)
-        .export("airlock:bundle/tasks@0.1.0#run", ExportKind::Func, 0)
+        .export("airlock:bundle/tasks@0.1.1#run", ExportKind::Func, 0)
         .export("cabi_realloc", ExportKind::Func, 1);
     let mut elements = ElementSection::new();
     elements.segment(wasm_encoder::ElementSegment {

@@ -40,6 +40,7 @@ fn sweep(phase: Phase) -> String {
     for (case, name) in cases {
         tell("variables.get", case, kept(ask::variable(name)));
         tell("connections.get", case, kept(ask::connection(name)));
+        tell("sql.database.open", case, ask::database(name));
         tell("directories.find", case, ask::directory(name));
         let read = ask::file(std::fs::read_to_string(format!("/{name}/file.txt")));
         tell("a file", case, read);

@@ -1,5 +1,8 @@
 //! The host of a native test: what [`testing`](crate::testing) was told.
 
+#[path = "native_sql.rs"]
+pub(crate) mod sql;
+
 use crate::{
     capability::{
         CapabilityError, Connection, Directory,

@@ -1,6 +1,9 @@
 //! The host, on the other side of the component's border. Each function is one import, and an import that
 //! nothing calls is not in the component.
 
+#[path = "wasm_sql.rs"]
+pub(crate) mod sql;
+
 use std::io::{Read as _, Write as _};
 
 use wasip2::http::{

@@ -7,9 +7,9 @@ mod generated {
         inline: "
             package hostile:border;
             world border {
-                include airlock:bundle/dag-bundle@0.1.0;
-                include airlock:bundle/trigger-bundle@0.1.0;
-                include airlock:bundle/callback-bundle@0.1.0;
+                include airlock:bundle/dag-bundle@0.1.1;
+                include airlock:bundle/trigger-bundle@0.1.1;
+                include airlock:bundle/callback-bundle@0.1.1;
             }
         ",
         world: "hostile:border/border",

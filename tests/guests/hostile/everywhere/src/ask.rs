@@ -11,6 +11,7 @@ use crate::generated::airlock::capability::{
     connections, directories,
     errors::Error,
     log::{self, Level, Line},
+    sql::{Database, SqlError},
     variables,
     xcom::{self, Address},
 };
@@ -45,6 +46,15 @@ pub(crate) fn variable(key: &str) -> String {
 pub(crate) fn connection(id: &str) -> String {
     let password = |found: connections::Connection| found.password.unwrap_or_default();
     found(connections::get(id).map(|found| found.map(password)))
+}
+
+/// Whether a database can be opened.
+pub(crate) fn database(id: &str) -> String {
+    match Database::open(id) {
+        Ok(_) => "open".to_owned(),
+        Err(SqlError::Host(error)) => refused(&error),
+        Err(SqlError::Database(failure)) => failure.message,
+    }
 }
 
 pub(crate) fn directory(name: &str) -> String {

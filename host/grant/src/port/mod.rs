@@ -1,5 +1,7 @@
 //! What permits open: the ports that stand behind the capabilities, and the one that knows who may have permits.
 
+pub mod sql;
+
 use std::{error::Error, io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use airlock_model::{
