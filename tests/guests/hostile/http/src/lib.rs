@@ -18,12 +18,7 @@ impl dags::Guest for Attack {
     }
 }
 
-fn get(
-    scheme: Scheme,
-    server: &str,
-    path: &str,
-    headers: &[String],
-) -> Result<String, ErrorCode> {
+fn get(scheme: Scheme, server: &str, path: &str, headers: &[String]) -> Result<String, ErrorCode> {
     let fields = Fields::new();
     for header in headers {
         let header = header.trim_matches('"');
