@@ -301,7 +301,7 @@ async fn a_request_is_sent_by_the_connection_that_it_names_if_that_may_be_used()
         [
             ("AL-0412", "connection `other`, use"),
             ("AL-0412", "connection `theirs`, use"),
-            ("AL-0416", "connection `../rates`, use"),
+            ("AL-0412", "connection `../rates`, use"),
             ("AL-0416", "connection ``, use"),
         ]
     );
