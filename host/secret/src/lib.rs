@@ -10,12 +10,18 @@
 
 mod configured;
 mod file;
+mod folder;
 mod keyring;
+mod order;
 mod seal;
+mod uri;
 mod vault;
 
 pub use configured::{Configured, ConfiguredTwice};
 pub use file::KeyringError;
+pub use folder::{Folder, FolderError, MAX_FILE_BYTES};
 pub use keyring::{KeyId, Keyring};
+pub use order::{Backend, Order};
 pub use seal::{SealError, Subject};
+pub use uri::from_uri;
 pub use vault::{Kept, MAX_VALUE_BYTES, Rotation, Vault};

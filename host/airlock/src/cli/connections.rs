@@ -1,11 +1,8 @@
 //! `airlock connections`.
 
-mod uri;
-
+use airlock_secret::from_uri;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
-
-pub(crate) use uri::from_uri;
 
 use super::{Common, TeamOption, object, text_or_stdin};
 use crate::{

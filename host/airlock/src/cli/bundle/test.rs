@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::build;
 use crate::{
-    cli::{Common, connections::from_uri, object},
+    cli::{Common, object},
     dag_test::{DagTest, TestedCallback, TestedRun, TestedTask, run_dag_test},
     error::{CliError, FAILED},
     output::{self, Format, line, print_json, print_line},

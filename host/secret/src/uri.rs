@@ -9,7 +9,7 @@ use url::{Url, form_urlencoded};
 ///
 /// # Errors
 /// A sentence that does not repeat the URI, which may hold a password.
-pub(crate) fn from_uri(id: &str, uri: &str) -> Result<Connection, String> {
+pub fn from_uri(id: &str, uri: &str) -> Result<Connection, String> {
     let id = ConnectionId::new(id).map_err(|error| error.to_string())?;
     let wrong = |_| {
         "this is no connection URI: write TYPE://LOGIN:PASSWORD@HOST:PORT/SCHEMA, with special characters percent-encoded".to_owned()
