@@ -18,10 +18,9 @@ use airlock_model::{
     id::{ConnectionId, Scope, VariableKey},
     mask::Sensitive,
 };
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::uri::from_uri;
+use crate::airflow;
 
 /// The largest file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -109,11 +108,7 @@ impl Folder {
         let Some((path, text)) = self.read(scope, "connections", id.as_str())? else {
             return Ok(None);
         };
-        let read = if text.trim_start().starts_with('{') {
-            from_json(id, &text)
-        } else {
-            from_uri(id.as_str(), text.trim())
-        };
+        let read = airflow::from_text(id, &text);
         let wrong = |why| FolderError::NotUnderstood { path, why };
         read.map(Some).map_err(wrong)
     }
@@ -275,81 +270,6 @@ fn unreadable(path: &Path, source: io::Error) -> FolderError {
         path: path.to_owned(),
         source,
     }
-}
-
-/// A connection as Airflow writes it in JSON (Airflow 3.3.2, `Connection.from_json`).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    conn_type: String,
-    #[serde(default)]
-    description: Option<String>,
-    #[serde(default)]
-    host: Option<String>,
-    #[serde(default)]
-    login: Option<String>,
-    #[serde(default)]
-    password: Option<String>,
-    #[serde(default)]
-    schema: Option<String>,
-    #[serde(default)]
-    port: Option<Port>,
-    #[serde(default)]
-    extra: Option<Extra>,
-}
-
-/// Airflow takes both.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Port {
-    Number(u16),
-    Text(String),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Extra {
-    Object(serde_json::Map<String, serde_json::Value>),
-    Text(String),
-}
-
-/// # Errors
-/// A sentence that does not repeat the text, which may hold a password.
-fn from_json(id: &ConnectionId, text: &str) -> Result<Connection, String> {
-    const WANTED: &str = "write a JSON object with `conn_type`, and what else there is of `description`, `host`, `port`, `login`, `password`, `schema` and `extra`";
-    let written: Written = serde_json::from_str(text)
-        .map_err(|error| format!("line {} is not understood: {WANTED}", error.line()))?;
-    let extra = match written.extra {
-        Some(Extra::Text(text)) if text.is_empty() => None,
-        Some(Extra::Text(text)) => {
-            let object = serde_json::from_str::<serde_json::Map<_, _>>(&text);
-            object.map_err(|_| "its `extra` is no JSON object".to_owned())?;
-            Some(Sensitive::new(text))
-        }
-        Some(Extra::Object(object)) => Some(Sensitive::new(
-            serde_json::Value::Object(object).to_string(),
-        )),
-        None => None,
-    };
-    let port = match written.port {
-        Some(Port::Text(text)) => {
-            let port = text.parse();
-            Some(port.map_err(|_| "its `port` is no number up to 65535".to_owned())?)
-        }
-        Some(Port::Number(port)) => Some(port),
-        None => None,
-    };
-    Ok(Connection {
-        id: id.clone(),
-        conn_type: written.conn_type,
-        description: written.description,
-        host: written.host,
-        port,
-        login: written.login,
-        password: written.password.map(Sensitive::new),
-        schema: written.schema,
-        extra,
-    })
 }
 
 #[cfg(test)]

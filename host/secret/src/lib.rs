@@ -8,13 +8,13 @@
 //! Keys and opened values are wiped from memory here when they are dropped. What has been handed out (to a
 //! bundle, to the API) is in its holder's memory and is not.
 
+pub mod airflow;
 mod configured;
 mod file;
 mod folder;
 mod keyring;
 mod order;
 mod seal;
-mod uri;
 mod vault;
 
 pub use configured::{Configured, ConfiguredTwice};
@@ -23,5 +23,4 @@ pub use folder::{Folder, FolderError, MAX_FILE_BYTES};
 pub use keyring::{KeyId, Keyring};
 pub use order::{Backend, Order};
 pub use seal::{SealError, Subject};
-pub use uri::from_uri;
 pub use vault::{Kept, MAX_VALUE_BYTES, Rotation, Vault};

@@ -1,7 +1,7 @@
 //! In which order the places are asked in which connections and variables are kept.
 
 /// A place in which they are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
     /// `airlock.toml` and the environment, which wins over it.
     Configuration,
@@ -26,7 +26,7 @@ impl Backend {
 }
 
 /// Each [`Backend`] once, the one that is asked first in front.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order([Backend; 3]);
 
 impl Default for Order {

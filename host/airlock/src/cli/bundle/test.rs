@@ -13,6 +13,7 @@ use airlock_model::{
     state::RunState,
     time::Timestamp,
 };
+use airlock_secret::airflow::from_uri;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
