@@ -244,6 +244,11 @@ fn a_rotation_that_is_killed_at_any_moment_loses_no_secret() {
         keys.lines().filter(|line| !line.starts_with('#')).count(),
         1
     );
+    let beside = fs::read_dir(home)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let beside = beside.filter(|name| name.to_string_lossy().starts_with("keyring"));
+    assert_eq!(beside.count(), 1, "no keys are left lying about");
     let again = json(home, &["config", "rotate-key"]);
     assert_eq!(
         (&again["resealed"], &again["resumed"]),

@@ -31,7 +31,7 @@ fn base64(bytes: &[u8], url: bool, padded: bool) -> String {
         })
         .map(|value| alphabet[value])
         .collect();
-    while padded && text.len() % 4 != 0 {
+    while padded && !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text
