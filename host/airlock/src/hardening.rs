@@ -48,6 +48,9 @@ fn roots(config: &Config) -> Roots {
     if let Some(folder) = database.as_deref().and_then(folder) {
         roots.add(folder, Mode::ReadWrite);
     }
+    if let Some(secrets) = &config.secrets.files {
+        roots.add(secrets, Mode::Read);
+    }
     if let Some(passwords) = postgres_passwords().filter(|file| file.exists()) {
         roots.add(passwords, Mode::Read);
     }

@@ -116,14 +116,17 @@ impl TryLog {
         let mut state = self.state();
         let mut text = std::mem::take(state.stream(source));
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let before = text.len();
             text.extend_from_slice(piece);
             if text.ends_with(b"\n") {
                 self.stream_line(&mut state, source, &text);
                 text.clear();
-            } else if text.len() > STREAM_LINE_BYTES {
+            } else if doublings(before) != doublings(text.len()) {
                 let held = state.secrets.unsure(&text);
                 let rest = text.split_off(text.len() - held);
-                self.stream_line(&mut state, source, &text);
+                if !text.is_empty() {
+                    self.stream_line(&mut state, source, &text);
+                }
                 text = rest;
             }
         }
@@ -279,6 +282,12 @@ impl TryLog {
         };
         state.waiting.push(line);
     }
+}
+
+/// How often an unfinished line of so many bytes has doubled beyond its bound, if it has reached it. It is looked at
+/// only then, so that what has to be kept back is not looked at again with every byte.
+const fn doublings(bytes: usize) -> Option<u32> {
+    (bytes.saturating_sub(1) / STREAM_LINE_BYTES).checked_ilog2()
 }
 
 impl State {

@@ -1,31 +1,23 @@
 //! What one try was told in confidence, and what must not come out of it.
 //!
-//! The mask of the model replaces secrets in a text. Here is what a try's outputs need besides: secrets of
-//! several lines, whose lines appear one by one in a log; texts that come in pieces, where a secret may lie
-//! across the cut; and JSON, which must still be JSON afterwards.
+//! The mask of the model replaces secrets in a text, also where they are encoded. Here is what a try's outputs
+//! need besides: secrets of several lines, whose lines appear one by one in a log; and JSON, which must still be
+//! JSON afterwards.
 
 use std::{borrow::Cow, sync::Arc};
 
-use airlock_model::mask::{MIN_MASKED_BYTES, Mask};
+use airlock_model::mask::Mask;
 use serde_json::Value;
 
 /// The secrets revealed to one try.
 #[derive(Default)]
-pub(crate) struct Secrets {
-    mask: Mask,
-    /// Each form that the mask looks for.
-    forms: Vec<String>,
-}
+pub(crate) struct Secrets(Mask);
 
 impl Secrets {
     /// From now on this value does not come out, nor does any of its lines.
     pub(crate) fn reveal(&mut self, secret: &str) {
-        for part in std::iter::once(secret).chain(secret.lines()) {
-            if part.len() >= MIN_MASKED_BYTES && !self.forms.iter().any(|form| form == part) {
-                self.mask.add(part);
-                self.forms.push(part.to_owned());
-            }
-        }
+        let parts = std::iter::once(secret).chain(secret.lines());
+        parts.for_each(|part| self.0.add(part));
     }
 
     /// From now on this setting does not come out, nor, where it is JSON, any text in it save the names of
@@ -70,21 +62,12 @@ impl Secrets {
 
     /// The text without secrets.
     pub(crate) fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.mask.apply(text)
+        self.0.apply(text)
     }
 
-    /// How many bytes at the end may be the beginning of a secret whose rest is still to come.
+    /// How many bytes at the end of a text that goes on may belong to a secret.
     pub(crate) fn unsure(&self, text: &[u8]) -> usize {
-        self.forms
-            .iter()
-            .filter_map(|form| {
-                let form = form.as_bytes();
-                (1..form.len())
-                    .rev()
-                    .find(|&length| form.get(..length).is_some_and(|head| text.ends_with(head)))
-            })
-            .max()
-            .unwrap_or(0)
+        self.0.unsure(text)
     }
 
     /// The JSON text without secrets, still JSON; none if it is not JSON to begin with.
@@ -113,7 +96,7 @@ impl Secrets {
             }
             Value::Number(number) => {
                 // Only the secret itself: part of another number is another number.
-                if self.forms.contains(&number.to_string()) {
+                if self.0.holds(&number.to_string()) {
                     *value = Value::String("***".to_owned());
                 }
             }
@@ -187,10 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_secret_at_the_end_of_a_piece_is_held_back() {
-        let secrets = secrets(&["hunter2"]);
-        assert_eq!(secrets.unsure(b"the password is hunt"), 4);
-        assert_eq!(secrets.unsure(b"the password is hunter2"), 0);
-        assert_eq!(secrets.unsure(b"nothing"), 0);
+    fn json_stays_json_and_shows_nothing_where_a_secret_is_encoded_in_it() {
+        let secrets = secrets(&["correct horse"]);
+        let masked = secrets
+            .mask_json(r#"["Basic bWU6Y29ycmVjdCBob3JzZQ==", "c\u006frrect horse", "{\"p\":\"correct%20horse\"}"]"#)
+            .unwrap();
+        let value: Value = serde_json::from_str(&masked).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!(["Basic bWU6***", "***", r#"{"p":"***"}"#])
+        );
     }
 }

@@ -1,5 +1,4 @@
-//! Connections and variables that stand in the configuration: they win over the database in their scope, and
-//! only an editor changes them.
+//! Connections and variables that stand in the configuration: only an editor changes them.
 
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@ use airlock_model::port::StoreError;
 use zeroize::Zeroizing;
 
 use crate::{
-    keyring::{Keyring, NotUnderstood},
+    keyring::{KeyId, Keyring, NotUnderstood},
     seal::SealError,
 };
 
@@ -111,6 +111,43 @@ impl Keyring {
     }
 }
 
+/// Removes what a process left beside the key file that was killed while it replaced it. Nobody else may be replacing it.
+pub(crate) fn remove_leftovers(path: &Path) -> Result<(), KeyringError> {
+    let prefix = path.file_name().unwrap_or_default();
+    let is_leftover = |name: &std::ffi::OsStr| {
+        let rest = name
+            .as_encoded_bytes()
+            .strip_prefix(prefix.as_encoded_bytes());
+        let rest = rest.and_then(|rest| std::str::from_utf8(rest.strip_prefix(b".")?).ok());
+        rest.and_then(|rest| rest.split_once('-'))
+            .is_some_and(|(process, key)| {
+                process.parse::<u32>().is_ok()
+                    && key.len() == 2 * KeyId::BYTES
+                    && key.bytes().all(|byte| byte.is_ascii_hexdigit())
+            })
+    };
+    let remove = || {
+        for entry in fs::read_dir(folder_of(path))? {
+            let entry = entry?;
+            if is_leftover(&entry.file_name()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().map_err(|source| KeyringError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 fn read(path: &Path) -> io::Result<Result<Zeroizing<String>, KeyringError>> {
     let file = File::open(path)?;
     // Of the open file, so that what is checked is what is read.
@@ -133,10 +170,7 @@ fn put(
     keyring: &Keyring,
     place: impl FnOnce(&Path, &Path) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{}", std::process::id(), keyring.active()));
     let beside = folder.join(name);

@@ -8,14 +8,19 @@
 //! Keys and opened values are wiped from memory here when they are dropped. What has been handed out (to a
 //! bundle, to the API) is in its holder's memory and is not.
 
+pub mod airflow;
 mod configured;
 mod file;
+mod folder;
 mod keyring;
+mod order;
 mod seal;
 mod vault;
 
 pub use configured::{Configured, ConfiguredTwice};
 pub use file::KeyringError;
+pub use folder::{Folder, FolderError, MAX_FILE_BYTES};
 pub use keyring::{KeyId, Keyring};
+pub use order::{Backend, Order};
 pub use seal::{SealError, Subject};
 pub use vault::{Kept, MAX_VALUE_BYTES, Rotation, Vault};

@@ -22,7 +22,9 @@ pub use rotation::Rotation;
 
 use crate::{
     configured::Configured,
+    folder::{Folder, FolderError},
     keyring::Keyring,
+    order::Order,
     seal::{SealError, Subject},
 };
 
@@ -34,15 +36,17 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 pub struct Kept<T> {
     /// What is kept.
     pub value: T,
-    /// Whether it stands in the configuration, where only an editor changes it.
+    /// Whether it stands in the configuration or the folder of secrets, where only an editor changes it.
     pub configured: bool,
 }
 
-/// Variables and connections of all teams: those of the configuration, and those that are sealed in the
-/// database. Looked up in the order: the team's in the configuration, the team's in the database, the global
-/// one in the configuration, the global one in the database.
+/// Variables and connections of all teams: those of the configuration, those in the folder of secrets, and those that
+/// are sealed in the database. Looked up are the team's in all of them first, and then the global ones; each time in the
+/// [`Order`] that is configured.
 pub struct Vault {
     configured: Configured,
+    folder: Option<Folder>,
+    order: Order,
     variables: Arc<dyn VariableStore>,
     connections: Arc<dyn ConnectionStore>,
     key_file: PathBuf,
@@ -72,12 +76,28 @@ impl Vault {
     ) -> Self {
         Self {
             configured,
+            folder: None,
+            order: Order::default(),
             variables,
             connections,
             key_file,
             keyring: RwLock::new(Arc::new(keyring)),
             sealing: tokio::sync::RwLock::default(),
         }
+    }
+
+    /// The same vault, which also looks into a folder of secrets.
+    #[must_use]
+    pub fn with_folder(mut self, folder: Folder) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// The same vault, which asks in this order.
+    #[must_use]
+    pub fn in_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
     }
 
     fn keyring(&self) -> Arc<Keyring> {
@@ -197,6 +217,11 @@ fn form(subject: &Subject<'_>) -> SealError {
 
 /// As the ports tell it: what cannot be opened is as good as unreadable.
 fn unreadable(error: &SealError) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
+
+/// A file that is refused hides nothing that stands elsewhere: what was looked for may be in it.
+fn unusable(error: FolderError) -> StoreError {
     StoreError::Corrupt(error.to_string())
 }
 

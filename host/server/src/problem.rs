@@ -87,7 +87,7 @@ pub enum ApiError {
     },
     /// It stands in the configuration.
     #[error(
-        "AL-0812: {what} `{}` stands in airlock.toml and can only be changed there", name.escape_debug()
+        "AL-0812: {what} `{}` stands in airlock.toml (a setting: or in the folder of `[secrets]`) and can only be changed there", name.escape_debug()
     )]
     Configured {
         /// Which kind of thing.

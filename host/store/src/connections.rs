@@ -169,3 +169,33 @@ impl ConnectionStore for Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_seals_every_table_anew_that_holds_something_sealed() {
+        for folder in ["sqlite", "postgres"] {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/").to_owned() + folder;
+            let mut tables = Vec::new();
+            for file in std::fs::read_dir(folder).unwrap() {
+                let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                for statement in text
+                    .split(';')
+                    .filter(|one| one.split_whitespace().any(|word| word == "sealed"))
+                {
+                    let mut words = statement.split_whitespace();
+                    let table = words
+                        .find(|word| *word == "TABLE")
+                        .and_then(|_| words.next());
+                    tables.push(table.unwrap().to_owned());
+                }
+            }
+            tables.sort();
+            let mut known = KINDS.map(|kind| kind.name);
+            known.sort_unstable();
+            assert_eq!(tables, known);
+        }
+    }
+}

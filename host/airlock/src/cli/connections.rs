@@ -1,11 +1,10 @@
 //! `airlock connections`.
 
-mod uri;
+mod transfer;
 
+use airlock_secret::airflow::from_uri;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
-
-pub(crate) use uri::from_uri;
 
 use super::{Common, TeamOption, object, text_or_stdin};
 use crate::{
@@ -38,6 +37,39 @@ pub(crate) enum Command {
         connection_id: String,
         #[command(flatten)]
         fields: Box<Fields>,
+        #[command(flatten)]
+        team: TeamOption,
+    },
+    /// Create connections from a file, as Airflow exports them
+    ///
+    /// JSON, an object of ids, or lines of ID=URI or ID=JSON. The file is read to its end, and what it would change is
+    /// looked up, before anything is changed.
+    #[command(
+        after_help = "Examples:\n  airlock connections import airflow.json --team payments --dry-run\n  airlock connections import airflow.env --overwrite"
+    )]
+    Import {
+        /// The file; `-` is standard input
+        file: String,
+        /// Change those that are there already: what the file says of them. What it leaves out, such as a password, stays
+        #[arg(long)]
+        overwrite: bool,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        team: TeamOption,
+    },
+    /// Write the connections to a file, in a form that Airflow imports; passwords and extras are left out
+    #[command(
+        after_help = "Examples:\n  airlock connections export payments.json --team payments\n  airlock connections export - --form env"
+    )]
+    Export {
+        /// A new file; `-` is standard output
+        #[arg(default_value = "-")]
+        file: String,
+        /// An object of ids, or lines of ID=URI
+        #[arg(long, value_enum, default_value_t)]
+        form: transfer::Form,
         #[command(flatten)]
         team: TeamOption,
     },
@@ -176,6 +208,19 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<(), CliErro
             let set = server.set(&collection, name, &team.query(), fields).await;
             let connection = set.map_err(|error| told(error, &connection_id))?;
             print_fields(common.output, &connection, FIELDS)
+        }
+        Command::Import {
+            file,
+            overwrite,
+            dry_run,
+            team,
+        } => {
+            let file = transfer::read(&file)?;
+            let how = transfer::How { overwrite, dry_run };
+            transfer::import(&server, common.output, &file, &how, &team.query()).await
+        }
+        Command::Export { file, form, team } => {
+            transfer::export(&server, &file, form, &team.query()).await
         }
         Command::Delete {
             connection_id,

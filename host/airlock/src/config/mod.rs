@@ -32,8 +32,8 @@ use airlock_server::auth::Reviewer;
 
 pub(crate) use mistake::Mistake;
 pub(crate) use options::{
-    Callbacks, Compile, Database, Limits, Log, LogFormat, RequireHardening, Scheduler, Security,
-    Server, Triggers,
+    Callbacks, Compile, Database, Limits, Log, LogFormat, RequireHardening, Scheduler, Secrets,
+    Security, Server, Triggers,
 };
 pub(crate) use reader::Effective;
 pub(crate) use reference::{example, reference};
@@ -76,6 +76,7 @@ pub(crate) struct Config {
     pub(crate) triggers: Triggers,
     pub(crate) callbacks: Callbacks,
     pub(crate) security: Security,
+    pub(crate) secrets: Secrets,
     /// Who decides on grants; where there is nobody, the operator does.
     pub(crate) reviewers: Vec<Reviewer>,
     pub(crate) log: Log,
@@ -310,6 +311,7 @@ fn interpret(
             )),
         );
     }
+    let secrets = Secrets::read(root.section("secrets"), Secrets::default(), None);
     let security = Security::read(root.section("security"), Security::default(), None);
     if !security.hardening && security.require_hardening != RequireHardening::None {
         root.mistake(
@@ -380,6 +382,7 @@ fn interpret(
             triggers,
             callbacks,
             security,
+            secrets,
             reviewers,
             log,
             compile,

@@ -174,6 +174,20 @@ section! {
     }
 }
 
+section! {
+    /// Where connections and variables are looked up. A team's own come first, whatever the order; what belongs to all
+    /// teams counts where a team has none of the name.
+    Secrets in "[secrets]" {
+        /// A folder with a file for each: `TEAM/connections/ID` (Airflow's JSON, or its URI) and `TEAM/variables/KEY`, those
+        /// of all teams below `_global`; a `/` in an id is `%2F` in a file's name, and a `.` in front `%2E`. A file is read when
+        /// it is asked for, has at most 1 MiB, and is refused where others may write it or its folder.
+        files: Option<std::path::PathBuf> = None;
+        /// Which is asked first: `configuration` (airlock.toml, and the environment, which wins over it), `files` or
+        /// `database`. Each stands here once. What is asked before the database cannot be changed through the API.
+        backends: airlock_secret::Order = airlock_secret::Order::default();
+    }
+}
+
 impl Security {
     /// How far the host and the compiler's child have to restrict themselves; none where they need not try.
     pub(crate) fn required(&self) -> Option<Required> {

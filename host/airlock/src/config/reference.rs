@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::{
     document::ENVIRONMENT_PREFIX,
     options::{
-        Bundles, Callbacks, Compile, Database, Limits, Log, Scheduler, Security, Server, Triggers,
+        Bundles, Callbacks, Compile, Database, Limits, Log, Scheduler, Secrets, Security, Server,
+        Triggers,
     },
     policy::Policy,
     section::{Given, OptionDoc, Section},
@@ -21,6 +22,7 @@ pub(crate) fn sections() -> Vec<Section> {
         Triggers::section(),
         Callbacks::section(),
         Security::section(),
+        Secrets::section(),
         Log::section(),
         Limits::section(),
         Compile::section(),
@@ -330,7 +332,7 @@ fn settings(headers: [&'static str; 3], seen_by: &'static str) -> [Section; 3] {
         Section {
             header: connection,
             doc: format!(
-                "A connection: where a system is, and how to log in to it. What stands here wins over the database and cannot be changed through the API. Better than a password in this file is one in the environment. Seen by {seen_by}."
+                "A connection: where a system is, and how to log in to it. What stands here wins over the database, unless `backends` of `[secrets]` says otherwise, and cannot be changed through the API. Better than a password in this file is one in the environment. Seen by {seen_by}."
             ),
             options: vec![
                 OptionDoc::new(

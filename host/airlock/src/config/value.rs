@@ -263,6 +263,20 @@ impl Setting for PathBuf {
     }
 }
 
+impl Setting for airlock_secret::Order {
+    const KIND: &'static str = "list of texts";
+    fn read(node: &Node, bases: &Bases) -> Result<Self, String> {
+        let names = Vec::<String>::read(node, bases).unwrap_or_default();
+        Self::of_names(names.iter().map(String::as_str)).ok_or_else(|| {
+            wrong(node, "`configuration`, `files` and `database`, each once, in the order in which they are asked")
+        })
+    }
+    fn show(&self) -> String {
+        let names = self.backends().iter().map(|one| one.name().to_owned());
+        names.collect::<Vec<_>>().show()
+    }
+}
+
 impl Setting for Vec<String> {
     const KIND: &'static str = "list of texts";
     fn read(node: &Node, bases: &Bases) -> Result<Self, String> {

@@ -7,7 +7,7 @@ use airlock_model::{
     id::{ConnectionId, PoolName, Scope, VariableKey},
     port::{PoolStore, StoreError},
 };
-use airlock_secret::{Configured, ConfiguredTwice, Keyring, KeyringError, Vault};
+use airlock_secret::{Configured, ConfiguredTwice, Folder, Keyring, KeyringError, Vault};
 use airlock_server::{Kept, SettingsKeeper};
 use airlock_store::Store;
 use async_trait::async_trait;
@@ -43,13 +43,12 @@ pub(crate) fn vault(config: &Config, home: &Path, store: &Arc<Store>) -> Result<
     }
     let file = home.join(KEY_FILE);
     let keyring = Keyring::load_or_create(&file)?;
-    Ok(Vault::new(
-        configured,
-        store.clone(),
-        store.clone(),
-        keyring,
-        file,
-    ))
+    let vault = Vault::new(configured, store.clone(), store.clone(), keyring, file)
+        .in_order(config.secrets.backends);
+    Ok(match &config.secrets.files {
+        Some(folder) => vault.with_folder(Folder::new(folder.clone())),
+        None => vault,
+    })
 }
 
 /// The vault, opened for the API. A variable that changes may change what a bundle parses to.

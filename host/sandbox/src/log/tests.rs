@@ -108,6 +108,19 @@ fn a_revealed_secret_is_masked_also_across_the_cuts_of_a_stream() {
 }
 
 #[test]
+fn a_long_secret_that_comes_byte_by_byte_is_looked_at_as_often_as_its_length_doubles() {
+    let (kept, log) = log(64 << 20);
+    let secret: String = (0..20_000).map(|number| format!("{number:06}")).collect();
+    log.reveal(&secret);
+    for byte in secret.as_bytes() {
+        log.stream(Source::Stdout, std::slice::from_ref(byte));
+    }
+    log.stream(Source::Stdout, b"\n");
+    log.finish();
+    assert_eq!(kept.messages(), ["***"]);
+}
+
+#[test]
 fn the_host_repeats_nothing_and_remembers_the_last_panic() {
     let (kept, log) = log(1 << 20);
     for _ in 0..3 {

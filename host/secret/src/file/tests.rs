@@ -70,3 +70,25 @@ fn of_many_that_start_at_once_all_get_the_same_key() {
     });
     assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
 }
+
+#[test]
+fn what_a_killed_rotation_left_beside_the_key_file_goes_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keyring");
+    Keyring::load_or_create(&path).unwrap();
+    let kept = [
+        "keyring.bak",
+        "keyring.12-0123",
+        "other.12-0123456789abcdef",
+    ];
+    for name in kept.iter().chain(&["keyring.12-0123456789abcdef"]) {
+        fs::write(folder.path().join(name), "keys").unwrap();
+    }
+    remove_leftovers(&path).unwrap();
+    let left = fs::read_dir(folder.path()).unwrap();
+    let mut left: Vec<_> = left
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["keyring", kept[1], kept[0], kept[2]]);
+}

@@ -9,9 +9,13 @@ use airlock_model::{
     port::StoreError,
 };
 
-use super::{Kept, MAX_VALUE_BYTES, Vault, unreadable};
+use super::{Kept, MAX_VALUE_BYTES, Vault, unreadable, unusable};
+use crate::{
+    folder::{Folder, FolderError},
+    order::Backend,
+};
 
-const fn from_configuration<T>(value: T) -> Kept<T> {
+const fn by_editor<T>(value: T) -> Kept<T> {
     Kept {
         value,
         configured: true,
@@ -26,6 +30,39 @@ const fn from_database<T>(value: T) -> Kept<T> {
 }
 
 impl Vault {
+    /// Asks the folder of secrets, where there is one, beside the runtime's threads: its disk may be slow.
+    async fn in_folder<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Folder) -> Result<T, FolderError> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(folder) = self.folder.clone() else {
+            return Ok(None);
+        };
+        let answer = tokio::task::spawn_blocking(move || ask(&folder)).await;
+        let answer = answer.map_err(|error| StoreError::Unavailable(error.into()))?;
+        answer.map(Some).map_err(unusable)
+    }
+
+    async fn file_of_variable(
+        &self,
+        scope: &Scope,
+        key: &VariableKey,
+    ) -> Result<Option<Variable>, StoreError> {
+        let (scope, key) = (scope.clone(), key.clone());
+        let found = self.in_folder(move |folder| folder.variable(&scope, &key));
+        Ok(found.await?.flatten())
+    }
+
+    async fn file_of_connection(
+        &self,
+        scope: &Scope,
+        id: &ConnectionId,
+    ) -> Result<Option<Connection>, StoreError> {
+        let (scope, id) = (scope.clone(), id.clone());
+        let found = self.in_folder(move |folder| folder.connection(&scope, &id));
+        Ok(found.await?.flatten())
+    }
+
     /// A variable of exactly this scope.
     ///
     /// # Errors
@@ -35,11 +72,21 @@ impl Vault {
         scope: &Scope,
         key: &VariableKey,
     ) -> Result<Option<Kept<Variable>>, StoreError> {
-        if let Some(variable) = self.configured.variables.get(&(scope.clone(), key.clone())) {
-            return Ok(Some(from_configuration(variable.clone())));
+        let name = (scope.clone(), key.clone());
+        for backend in self.order.backends() {
+            let found = match backend {
+                Backend::Configuration => {
+                    let found = self.configured.variables.get(&name);
+                    found.cloned().map(by_editor)
+                }
+                Backend::Files => self.file_of_variable(scope, key).await?.map(by_editor),
+                Backend::Database => self.stored_variable(scope, key).await?.map(from_database),
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
         }
-        let stored = self.stored_variable(scope, key).await?;
-        Ok(stored.map(from_database))
+        Ok(None)
     }
 
     /// All variables of exactly this scope, by key.
@@ -57,21 +104,37 @@ impl Vault {
         wanted: impl Fn(&VariableKey) -> bool,
     ) -> Result<Vec<Kept<Variable>>, StoreError> {
         let mut found = BTreeMap::new();
-        for ((whose, key), variable) in &self.configured.variables {
-            if whose == scope && wanted(key) {
-                found.insert(key.clone(), from_configuration(variable.clone()));
-            }
-        }
-        // A rotation would drop the key between the reading and the opening.
-        let _reading = self.sealing.read().await;
-        for sealed in self
-            .variables
-            .variables(std::slice::from_ref(scope))
-            .await?
-        {
-            if wanted(&sealed.key) && !found.contains_key(&sealed.key) {
-                let variable = self.open_variable(sealed).map_err(|e| unreadable(&e))?;
-                found.insert(variable.key.clone(), from_database(variable));
+        for backend in self.order.backends() {
+            match backend {
+                Backend::Configuration => {
+                    for ((whose, key), variable) in &self.configured.variables {
+                        if whose == scope && wanted(key) && !found.contains_key(key) {
+                            found.insert(key.clone(), by_editor(variable.clone()));
+                        }
+                    }
+                }
+                Backend::Files => {
+                    let of = scope.clone();
+                    let keys = self.in_folder(move |folder| folder.variables(&of)).await?;
+                    for key in keys.into_iter().flatten() {
+                        if wanted(&key) && !found.contains_key(&key) {
+                            let variable = self.file_of_variable(scope, &key).await?;
+                            found.extend(variable.map(|variable| (key, by_editor(variable))));
+                        }
+                    }
+                }
+                Backend::Database => {
+                    // A rotation would drop the key between the reading and the opening.
+                    let _reading = self.sealing.read().await;
+                    let scopes = std::slice::from_ref(scope);
+                    for sealed in self.variables.variables(scopes).await? {
+                        if wanted(&sealed.key) && !found.contains_key(&sealed.key) {
+                            let variable =
+                                self.open_variable(sealed).map_err(|e| unreadable(&e))?;
+                            found.insert(variable.key.clone(), from_database(variable));
+                        }
+                    }
+                }
             }
         }
         Ok(found.into_values().collect())
@@ -87,11 +150,20 @@ impl Vault {
         id: &ConnectionId,
     ) -> Result<Option<Kept<Connection>>, StoreError> {
         let name = (scope.clone(), id.clone());
-        if let Some(connection) = self.configured.connections.get(&name) {
-            return Ok(Some(from_configuration(connection.clone())));
+        for backend in self.order.backends() {
+            let found = match backend {
+                Backend::Configuration => {
+                    let found = self.configured.connections.get(&name);
+                    found.cloned().map(by_editor)
+                }
+                Backend::Files => self.file_of_connection(scope, id).await?.map(by_editor),
+                Backend::Database => self.stored_connection(scope, id).await?.map(from_database),
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
         }
-        let stored = self.stored_connection(scope, id).await?;
-        Ok(stored.map(from_database))
+        Ok(None)
     }
 
     /// All connections of exactly this scope, by id.
@@ -100,19 +172,38 @@ impl Vault {
     /// A [`StoreError`].
     pub async fn connections_of(&self, scope: &Scope) -> Result<Vec<Kept<Connection>>, StoreError> {
         let mut found = BTreeMap::new();
-        for ((whose, id), connection) in &self.configured.connections {
-            if whose == scope {
-                found.insert(id.clone(), from_configuration(connection.clone()));
-            }
-        }
-        let _reading = self.sealing.read().await;
-        for sealed in (self.connections)
-            .connections(std::slice::from_ref(scope))
-            .await?
-        {
-            if !found.contains_key(&sealed.id) {
-                let connection = self.open_connection(sealed).map_err(|e| unreadable(&e))?;
-                found.insert(connection.id.clone(), from_database(connection));
+        for backend in self.order.backends() {
+            match backend {
+                Backend::Configuration => {
+                    for ((whose, id), connection) in &self.configured.connections {
+                        if whose == scope && !found.contains_key(id) {
+                            found.insert(id.clone(), by_editor(connection.clone()));
+                        }
+                    }
+                }
+                Backend::Files => {
+                    let of = scope.clone();
+                    let ids = self
+                        .in_folder(move |folder| folder.connections(&of))
+                        .await?;
+                    for id in ids.into_iter().flatten() {
+                        if !found.contains_key(&id) {
+                            let connection = self.file_of_connection(scope, &id).await?;
+                            found.extend(connection.map(|connection| (id, by_editor(connection))));
+                        }
+                    }
+                }
+                Backend::Database => {
+                    let _reading = self.sealing.read().await;
+                    let scopes = std::slice::from_ref(scope);
+                    for sealed in self.connections.connections(scopes).await? {
+                        if !found.contains_key(&sealed.id) {
+                            let opened = self.open_connection(sealed);
+                            let connection = opened.map_err(|e| unreadable(&e))?;
+                            found.insert(connection.id.clone(), from_database(connection));
+                        }
+                    }
+                }
             }
         }
         Ok(found.into_values().collect())
@@ -121,9 +212,9 @@ impl Vault {
     /// Creates or replaces a variable in the database.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where the configuration provides it, or the value is too long.
+    /// [`StoreError::Refused`] where what is asked before the database provides it, or the value is too long.
     pub async fn set_variable(&self, scope: &Scope, variable: &Variable) -> Result<(), StoreError> {
-        self.not_configured_variable(scope, &variable.key)?;
+        self.variable_is_changeable(scope, &variable.key).await?;
         bounded("value", &variable.value)?;
         let _sealing = self.sealing.read().await;
         let sealed = self
@@ -135,27 +226,27 @@ impl Vault {
     /// Removes a variable from the database.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where the configuration provides it; [`StoreError::NotFound`].
+    /// [`StoreError::Refused`] where what is asked before the database provides it; [`StoreError::NotFound`].
     pub async fn delete_variable(
         &self,
         scope: &Scope,
         key: &VariableKey,
     ) -> Result<(), StoreError> {
-        self.not_configured_variable(scope, key)?;
+        self.variable_is_changeable(scope, key).await?;
         self.variables.delete_variable(scope, key).await
     }
 
     /// Creates or replaces a connection in the database.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where the configuration provides it, a secret is too long, or `extra` is not
+    /// [`StoreError::Refused`] where what is asked before the database provides it, a secret is too long, or `extra` is not
     /// a JSON object.
     pub async fn set_connection(
         &self,
         scope: &Scope,
         connection: &Connection,
     ) -> Result<(), StoreError> {
-        self.not_configured_connection(scope, &connection.id)?;
+        self.connection_is_changeable(scope, &connection.id).await?;
         if let Some(password) = &connection.password {
             bounded("password", password)?;
         }
@@ -182,43 +273,59 @@ impl Vault {
     /// Removes a connection from the database.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where the configuration provides it; [`StoreError::NotFound`].
+    /// [`StoreError::Refused`] where what is asked before the database provides it; [`StoreError::NotFound`].
     pub async fn delete_connection(
         &self,
         scope: &Scope,
         id: &ConnectionId,
     ) -> Result<(), StoreError> {
-        self.not_configured_connection(scope, id)?;
+        self.connection_is_changeable(scope, id).await?;
         self.connections.delete_connection(scope, id).await
     }
 
-    fn not_configured_variable(&self, scope: &Scope, key: &VariableKey) -> Result<(), StoreError> {
+    async fn variable_is_changeable(
+        &self,
+        scope: &Scope,
+        key: &VariableKey,
+    ) -> Result<(), StoreError> {
         let name = (scope.clone(), key.clone());
-        refuse_if(
-            self.configured.variables.contains_key(&name),
-            "variable",
-            key.as_str(),
-        )
+        for backend in self.order.before_database() {
+            let there = match backend {
+                Backend::Configuration => self.configured.variables.contains_key(&name),
+                Backend::Files => self.file_of_variable(scope, key).await?.is_some(),
+                Backend::Database => false,
+            };
+            refuse_if(there, *backend, "variable", key.as_str())?;
+        }
+        Ok(())
     }
 
-    fn not_configured_connection(
+    async fn connection_is_changeable(
         &self,
         scope: &Scope,
         id: &ConnectionId,
     ) -> Result<(), StoreError> {
         let name = (scope.clone(), id.clone());
-        refuse_if(
-            self.configured.connections.contains_key(&name),
-            "connection",
-            id.as_str(),
-        )
+        for backend in self.order.before_database() {
+            let there = match backend {
+                Backend::Configuration => self.configured.connections.contains_key(&name),
+                Backend::Files => self.file_of_connection(scope, id).await?.is_some(),
+                Backend::Database => false,
+            };
+            refuse_if(there, *backend, "connection", id.as_str())?;
+        }
+        Ok(())
     }
 }
 
-fn refuse_if(configured: bool, kind: &str, name: &str) -> Result<(), StoreError> {
-    if configured {
+fn refuse_if(there: bool, backend: Backend, kind: &str, name: &str) -> Result<(), StoreError> {
+    if there {
+        let place = match backend {
+            Backend::Files => "the folder of secrets",
+            Backend::Configuration | Backend::Database => "airlock.toml",
+        };
         return Err(StoreError::Refused(format!(
-            "{kind} `{name}` stands in airlock.toml, which wins over the database: change it there"
+            "{kind} `{name}` stands in {place}, which wins over the database: change it there"
         )));
     }
     Ok(())

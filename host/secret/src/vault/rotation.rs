@@ -6,7 +6,7 @@ use airlock_model::id::Scope;
 
 use super::Vault;
 use crate::{
-    file::KeyringError,
+    file::{KeyringError, remove_leftovers},
     keyring::{KeyId, Keyring},
     seal::Subject,
 };
@@ -31,6 +31,7 @@ impl Vault {
     pub async fn rotate(&self) -> Result<Rotation, KeyringError> {
         let _all_sealing = self.sealing.write().await;
         let present = Keyring::load(&self.key_file)?;
+        remove_leftovers(&self.key_file)?;
         let resumed = present.is_rotating();
         let both = if resumed {
             present

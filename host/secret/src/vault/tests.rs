@@ -247,6 +247,109 @@ async fn look_up_is_team_first_then_global_and_configuration_before_database() {
     assert_eq!(found.scope, Scope::Global);
 }
 
+/// A folder of secrets with these files.
+fn files(of: &tempfile::TempDir, files: &[(&str, &str)]) -> Folder {
+    let root = of.path().join("secrets");
+    for (path, text) in files {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).unwrap();
+    }
+    Folder::new(root)
+}
+
+#[tokio::test]
+async fn the_places_are_asked_in_the_configured_order_and_the_team_before_all_of_them() {
+    let names = ["configuration", "files", "database"];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]].map(|order| order.map(|at: usize| names[at])) {
+        let mut configured = Configured::default();
+        configured
+            .variable(scope("a"), variable("k", "configuration"))
+            .unwrap();
+        let mut world = world(configured);
+        let all = [
+            ("a/variables/k", "files"),
+            ("a/variables/only", "file"),
+            ("_global/variables/own", "of all"),
+            ("a/connections/bank", "http://x:pw@file.example"),
+        ];
+        let folder = files(&world.folder, &all);
+        world.vault = world.vault.with_folder(folder);
+        // Before the order is turned, so that nothing is in the way.
+        let stored = variable("k", "database");
+        world.vault.order = Order::of_names(["database", "files", "configuration"]).unwrap();
+        world
+            .vault
+            .set_variable(&scope("a"), &stored)
+            .await
+            .unwrap();
+        let own = variable("own", "of the team");
+        world.vault.set_variable(&scope("a"), &own).await.unwrap();
+        let bank = connection("bank", "pw");
+        world
+            .vault
+            .set_connection(&scope("a"), &bank)
+            .await
+            .unwrap();
+        world.vault = world.vault.in_order(Order::of_names(order).unwrap());
+
+        assert_eq!(
+            world.value("a", "k").await.as_deref(),
+            Some(order[0]),
+            "{order:?}"
+        );
+        assert_eq!(world.value("a", "only").await.as_deref(), Some("file"));
+        assert_eq!(
+            world.value("a", "own").await.as_deref(),
+            Some("of the team")
+        );
+        assert_eq!(world.value("b", "own").await.as_deref(), Some("of all"));
+        let listed = world.vault.variables_of(&scope("a")).await.unwrap();
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|kept| {
+                (
+                    kept.value.key.as_str(),
+                    kept.value.value.reveal(),
+                    kept.configured,
+                )
+            })
+            .collect();
+        let expected = [
+            ("k", order[0], order[0] != "database"),
+            ("only", "file", true),
+            ("own", "of the team", false),
+        ];
+        assert_eq!(listed, expected);
+        let banks = world.vault.connections_of(&scope("a")).await.unwrap();
+        let database_first = order != names && order[0] == "database";
+        let host = if database_first {
+            "bank.example"
+        } else {
+            "file.example"
+        };
+        assert_eq!(banks[0].value.host.as_deref(), Some(host), "{order:?}");
+        let changed = world.vault.set_connection(&scope("a"), &bank).await;
+        assert_eq!(changed.is_ok(), database_first, "{order:?} {changed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_refused_is_no_reason_to_look_elsewhere() {
+    let mut world = world(Configured::default());
+    let id = ConnectionId::new("bank").unwrap();
+    let old = connection("bank", "the old password");
+    world.vault.set_connection(&scope("a"), &old).await.unwrap();
+    let folder = files(&world.folder, &[("a/connections/bank", "no connection")]);
+    world.vault = world.vault.with_folder(folder);
+    let error = world.vault.connection(&team("a"), &id).await.unwrap_err();
+    assert!(error.to_string().contains("AL-0912"), "{error}");
+    let error = world.vault.set_connection(&scope("a"), &old).await;
+    assert!(error.is_err());
+}
+
 #[tokio::test]
 async fn a_team_lends_what_is_its_own_and_nothing_that_is_of_all() {
     let world = world(Configured::default());

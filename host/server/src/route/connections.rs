@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     /// Whether it has an `extra`, which is never sent.
     has_extra: bool,
     team_name: Option<String>,
-    /// It stands in airlock.toml and can only be changed there.
+    /// It stands in airlock.toml, or in the folder of secrets, and can only be changed there.
     is_configured: bool,
 }
 

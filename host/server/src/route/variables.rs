@@ -35,7 +35,7 @@ pub(crate) struct Variable {
     /// Always true: every value is sealed.
     is_encrypted: bool,
     team_name: Option<String>,
-    /// It stands in airlock.toml and can only be changed there.
+    /// It stands in airlock.toml, or in the folder of secrets, and can only be changed there.
     is_configured: bool,
 }
 

@@ -105,6 +105,41 @@ async fn without_the_right_token_no_address_answers_and_nothing_happens() {
     assert!(closed > 55, "only {closed} operations were tried");
 }
 
+#[tokio::test]
+async fn no_address_answers_with_a_secret_but_the_one_that_is_asked_for_it() {
+    let api = Api::start().await;
+    for team in ["", "?team=payments"] {
+        let variable = serde_json::json!({"key": "k", "value": "planted-value"});
+        let path = format!("/api/v2/variables{team}");
+        let (status, made) = api.call(Method::POST, &path, Some(variable)).await;
+        assert_eq!(status, 201);
+        let connection = serde_json::json!({
+            "connection_id": "c", "conn_type": "http", "host": "bank.example", "password": "planted-password",
+            "extra": {"token": "planted-token"},
+        });
+        let path = format!("/api/v2/connections{team}");
+        let (status, other) = api.call(Method::POST, &path, Some(connection)).await;
+        assert_eq!(status, 201);
+        assert!(!format!("{made}{other}").contains("planted"));
+    }
+    let mut asked = 0;
+    for (method, path, _) in operations(&openapi()) {
+        if method != Method::GET {
+            continue;
+        }
+        for team in ["", "?team=payments"] {
+            let request = api.client.get(api.url(&format!("{path}{team}")));
+            let answer = request.bearer_auth(TOKEN).send().await.unwrap();
+            let headers = format!("{:?}", answer.headers());
+            let text = headers + &answer.text().await.unwrap();
+            let its_own = path == "/api/v2/variables/k";
+            assert_eq!(text.contains("planted"), its_own, "{path}{team}: {text}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 60, "only {asked} were asked");
+}
+
 /// What a reviewer's token opens, besides what is open to all.
 const FOR_REVIEWERS: [&str; 13] = [
     "DELETE /api/v2/bundles/weather/grant",

@@ -13,12 +13,13 @@ use airlock_model::{
     state::RunState,
     time::Timestamp,
 };
+use airlock_secret::airflow::from_uri;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::build;
 use crate::{
-    cli::{Common, connections::from_uri, object},
+    cli::{Common, object},
     dag_test::{DagTest, TestedCallback, TestedRun, TestedTask, run_dag_test},
     error::{CliError, FAILED},
     output::{self, Format, line, print_json, print_line},
