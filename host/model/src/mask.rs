@@ -2,7 +2,7 @@
 //!
 //! The mask holds the secrets that were revealed to one try and replaces each occurrence by `***`, also where it
 //! overlaps another, and also where the text is encoded. It does not look for what a secret would look like when
-//! encoded: it decodes the text in every way that [`encoding`] knows, at every alignment, up to [`DEPTH`] ways
+//! encoded: it decodes the text in every way that `encoding` knows, at every alignment, up to two ways
 //! in one another, looks for the secret itself in what comes out, and masks what it came from. So it does not
 //! matter what stands before a secret in a longer encoding (`user:password`, say), nor which of its characters an
 //! encoder thought worth escaping.
